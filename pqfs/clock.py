@@ -1,0 +1,70 @@
+"""The only reader of time.
+
+Instants are Unix seconds (UTC, float) everywhere in pqfs; durations are seconds (float). Below this module
+time is an argument called `now`. Liveness is measured with CLOCK_BOOTTIME, which counts through suspend and
+which nobody can set, so that a step of the wall clock never revokes a live owner.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS has no CLOCK_BOOTTIME
+
+
+class Clock(Protocol):
+    """Where pqfs asks for the time; tests pass one that they set."""
+
+    def now(self) -> float:
+        """Wall-clock time in Unix seconds."""
+
+    def boottime(self) -> float:
+        """Seconds since boot, suspend included; the same for every process of this host."""
+
+
+class SystemClock:
+    """The host's clocks."""
+
+    def now(self) -> float:
+        """Wall-clock time in Unix seconds."""
+        return time.time()
+
+    def boottime(self) -> float:
+        """Seconds since boot, suspend included."""
+        return time.clock_gettime(_BOOTTIME)
+
+
+def boot_id() -> str:
+    """Name this boot of this host, so that boot times of another boot are never compared with ours."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # not Linux: the boot's second is as good a name
+        return f"boot-{round(time.time() - time.clock_gettime(_BOOTTIME), -1):.0f}"
+
+
+def iso(instant: float) -> str:
+    """`2026-11-22T04:31:26.123456Z`, the form used in outputs, logs and JSON."""
+    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def parse_iso(text: str) -> float:
+    """Read an ISO 8601 instant; without a zone it is taken as local time."""
+    return datetime.fromisoformat(text).astimezone(UTC).timestamp()
+
+
+def stamp(instant: float) -> str:
+    """`20261122T043126.123456Z`: sorts by time and is a plain file name."""
+    return datetime.fromtimestamp(instant, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+
+
+def day(instant: float) -> str:
+    """`2026-11-22` in UTC: the name of a directory below done/."""
+    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%d")
+
+
+def parse_day(text: str) -> float:
+    """The instant at which a day of UTC begins."""
+    return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()

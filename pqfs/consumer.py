@@ -1,0 +1,385 @@
+"""Claims jobs, has its runner run them, ends their attempts. Renews its lease whatever its handlers do.
+
+Two processes: this one speaks the protocol, the runner runs handlers. The consumer leases about a second of
+work at a time, hands it over, and ends attempts in batches: at once when the runner has nothing left, at the
+latest 50 ms after the batch's first result. When a job turns out long, what was leased behind it is given
+back at no cost. TERM drains: what runs is finished (bounded), the rest is given back.
+
+Trust: reads index rows and the runner's reports, never payloads. Writes index rows under its lease, moves
+files of jobs that it holds. Deletes only its own scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pqfs.channel import Message
+from pqfs.clock import Clock
+from pqfs.errors import DiskFull, PqfsError, Unavailable, VolumeFault
+from pqfs.events import Word, emit, trouble
+from pqfs.index import Consumer as ConsumerRow
+from pqfs.index import Index
+from pqfs.jobqueue import JobQueue
+from pqfs.model import Job, Kind, Outcome
+from pqfs.runnerlink import RunnerLink
+from pqfs.runtime import Heartbeat, Identity, Presence, Readable, Stop
+
+_FIRST_BATCH = 4
+_SETTLE_WITHIN = 0.05  # seconds after a batch's first result
+_GATHER = 0.005  # while the runner is busy, results are read this often and not one by one
+_SMOOTHING = 0.3
+_PAUSE = 1.0  # seconds without claims after trouble with the disk
+_QUICK_DEATHS = 3
+
+
+@dataclass(slots=True)
+class _Ending:
+    """An attempt that is being ended early: why, and when patience is over (boot time)."""
+
+    job: str
+    outcome: Outcome
+    kill_at: float
+
+
+class Consumer:
+    """One consumer with one runner."""
+
+    def __init__(
+        self,
+        jobqueue: JobQueue,
+        link: RunnerLink,
+        identity: Identity,
+        clock: Clock,
+        queues: Sequence[str] | None,
+    ) -> None:
+        self._jobqueue = jobqueue
+        self._settings = jobqueue.settings.consume
+        self._link = link
+        self._identity = identity
+        self._clock = clock
+        self._subscribed = queues
+        self._outstanding: dict[str, Job] = {}
+        self._ended: list[tuple[Job, Outcome]] = []
+        self._moved: list[Job] = []
+        self._ending: _Ending | None = None
+        self._batch = _FIRST_BATCH
+        self._seconds_a_job: float | None = None
+        self._settle_by = float("inf")
+        self._is_dry = False
+        self._paused_until = 0.0
+        self._drain_by: float | None = None
+        self._idle_deaths = 0
+        self.completed = 0
+
+    # ---------------------------------------------------------------- loop
+
+    def run(self, stop: Stop, presence: Presence, until_empty: bool = False) -> None:
+        """Consume until asked to stop; with `until_empty` also when nothing is left to claim."""
+        self._link.start()
+        try:
+            while self._turn(stop, presence, until_empty):
+                pass
+        finally:
+            self._link.close()
+
+    def _is_over(self, stop: Stop, until_empty: bool) -> bool:
+        idle = not (self._outstanding or self._ended or self._moved)
+        if stop.requested and self._drain_by is None:
+            self._drain()
+        if self._drain_by is not None:
+            return idle
+        return until_empty and idle and self._is_dry
+
+    def _turn(self, stop: Stop, presence: Presence, until_empty: bool) -> bool:
+        """One round of the loop; whether there is to be another."""
+        try:
+            self._fill()
+            if self._is_over(stop, until_empty):
+                return False
+            if self._wait(stop, presence):
+                self._is_dry = False
+                self._end_cancelled()
+            self._collect()
+            self._watch_running()
+            self._settle()
+        except (Unavailable, VolumeFault) as error:
+            self._pause(error)
+        except PqfsError:
+            trouble("consuming")
+            self._pause_until(_PAUSE)
+        return True
+
+    def _pause(self, error: PqfsError) -> None:
+        emit(Word.PAUSED, what="consumer", error=error.message)
+        if isinstance(error, DiskFull):
+            self._jobqueue.spool.give_up_ballast()
+        self._pause_until(_PAUSE)
+
+    def _pause_until(self, seconds: float) -> None:
+        self._paused_until = self._clock.boottime() + seconds
+
+    # ---------------------------------------------------------------- claim
+
+    def _fill(self) -> None:
+        """Lease more work when half of the last is used up."""
+        if self._drain_by is not None or self._is_dry or len(self._outstanding) > self._batch // 2:
+            return
+        if self._clock.boottime() < self._paused_until or self._has_no_room() or self._runs_long():
+            return
+        room = self._batch - len(self._outstanding)
+        now = self._clock.now()
+        jobs = self._jobqueue.claim(self._identity.owner, self._jobqueue.queues(self._subscribed), room, now)
+        self._is_dry = len(jobs) < room
+        self._outstanding.update((job.id, job) for job in jobs)
+        self._link.send(jobs)
+
+    def _has_no_room(self) -> bool:
+        if self._jobqueue.spool.is_below(int(self._jobqueue.settings.low_water)):
+            emit(Word.PAUSED, what="consumer", error="the disk is below low water")
+            self._pause_until(_PAUSE)
+            return True
+        return False
+
+    def _runs_long(self) -> bool:
+        running = self._link.running()
+        return running is not None and self._clock.boottime() - running.started > self._settings.prefetch
+
+    def _wait(self, stop: Stop, presence: Presence) -> bool:
+        """Sleep until there is something to do; whether the bell rang or it is time to poll."""
+        now = self._clock.boottime()
+        gathering = bool(self._ended) and bool(self._outstanding)
+        readables: list[Readable] = [presence.bell] if gathering else [presence.bell, self._link.channel]
+        writables = [self._link.channel] if self._link.channel.has_unsent else []
+        timeout = min(self._next_deadline(now), _GATHER if gathering else self._poll_in())
+        stop.wait(timeout, readables, writables)
+        if writables:
+            self._link.channel.flush()
+        rang = presence.bell.hear()
+        return rang or (not gathering and self._clock.boottime() - now >= self._poll_in() * 0.9)
+
+    def _poll_in(self) -> float:
+        """Seconds until the next poll: sooner when a delayed job becomes due before."""
+        if self._outstanding:
+            return self._settings.poll_every
+        wake = self._jobqueue.index.next_wake()
+        until_wake = wake - self._clock.now() if wake is not None else float("inf")
+        return max(0.0, min(self._settings.poll_every, until_wake))
+
+    def _next_deadline(self, now: float) -> float:
+        """Seconds until a timer of ours fires."""
+        deadlines = [self._settle_by]
+        if self._moved and not self._outstanding and not self._ended:
+            deadlines.append(now)
+        if self._ending:
+            deadlines.append(self._ending.kill_at)
+        if self._drain_by is not None:
+            deadlines.append(self._drain_by)
+        if self._paused_until > now:
+            deadlines.append(self._paused_until)
+        running = self._link.running()
+        if running and (job := self._outstanding.get(running.job)):
+            deadlines.append(running.started + self._timeout(job))
+            if len(self._outstanding) > 1:
+                deadlines.append(running.started + self._settings.prefetch)
+        return max(0.0, min(deadlines) - now) + 0.001
+
+    # ---------------------------------------------------------------- results
+
+    def _collect(self) -> None:
+        for message in self._link.results():
+            self._note(message)
+        if self._link.is_dead:
+            self._mourn_runner()
+
+    def _note(self, message: Message) -> None:
+        job = self._outstanding.get(message["job"])
+        if job is None or job.attempt != message["attempt"]:
+            return  # given back meanwhile
+        self._idle_deaths = 0
+        self._finish(job, _outcome(message))
+        self._measure(message.get("run_seconds", 0.0))
+
+    def _finish(self, job: Job, outcome: Outcome) -> None:
+        """An attempt has ended; what an early end of ours makes of its outcome."""
+        del self._outstanding[job.id]
+        if self._ending and self._ending.job == job.id:
+            wanted, self._ending = self._ending.outcome, None
+            if outcome.kind is not Kind.DONE or wanted.kind is Kind.CANCELLED:
+                outcome = replace(
+                    wanted, started_at=outcome.started_at, run_seconds=outcome.run_seconds, log=outcome.log
+                )
+        if outcome.kind is Kind.MISSING and self._jobqueue.spool.find(job.id):
+            # Race: a consumer that had lost its lease moved it after us; `settle` finds it and brings it back.
+            outcome = Outcome(Kind.LOST, "its payload was moved by a consumer that had lost its lease")
+        self._ended.append((job, outcome))
+        self._settle_by = min(self._settle_by, self._clock.boottime() + _SETTLE_WITHIN)
+
+    def _measure(self, seconds: float) -> None:
+        """Adapt the batch to the work: about `prefetch` seconds of it, growing at most fourfold a time."""
+        last = self._seconds_a_job
+        smooth = seconds if last is None else last + _SMOOTHING * (seconds - last)
+        self._seconds_a_job = smooth
+        fitting = int(self._settings.prefetch / max(smooth, 1e-6))
+        self._batch = max(1, min(fitting, self._batch * 4, self._settings.batch))
+
+    def _mourn_runner(self) -> None:
+        """The runner died: exactly the job in the slot is charged, all others go to the next runner."""
+        running = self._link.running()
+        said, cause = self._link.bury()
+        for message in said:
+            self._note(message)
+        victim = self._outstanding.get(running.job) if running else None
+        if victim is not None and running is not None and victim.attempt == running.attempt:
+            seconds = self._clock.boottime() - running.started
+            outcome = Outcome(
+                Kind.CRASHED, f"its handler took the runner down ({cause})",
+                started_at=self._clock.now() - seconds, run_seconds=seconds,
+            )  # fmt: skip
+            self._discard_scratch(victim)
+            self._finish(victim, outcome)
+        else:
+            self._idle_deaths += 1
+        if self._idle_deaths >= _QUICK_DEATHS:
+            emit(Word.ALARM, what="the runner dies before it runs anything", cause=cause)
+            self._give_back("the runner does not start")
+            self._pause_until(_PAUSE * self._idle_deaths)
+        self._link.start()
+        self._link.send(list(self._outstanding.values()))
+
+    def _discard_scratch(self, job: Job) -> None:
+        for suffix in ("part", "parts", "out"):
+            path = self._jobqueue.spool.scratch_path(self._identity.owner, job.id, job.attempt, suffix)
+            self._jobqueue.spool.remove_tree(path)
+
+    # ---------------------------------------------------------------- early ends
+
+    def _watch_running(self) -> None:
+        """Timeouts, what waits behind a long job, and the end of patience."""
+        now = self._clock.boottime()
+        if self._ending and now >= self._ending.kill_at:
+            self._link.kill()
+            self._collect()
+            return
+        running = self._link.running()
+        job = self._outstanding.get(running.job) if running else None
+        if running is None or job is None or self._ending:
+            return
+        seconds = now - running.started
+        if seconds >= self._timeout(job):
+            self._end_early(
+                job,
+                Outcome(Kind.TIMEOUT, f"it ran longer than its timeout of {self._timeout(job):g} seconds"),
+            )
+        elif self._drain_by is not None and now >= self._drain_by:
+            self._end_early(job, Outcome(Kind.RELEASED, "its consumer was stopped"))
+        elif seconds >= self._settings.prefetch and len(self._outstanding) > 1:
+            self._give_back("the job before it turned out long")
+
+    def _timeout(self, job: Job) -> float:
+        asked = (job.options or {}).get("timeout")
+        return float(asked or self._jobqueue.settings.queue(job.queue).timeout)
+
+    def _end_early(self, job: Job, outcome: Outcome) -> None:
+        self._ending = _Ending(job.id, outcome, self._clock.boottime() + self._settings.kill_after)
+        self._link.ask_to_end()
+
+    def _end_cancelled(self) -> None:
+        """End attempts that somebody asked to end: the running one early, those that wait at once."""
+        if not self._outstanding:
+            return
+        running = self._link.running()
+        for (job_id, attempt), why in self._jobqueue.index.cancels_for(self._identity.owner).items():
+            job = self._outstanding.get(job_id)
+            if job is None or job.attempt != attempt:
+                continue
+            if running and running.job == job_id:
+                if not self._ending:
+                    self._end_early(job, Outcome(Kind.CANCELLED, why))
+            elif self._jobqueue.spool.start(job):
+                self._finish(job, Outcome(Kind.CANCELLED, why))
+
+    def _give_back(self, reason: str) -> None:
+        running = self._link.running()
+        waiting = [job for job in self._outstanding.values() if not running or job.id != running.job]
+        for job_id in self._jobqueue.give_back(waiting, reason, self._clock.now()):
+            del self._outstanding[job_id]
+        self._batch = 1
+
+    def _drain(self) -> None:
+        emit(Word.DRAINING, owner=self._identity.owner, outstanding=len(self._outstanding))
+        self._drain_by = self._clock.boottime() + self._settings.drain
+        self._give_back("its consumer is being stopped")
+
+    # ---------------------------------------------------------------- settle
+
+    def _settle(self) -> None:
+        """End attempts in one batch, or confirm the last batch's moves when there is nothing else to do."""
+        if self._ended and (not self._outstanding or self._clock.boottime() >= self._settle_by):
+            self._end_attempts()
+        elif self._moved and not self._ended and not self._outstanding:
+            moved, self._moved = self._moved, []
+            self._jobqueue.confirm(moved)
+
+    def _end_attempts(self) -> None:
+        try:
+            moved = self._jobqueue.finish(self._ended, self._clock.now())
+        except VolumeFault as error:
+            # A sync is never repeated on the same data: the outputs are made again.
+            for job, outcome in self._ended:
+                if outcome.kind is Kind.DONE:
+                    self._discard_scratch(job)
+            again = Outcome(Kind.RELEASED, error.message, delay=_PAUSE)
+            self._ended = [(job, again if outcome.kind is Kind.DONE else outcome) for job, outcome in self._ended]
+            raise
+        self.completed += sum(outcome.kind is Kind.DONE for _, outcome in self._ended)
+        self._ended, self._settle_by = [], float("inf")
+        previous, self._moved = self._moved, moved
+        self._jobqueue.confirm(previous)
+
+
+def _outcome(message: Message) -> Outcome:
+    fields: dict[str, Any] = {
+        name: message[name]
+        for name in (
+            "error",
+            "delay",
+            "started_at",
+            "run_seconds",
+            "output_size",
+            "output_sha256",
+            "exit_code",
+            "log",
+        )
+        if name in message
+    }
+    return Outcome(Kind(message["kind"]), **fields)
+
+
+def register(
+    index: Index, identity: Identity, pid: int, queues: Sequence[str] | None, lease: float, clock: Clock
+) -> None:
+    """Add the consumer's row, after its lock and before its first claim."""
+    now, boottime = clock.now(), clock.boottime()
+    row = ConsumerRow(
+        identity.owner, identity.program, pid, identity.host, identity.boot_id,
+        tuple(queues) if queues is not None else None, now, now, boottime, lease, 0,
+    )  # fmt: skip
+    with index.transaction():
+        index.register(row)
+
+
+def heartbeat(
+    index: Index, consumer: Consumer, identity: Identity, lease: float, clock: Clock, stop: Stop
+) -> Heartbeat:
+    """Renews the consumer's lease, three times a lease, over a connection of its own."""
+
+    def beat() -> None:
+        with index.transaction():
+            alive = index.beat(identity.owner, clock.now(), clock.boottime(), consumer.completed)
+        if not alive:
+            emit(Word.LEASE_LOST, owner=identity.owner, what="this consumer was declared dead; it stops")
+            stop.request()
+
+    return Heartbeat(lease / 3, beat)

@@ -1,0 +1,133 @@
+"""Every error pqfs raises, as one tree grouped by what the caller should do.
+
+    PqfsError
+    ├── Misconfigured       stop and tell the operator        exit 2
+    ├── Refused             fix the call; never retried       exit 1
+    │   ├── JobNotFound                                       exit 4
+    │   ├── IllegalTransition
+    │   └── Rejected        a file that can not become a job
+    ├── LeaseLost           throw the result away and go on   exit 1
+    ├── Unavailable         wait, then try again              exit 1
+    │   ├── IndexBusy
+    │   ├── DiskFull
+    │   └── NotRunning                                        exit 5
+    ├── Corrupt             put it aside and ask a person     exit 6
+    │   ├── SchemaTooNew
+    │   └── VolumeFault     a sync failed: the data may be gone
+    └── HandlerVerdict      raised by handlers, to say how an attempt ended
+        ├── RetryLater      try again after `delay` seconds; costs no failure
+        └── Permanent       never try again
+
+`str(error)` is one clear sentence for a person; `hint` says what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class PqfsError(Exception):
+    """The root: one clear sentence, a hint for the operator, an exit code for the command line."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class Misconfigured(PqfsError):
+    """A setting, a path or the platform makes a correct start impossible. Nothing was started."""
+
+    exit_code = 2
+
+
+class Refused(PqfsError):
+    """The call can not be carried out as it stands. Nothing was changed."""
+
+
+class JobNotFound(Refused):
+    """No job has this id (or this beginning of an id)."""
+
+    exit_code = 4
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"There is no job {job_id}.", "List the jobs with: pqfs jobs list")
+        self.job_id = job_id
+
+
+class IllegalTransition(Refused):
+    """The job's state does not allow this verb. Nothing was changed."""
+
+    def __init__(self, job_id: str, state: str, verb: str) -> None:
+        super().__init__(f"Job {job_id} is {state}: {verb} is not possible.", f"See: pqfs why {job_id}")
+        self.job_id, self.state, self.verb = job_id, state, verb
+
+
+class Rejected(Refused):
+    """A file that can not become a job: what is wrong with it, in words."""
+
+
+class LeaseLost(PqfsError):
+    """The attempt no longer holds its job: its result must be thrown away. Expected under load."""
+
+    def __init__(self, job_id: str, attempt: int) -> None:
+        super().__init__(f"Attempt {attempt} of job {job_id} lost its lease; its result is thrown away.")
+        self.job_id, self.attempt = job_id, attempt
+
+
+class Unavailable(PqfsError):
+    """Something needed is not there just now; the same call may succeed later."""
+
+
+class IndexBusy(Unavailable):
+    """Another process held the index's write lock for too long."""
+
+
+class DiskFull(Unavailable):
+    """The file system has no room. Work pauses and goes on by itself when there is room."""
+
+
+class NotRunning(Unavailable):
+    """The stack is not running on this spool."""
+
+    exit_code = 5
+
+
+class Corrupt(PqfsError):
+    """What lies on disk can not be right; nothing was changed."""
+
+    exit_code = 6
+
+
+class SchemaTooNew(Corrupt):
+    """The index was written by a newer pqfs."""
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(
+            f"The index has schema {found}, this pqfs knows up to {known}.",
+            "Use the newer pqfs again, or start from a backup made before the upgrade.",
+        )
+        self.found, self.known = found, known
+
+
+class VolumeFault(Corrupt):
+    """A sync failed. It is never repeated on the same data, because the second one lies.
+
+    Source: ATC '20 "Can Applications Recover from fsync Failures?"; PostgreSQL panics for the same reason.
+    """
+
+
+class HandlerVerdict(PqfsError):
+    """What a handler raises to say how its attempt ended."""
+
+
+class RetryLater(HandlerVerdict):
+    """Not now: give the job back for `delay` seconds. Costs no failure."""
+
+    def __init__(self, message: str = "the handler asked to try later", delay: float = 60.0) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+
+class Permanent(HandlerVerdict):
+    """This input can never succeed: the job fails at once."""

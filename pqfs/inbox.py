@@ -1,0 +1,328 @@
+"""What lies in the inbox, and whether it is complete. Looks, never moves.
+
+A file is complete when the kernel grants a read lease on it: nobody on this host has it open for writing or
+mapped writable. Where leases are refused (another owner's file without CAP_LEASE, a network file system) or
+the queue asks for it, a file is complete once it was *seen unchanged* for `settle` seconds of our own clock;
+modification times may lie.
+
+Known weakness: the lease proves nothing about writers on other hosts, so network file systems always settle.
+Writers that close and reopen one file need `settle` on their queue.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from pqfs import kernel
+from pqfs.files import open_directory
+from pqfs.model import DEFAULT_QUEUE
+from pqfs.settings import QueueSettings, Settings
+
+# Names that say "not yet": hidden files, and what rsync, browsers, office programs and transfer tools write.
+IGNORED = (
+    ".*", "*.tmp", "*.temp", "*.part", "*.partial", "*.crdownload", "*.download", "*.filepart", "*.swp",
+    "~$*", "*~", "*.!sync", "Thumbs.db", "desktop.ini",
+)  # fmt: skip
+SIDECAR = b".job.json"
+# Local file systems on which a read lease sees every writer (measured: ext4, xfs, btrfs, tmpfs, overlay).
+_LEASE_TELLS_ALL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "overlay", "f2fs", "zfs"})
+
+
+class Verdict(Enum):
+    """What to do with an entry of the inbox."""
+
+    TAKE = "take"
+    WAIT = "wait"
+    REJECT = "reject"
+    GHOST = "ghost"
+    VANISHED = "vanished"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something in the inbox. `path` is relative to the inbox; `name` is what the job will be called."""
+
+    path: bytes
+    queue: str
+    name: bytes
+    mtime_ns: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with its reason in words. `descriptor` is open for reading when the verdict is TAKE."""
+
+    verdict: Verdict
+    reason: str = ""
+    retry_in: float = 0.0
+    descriptor: int | None = None
+    found: os.stat_result | None = None
+
+
+@dataclass(slots=True)
+class _Seen:
+    identity: tuple[int, int, int, int]
+    unchanged_since: float
+    first_seen: float
+
+
+class Inbox:
+    """The producers' directory, seen through descriptors so that no symbolic link is ever followed."""
+
+    def __init__(self, root: Path, settings: Settings) -> None:
+        self.path = root / "inbox"
+        self._settings = settings
+        self._ignored = re.compile(
+            "|".join(fnmatch.translate(p) for p in (*IGNORED, *settings.ingest.ignore)), re.DOTALL
+        )
+        self._seen: dict[bytes, _Seen] = {}
+        self._leases_tell = self._ask_file_system()
+
+    def _ask_file_system(self) -> bool:
+        try:
+            return kernel.file_system(os.fsencode(self.path)) in _LEASE_TELLS_ALL
+        except OSError:
+            return False
+
+    def identity(self) -> tuple[int, int] | None:
+        """Device and inode of the inbox directory; None when it is not there."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def is_ignored(self, name: bytes) -> bool:
+        """Whether a name says that its file is not meant to be taken yet."""
+        return self._ignored.match(os.fsdecode(name)) is not None
+
+    # ---------------------------------------------------------------- listing
+
+    def entries(self, queues: frozenset[str]) -> tuple[list[Entry], list[bytes]]:
+        """Everything that may become a job, in order of modification time and name, and the empty directories.
+
+        `queues` are the names that make a directory a queue. A directory of another name belongs to the
+        default queue, its files named `<dir>/<file>`.
+        """
+        entries: list[Entry] = []
+        empty: list[bytes] = []
+        try:
+            top = open_directory(os.fsencode(self.path))
+        except FileNotFoundError:
+            return [], []
+        try:
+            self._walk(top, b"", None, queues, entries, empty)
+        finally:
+            os.close(top)
+        entries.sort(key=lambda entry: (entry.mtime_ns, entry.path))
+        self._forget({entry.path for entry in entries})
+        return entries, empty
+
+    def _walk(
+        self, directory: int, at: bytes, queue: str | None, queues: frozenset[str],
+        entries: list[Entry], empty: list[bytes],
+    ) -> None:  # fmt: skip
+        count = 0
+        for name, found in _scan(directory):
+            count += 1
+            if self.is_ignored(name):
+                continue
+            path = at + name
+            inner = os.fsdecode(name) if not at and os.fsdecode(name) in queues else queue
+            unknown = not at and inner is None
+            if not stat.S_ISDIR(found.st_mode) or (unknown and self._settings.ingest.unknown_directory == "reject"):
+                entries.append(_entry(path, queue, found))
+            else:
+                self._descend(directory, name, path, inner, queues, entries, empty)
+        if not count and at and queue != at.rstrip(b"/").decode("utf-8", "replace"):
+            empty.append(at.rstrip(b"/"))
+
+    def _descend(
+        self, directory: int, name: bytes, path: bytes, queue: str | None, queues: frozenset[str],
+        entries: list[Entry], empty: list[bytes],
+    ) -> None:  # fmt: skip
+        try:
+            inner = open_directory(name, directory)
+        except OSError:
+            return  # gone, replaced by a link, or closed to us: the next sweep looks again
+        try:
+            self._walk(inner, path + b"/", queue, queues, entries, empty)
+        finally:
+            os.close(inner)
+
+    def open_parent(self, entry: Entry) -> int:
+        """A descriptor of the directory that holds an entry, reached without following links."""
+        directory = open_directory(os.fsencode(self.path))
+        for part in entry.path.split(b"/")[:-1]:
+            try:
+                inner = open_directory(part, directory)
+            finally:
+                os.close(directory)
+            directory = inner
+        return directory
+
+    # ---------------------------------------------------------------- judging
+
+    def judge(self, directory: int, entry: Entry, now: float) -> Judgement:
+        """Decide about one entry. `now` is boot time; `directory` holds the entry.
+
+        A TAKE carries an open descriptor of exactly the file that was judged; the caller closes it.
+        """
+        base = os.path.basename(entry.path)
+        try:
+            handle = os.open(base, _PATH_ONLY, dir_fd=directory)
+        except FileNotFoundError:
+            return Judgement(Verdict.VANISHED)
+        except OSError as error:
+            return self._judge_unopenable(directory, base, error)
+        try:
+            return self._judge_open(handle, entry, now)
+        finally:
+            os.close(handle)
+
+    def _judge_unopenable(self, directory: int, base: bytes, error: OSError) -> Judgement:
+        """Only where there is no O_PATH: a link or a socket refuses to be opened at all."""
+        try:
+            found = os.stat(base, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return Judgement(Verdict.VANISHED)
+        if not stat.S_ISREG(found.st_mode):
+            return Judgement(Verdict.REJECT, _kind(found.st_mode), found=found)
+        return Judgement(Verdict.WAIT, f"it can not be opened: {error.strerror}", 5.0, found=found)
+
+    def _judge_open(self, handle: int, entry: Entry, now: float) -> Judgement:
+        found = os.fstat(handle)
+        queue = self._settings.queue(entry.queue)
+        if not stat.S_ISREG(found.st_mode):
+            return Judgement(Verdict.REJECT, _kind(found.st_mode), found=found)
+        if queue.max_size is not None and found.st_size > queue.max_size:
+            reason = f"it has {found.st_size} bytes; queue {entry.queue} takes at most {int(queue.max_size)}"
+            return Judgement(Verdict.REJECT, reason, found=found)
+        seen = self._look(entry, found, now)
+        if found.st_nlink != 1:
+            return self._judge_waiting("it has another hard link, so it may still be delivered", seen, found, now)
+        try:
+            descriptor = _reopen(handle)
+        except PermissionError:
+            return self._judge_waiting("it can not be read by this user", seen, found, now)
+        judgement = self._judge_complete(descriptor, queue, seen, found, now)
+        if judgement.descriptor is None:
+            os.close(descriptor)
+        return judgement
+
+    def _look(self, entry: Entry, found: os.stat_result, now: float) -> _Seen:
+        identity = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        seen = self._seen.get(entry.path)
+        if seen is None:
+            seen = self._seen[entry.path] = _Seen(identity, now, now)
+        elif seen.identity != identity:
+            seen.identity, seen.unchanged_since = identity, now
+        return seen
+
+    def _judge_waiting(self, why: str, seen: _Seen, found: os.stat_result, now: float) -> Judgement:
+        limit = self._settings.ingest.wait_limit
+        if now - seen.first_seen >= limit:
+            return Judgement(Verdict.REJECT, f"{why}, for {limit:.0f} seconds", found=found)
+        return Judgement(Verdict.WAIT, why, min(5.0, limit), found=found)
+
+    def _judge_complete(
+        self, descriptor: int, queue: QueueSettings, seen: _Seen, found: os.stat_result, now: float
+    ) -> Judgement:
+        settle = queue.settle or 0.0
+        try:
+            if kernel.is_open_for_writing(descriptor):
+                seen.unchanged_since = now
+                return Judgement(Verdict.WAIT, "somebody is still writing it", 1.0, found=found)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP, errno.ENOLCK):
+                raise
+            settle = max(settle, self._settings.ingest.settle)
+        if not self._leases_tell:
+            settle = max(settle, self._settings.ingest.settle)
+        unchanged = now - seen.unchanged_since
+        if unchanged < settle:
+            why = f"it must stay unchanged for {settle:g} seconds, so far {unchanged:.1f}"
+            return Judgement(Verdict.WAIT, why, settle - unchanged, found=found)
+        return Judgement(Verdict.TAKE, descriptor=descriptor, found=found)
+
+    def note(self, entry: Entry, now: float) -> None:
+        """Remember when something was first seen that is not judged yet."""
+        self._seen.setdefault(entry.path, _Seen((0, 0, 0, 0), now, now))
+
+    def waited(self, entry: Entry, now: float) -> float:
+        """Seconds since an entry was first seen."""
+        seen = self._seen.get(entry.path)
+        return now - seen.first_seen if seen else 0.0
+
+    def _forget(self, present: set[bytes]) -> None:
+        for path in self._seen.keys() - present:
+            del self._seen[path]
+
+
+_PATH_ONLY = getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK) | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _reopen(handle: int) -> int:
+    """Open for reading exactly the inode that was checked: its name may mean something else by now."""
+    if hasattr(os, "O_PATH"):
+        return os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return os.dup(handle)
+
+
+def _scan(directory: int) -> Iterator[tuple[bytes, os.stat_result]]:
+    with os.scandir(directory) as listing:
+        for item in listing:
+            try:
+                yield os.fsencode(item.name), item.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+
+
+def _entry(path: bytes, queue: str | None, found: os.stat_result) -> Entry:
+    name = path if queue is None else path.partition(b"/")[2]
+    return Entry(path, queue or DEFAULT_QUEUE, name, found.st_mtime_ns, found.st_size)
+
+
+_KINDS: Mapping[str, str] = {
+    "S_ISDIR": "it is a directory, and no queue has its name",
+    "S_ISLNK": "it is a symbolic link",
+    "S_ISFIFO": "it is a named pipe",
+    "S_ISSOCK": "it is a socket",
+    "S_ISBLK": "it is a block device",
+    "S_ISCHR": "it is a character device",
+}
+
+
+def _kind(mode: int) -> str:
+    return next((what for test, what in _KINDS.items() if getattr(stat, test)(mode)), "it is not a regular file")
+
+
+def writers(path: Path) -> list[int]:
+    """The processes on this host that hold a file open for writing, as far as the system shows them."""
+    try:
+        wanted = path.stat()
+    except OSError:
+        return []
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _writes(entry, wanted)]
+
+
+def _writes(process: Path, wanted: os.stat_result) -> bool:
+    try:
+        for link in (process / "fd").iterdir():
+            found = link.stat()
+            if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+                flags = re.search(r"flags:\s+(\d+)", (process / "fdinfo" / link.name).read_text())
+                if flags and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY:
+                    return True
+    except OSError:
+        pass
+    return False

@@ -1,0 +1,430 @@
+"""The index: who holds a job and what became of it. The contract that both engines keep.
+
+`Index` speaks in jobs, attempts and verdicts; an `Engine` runs the named statements of statements.sql on
+SQLite or PostgreSQL. Writes happen inside `with index.transaction():` and nowhere else, so that the caller
+decides what is one commit. A write that finds its guard unfulfilled changes nothing and says so by what it
+returns: no row back means that the lease is lost or the state has changed.
+
+The index knows no files. It never decides order between a commit and a rename: jobqueue does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
+from typing import Any, Protocol
+
+from pqfs.model import Arrival, Attempt, Job, Outcome, Place, State
+from pqfs.naming import id_floor
+from pqfs.retry import Budget
+
+Row = Sequence[Any]
+Parameters = Mapping[str, Any]
+
+
+class Engine(Protocol):
+    """What a database must offer. Errors come out as pqfs errors (Unavailable, DiskFull, Corrupt)."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """One write transaction: committed at the end, rolled back when the block raises."""
+
+    def run(self, name: str, parameters: Parameters) -> list[Row]:
+        """Run a named statement and return its rows."""
+
+    def run_many(self, name: str, parameters: Iterable[Parameters]) -> list[Row]:
+        """Run a named statement once for each set of parameters and return all rows."""
+
+    def checkpoint(self) -> tuple[int, int]:
+        """Move the log into the database; pages in the log and pages moved."""
+
+    def backup(self, target: str) -> None:
+        """Copy the database, consistent, while it is in use."""
+
+    def schema_version(self) -> int:
+        """The number of the newest migration that was applied."""
+
+    def integrity(self) -> list[str]:
+        """What the database says is wrong with itself; empty when nothing is."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A completed attempt as the index records it."""
+
+    job: Job
+    place: Place
+    output: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What becomes of a job whose attempt did not complete, or that a person steers."""
+
+    job: Job
+    state: State
+    budget: Budget
+    ready_at: float
+    error: str | None
+
+    @property
+    def place(self) -> Place:
+        """Where the payload belongs after it."""
+        return _PLACE_OF[self.state]
+
+
+_PLACE_OF = {
+    State.PENDING: Place.READY,
+    State.HELD: Place.READY,
+    State.FAILED: Place.DEAD,
+    State.UNPROCESSABLE: Place.DEAD,
+    State.CANCELLED: Place.CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """A consumer's row. `queues` None means all; `beat_boottime` counts from the boot named by `boot_id`."""
+
+    owner: str
+    program: str
+    pid: int
+    host: str
+    boot_id: str
+    queues: tuple[str, ...] | None
+    started_at: float
+    beat_at: float
+    beat_boottime: float
+    lease: float
+    completed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue's row."""
+
+    name: str
+    created_at: float
+    paused_at: float | None
+    paused_by: str | None
+    paused_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Who did what to a job, when and why."""
+
+    at: float
+    actor: str
+    verb: str
+    reason: str | None
+    before: str | None
+    after: str | None
+
+
+class Index:
+    """The verbs of the index. Write verbs must run inside `transaction()`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """One write transaction."""
+        return self.engine.transaction()
+
+    # ---------------------------------------------------------------- arrival
+
+    def insert(self, arrivals: Iterable[Arrival], arriver: str, now: float) -> None:
+        """Record accepted files as jobs. A job that is there already stays as it is."""
+        self.engine.run_many("insert_job", [_arrival_row(each, arriver, now) for each in arrivals])
+
+    def restore(self, job: Job) -> None:
+        """Record a job as the tree tells it (adoption of old payloads, rebuild)."""
+        self.engine.run("restore_job", _job_row(job))
+
+    # ---------------------------------------------------------------- attempts
+
+    def claim(self, queues: Sequence[str], limit: int, owner: str, now: float) -> list[Job]:
+        """Lease up to `limit` due jobs of these queues, in order of priority, ready_at and id."""
+        self.engine.run("wake_due", {"now": now})
+        heads = [self.engine.run("claimable", {"queue": queue, "limit": limit}) for queue in queues]
+        order = islice(merge(*heads, key=lambda row: (-row[0], row[1], row[2])), limit)
+        wanted = [{"id": row[2], "owner": owner, "now": now} for row in order]
+        return [_job(row) for row in self.engine.run_many("claim", wanted)]
+
+    def complete(self, completions: Iterable[Completion], now: float) -> set[str]:
+        """Commit these attempts' outputs; the ids of the jobs whose lease still held."""
+        rows = (
+            {
+                "id": each.job.id, "attempt": each.job.attempt, "owner": each.job.owner, "place": each.place,
+                "now": now, "output": each.output, "output_size": each.outcome.output_size,
+                "output_sha256": each.outcome.output_sha256,
+            }
+            for each in completions
+        )  # fmt: skip
+        return {row[0] for row in self.engine.run_many("complete", rows)}
+
+    def settle(self, settlement: Settlement, now: float) -> Job | None:
+        """End an attempt that did not complete. None: its lease is lost and nothing has changed."""
+        return _first(self.engine.run("settle", _settlement_row(settlement, now)))
+
+    def steer(self, settlement: Settlement, now: float) -> Job | None:
+        """Move a job that nobody runs to another state. None: its state has changed meanwhile."""
+        row = {**_settlement_row(settlement, now), "from_state": settlement.job.state}
+        del row["owner"]
+        return _first(self.engine.run("steer", row))
+
+    def confirm(self, jobs: Iterable[Job]) -> None:
+        """Note that these payloads are where their rows say, unless the rows have changed since."""
+        self.engine.run_many("confirm", ({"id": job.id, "attempt": job.attempt, "state": job.state} for job in jobs))
+
+    def record(self, job: Job, outcome: Outcome, now: float) -> None:
+        """Add an attempt to a job's history."""
+        self.record_all([(job, outcome)], now)
+
+    def record_all(self, ended: Iterable[tuple[Job, Outcome]], now: float) -> None:
+        """Add attempts to the history of their jobs."""
+        self.engine.run_many("insert_attempt", (_attempt_row(job, outcome, now) for job, outcome in ended))
+
+    # ---------------------------------------------------------------- steering
+
+    def set_priority(self, job: str, priority: int) -> bool:
+        """Change a waiting job's priority; False when it does not wait."""
+        return bool(self.engine.run("set_priority", {"id": job, "priority": priority}))
+
+    def request_cancel(self, job: str, by: str) -> bool:
+        """Ask the consumer that runs a job to end it; False when nobody runs it."""
+        return bool(self.engine.run("request_cancel", {"id": job, "by": by}))
+
+    def cancels_for(self, owner: str) -> dict[tuple[str, int], str]:
+        """The attempts of an owner that somebody wants ended: (job, attempt) -> who."""
+        return {(row[0], row[1]): row[2] for row in self.engine.run("cancels_for", {"owner": owner})}
+
+    def add_event(
+        self, now: float, actor: str, verb: str, *, job: str | None = None, queue: str | None = None,
+        reason: str | None = None, before: str | None = None, after: str | None = None,
+    ) -> None:  # fmt: skip
+        """Record who did what, and why."""
+        row = {"at": now, "actor": actor, "verb": verb, "job": job, "queue": queue, "reason": reason}
+        self.engine.run("insert_event", {**row, "before": before, "after": after})
+
+    # ---------------------------------------------------------------- questions
+
+    def job(self, job: str) -> Job | None:
+        """A job by its whole id."""
+        return _first(self.engine.run("job", {"id": job}))
+
+    def jobs_like(self, prefix: str, limit: int = 10) -> list[Job]:
+        """Jobs whose id begins so."""
+        row = {"low": prefix, "high": f"{prefix}g", "limit": limit}
+        return [_job(found) for found in self.engine.run("jobs_like", row)]
+
+    def job_by_output(self, output: str) -> Job | None:
+        """The job that published an output of this name."""
+        return _first(self.engine.run("job_by_output", {"output": output}))
+
+    def job_by_name(self, queue: str, name: bytes, since: float) -> Job | None:
+        """The newest job of this name that arrived since an instant."""
+        row = {"low": id_floor(since), "queue": queue, "name": name}
+        return _first(self.engine.run("job_by_name", row))
+
+    def jobs_after(self, job: str, limit: int) -> list[Job]:
+        """The next jobs in order of id, for walks over the whole index in bounded chunks."""
+        return [_job(row) for row in self.engine.run("jobs_after", {"after": job, "limit": limit})]
+
+    def jobs(self, state: State | None, queue: str | None, before: str, limit: int) -> list[Job]:
+        """Jobs older than an id, newest first; the states that are few have an index of their own."""
+        row = {"state": state, "queue": queue, "before": before, "limit": limit}
+        name = "list_jobs"
+        if state is State.PROCESSING:
+            name = "list_processing"
+            del row["state"]
+        elif state in (State.HELD, State.FAILED, State.UNPROCESSABLE, State.CANCELLED):
+            name = "list_set_aside"
+        return [_job(found) for found in self.engine.run(name, row)]
+
+    def jobs_ahead(self, job: Job, limit: int) -> int:
+        """How many due jobs of its queue come before a job, counted up to `limit`."""
+        row = {"queue": job.queue, "priority": job.priority, "ready_at": job.ready_at, "id": job.id}
+        return int(self.engine.run("jobs_ahead", {**row, "limit": limit})[0][0])
+
+    def next_wake(self) -> float | None:
+        """When the next waiting job becomes due."""
+        found: float | None = self.engine.run("next_wake", {})[0][0]
+        return found
+
+    def attempts(self, job: str) -> list[Attempt]:
+        """A job's history, oldest first."""
+        return [Attempt(*row) for row in self.engine.run("attempts_of", {"job": job})]
+
+    def events(self, job: str) -> list[Event]:
+        """What people and incidents did to a job, oldest first."""
+        return [Event(*row) for row in self.engine.run("events_of", {"job": job})]
+
+    def counts(self) -> list[tuple[str, State, int]]:
+        """Queue, state and number of jobs, where there are any."""
+        return [(row[0], State(row[1]), row[2]) for row in self.engine.run("counts", {})]
+
+    # ---------------------------------------------------------------- recovery
+
+    def unconfirmed(self, limit: int) -> list[Job]:
+        """Jobs whose payload may not be where their row says."""
+        return [_job(row) for row in self.engine.run("unconfirmed", {"limit": limit})]
+
+    def unconfirmed_of(self, owner: str) -> list[Job]:
+        """The same, of one owner: what it ran or had not put away."""
+        return [_job(row) for row in self.engine.run("unconfirmed_of", {"owner": owner})]
+
+    def owners_at_work(self) -> list[str]:
+        """Owners that hold jobs, or have payloads to put away."""
+        return [row[0] for row in self.engine.run("owners_at_work", {})]
+
+    # ---------------------------------------------------------------- consumers, queues
+
+    def register(self, consumer: Consumer) -> None:
+        """Add a consumer's row, before its first claim."""
+        row = {name: getattr(consumer, name) for name in ("owner", "program", "pid", "host", "boot_id", "lease")}
+        queues = None if consumer.queues is None else json.dumps(consumer.queues)
+        row |= {"queues": queues, "now": consumer.started_at, "boottime": consumer.beat_boottime}
+        self.engine.run("register_consumer", row)
+
+    def beat(self, owner: str, now: float, boottime: float, completed: int) -> bool:
+        """Renew an owner's lease on all that it holds. False: it was declared dead, its jobs are others'."""
+        row = {"owner": owner, "now": now, "boottime": boottime, "completed": completed}
+        return bool(self.engine.run("beat", row))
+
+    def consumers(self) -> list[Consumer]:
+        """Every consumer that has registered and was not reaped."""
+        rows = self.engine.run("consumers", {})
+        return [
+            Consumer(**{**dict(zip(Consumer.__slots__, row, strict=True)), "queues": _list(row[5])}) for row in rows
+        ]
+
+    def forget_consumer(self, owner: str) -> None:
+        """Remove a consumer's row, after its jobs have been given to others."""
+        self.engine.run("forget_consumer", {"owner": owner})
+
+    def queues(self) -> list[Queue]:
+        """Every queue."""
+        return [Queue(*row) for row in self.engine.run("queues", {})]
+
+    def create_queue(self, name: str, now: float) -> None:
+        """Make a queue; nothing happens when it is there."""
+        self.engine.run("create_queue", {"name": name, "now": now})
+
+    # ---------------------------------------------------------------- statistics, retention
+
+    def add_stats(
+        self, queue: str, now: float, *, ingested: int = 0, completed: int = 0, failed: int = 0,
+        size: int = 0, run_seconds: float = 0.0,
+    ) -> None:  # fmt: skip
+        """Add to a queue's figures of this minute."""
+        row = {"minute": int(now // 60), "queue": queue, "ingested": ingested, "completed": completed}
+        self.engine.run("add_stats", {**row, "failed": failed, "bytes": size, "run_seconds": run_seconds})
+
+    def stats(self, since: float) -> list[Row]:
+        """minute, ingested, completed, failed, bytes, run_seconds for each minute since an instant."""
+        return self.engine.run("stats_since", {"minute": int(since // 60)})
+
+    def forget_stats(self, before: float) -> None:
+        """Drop the figures of minutes before an instant."""
+        self.engine.run("forget_stats", {"minute": int(before // 60)})
+
+    def ended_before(self, state: State, before: float, limit: int) -> list[Job]:
+        """Jobs in a final state since before an instant; completed ones only when their input is gone."""
+        if state is State.COMPLETED:
+            row = {"high": id_floor(before), "before": before, "limit": limit}
+            return [_job(found) for found in self.engine.run("completed_before", row)]
+        row = {"state": state, "before": before, "limit": limit}
+        return [_job(found) for found in self.engine.run("set_aside_before", row)]
+
+    def let_go(self, job: str) -> None:
+        """Note that a completed job's input is about to be removed."""
+        self.engine.run("let_go", {"id": job})
+
+    def confirm_gone(self, job: str) -> None:
+        """Note that it was removed."""
+        self.engine.run("confirm_gone", {"id": job})
+
+    def delete(self, job: Job) -> bool:
+        """Forget a job with its history; False when its state has changed or its payload is on the move."""
+        if not self.engine.run("delete_job", {"id": job.id, "state": job.state}):
+            return False
+        self.engine.run("delete_attempts", {"job": job.id})
+        self.engine.run("delete_events", {"job": job.id})
+        return True
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.engine.close()
+
+
+def _job(row: Row) -> Job:
+    values = list(row)
+    values[4], values[5], values[6] = State(values[4]), Place(values[5]), bool(values[6])
+    if values[21] is not None:
+        values[21] = json.loads(values[21])
+    return Job(*values)
+
+
+def _first(rows: list[Row]) -> Job | None:
+    return _job(rows[0]) if rows else None
+
+
+def _list(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(json.loads(text))
+
+
+def _options(options: Mapping[str, Any] | None) -> str | None:
+    return json.dumps(options, sort_keys=True) if options else None
+
+
+def _arrival_row(each: Arrival, arriver: str, now: float) -> Parameters:
+    ready_at = max(each.ready_at, 0.0) or now
+    return {
+        "id": each.id, "queue": each.queue, "name": each.name, "arriver": arriver, "error": None,
+        "state": State.HELD if each.held else State.PENDING, "due": int(ready_at <= now),
+        "priority": each.priority, "size": each.size, "created_at": now, "ready_at": ready_at,
+        "options": _options(each.options),
+    }  # fmt: skip
+
+
+def _job_row(job: Job) -> Parameters:
+    names = (
+        "id", "queue", "name", "arriver", "state", "place", "priority", "attempt", "size", "created_at",
+        "ready_at", "updated_at", "output", "error",
+    )  # fmt: skip
+    row = {name: getattr(job, name) for name in names}
+    return {**row, "confirmed": int(job.confirmed), "due": 0, "options": _options(job.options)}
+
+
+def _settlement_row(each: Settlement, now: float) -> dict[str, Any]:
+    return {
+        "id": each.job.id, "attempt": each.job.attempt, "owner": each.job.owner, "state": each.state,
+        "place": each.place, "due": int(each.ready_at <= now), "ready_at": each.ready_at,
+        "failures": each.budget.failures, "crashes": each.budget.crashes, "losses": each.budget.losses,
+        "error": each.error, "now": now,
+    }  # fmt: skip
+
+
+def _attempt_row(job: Job, outcome: Outcome, now: float) -> Parameters:
+    return {
+        "job": job.id, "attempt": job.attempt, "owner": job.owner, "started_at": outcome.started_at,
+        "ended_at": now, "run_seconds": outcome.run_seconds, "outcome": outcome.kind, "error": outcome.error,
+        "exit_code": outcome.exit_code, "log": outcome.log,
+    }  # fmt: skip
+
+
+def walk(index: Index, chunk: int = 1000) -> Iterator[Job]:
+    """Every job in order of id, read in short transactions so that no reader holds the log back."""
+    last = ""
+    while jobs := index.jobs_after(last, chunk):
+        yield from jobs
+        last = jobs[-1].id

@@ -1,0 +1,245 @@
+"""The index on SQLite: one host, many processes, through APSW.
+
+WAL with `synchronous=FULL`: a commit that returned survives loss of power. Every write is BEGIN IMMEDIATE, so
+that a transaction never fails half-way for want of the lock; only BEGIN waits, with jitter. APSW brings a
+current SQLite: releases before 3.51.3 can corrupt a WAL database that several processes write.
+
+Never open index.db, its -wal or -shm by hand, nor with another SQLite library in the same process: closing
+any descriptor of the file drops this process's POSIX locks on it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import apsw
+
+from pqfs import kernel
+from pqfs.errors import Corrupt, DiskFull, IndexBusy, Misconfigured, PqfsError, SchemaTooNew, Unavailable
+from pqfs.index import Parameters, Row, catalogue
+
+_TOKENS = {
+    "blob": "BLOB", "real": "REAL", "bigint": "INTEGER", "serial": "INTEGER PRIMARY KEY", "strict": "STRICT",
+    "strict_without_rowid": "STRICT, WITHOUT ROWID", "skip_locked": "",
+}  # fmt: skip
+_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "lustre", "glusterfs", "fuse.sshfs"})
+_WAIT = 30.0  # seconds for the write lock before IndexBusy: far above any transaction of ours
+
+
+class SqliteEngine:
+    """One connection. Not for use by two threads at once; each thread opens its own."""
+
+    _connections: ClassVar[weakref.WeakSet[SqliteEngine]] = weakref.WeakSet()
+
+    def __init__(self, path: Path, durable: bool = True, read_only: bool = False) -> None:
+        self.path = path
+        _refuse_unsafe(path, any(other.path == path for other in self._connections))
+        self._statements = catalogue.statements(_TOKENS)
+        self._connection = _open(path, durable, read_only)
+        self._connections.add(self)
+        try:
+            with _translated():
+                if not read_only:
+                    self._migrate()
+                elif self.schema_version() == 0:
+                    raise Unavailable("The index is being made.")
+        except BaseException:
+            self.close()
+            raise
+
+    # ---------------------------------------------------------------- engine
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """BEGIN IMMEDIATE … COMMIT, rolled back when the block raises."""
+        with _translated():
+            self._begin()
+            try:
+                yield
+                self._commit()
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _begin(self) -> None:
+        deadline = time.monotonic() + _WAIT
+        pause = 0.0005
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except apsw.BusyError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(pause / 2, pause))
+                pause = min(0.02, pause * 1.5)
+            else:
+                return
+
+    def _commit(self) -> None:
+        """The one place where the index changes for good; tests stop a process before it."""
+        self._connection.execute("COMMIT")
+
+    def run(self, name: str, parameters: Parameters) -> list[Row]:
+        """Run a named statement and return its rows."""
+        with _translated():
+            return list(self._connection.execute(self._statements[name], parameters))
+
+    def run_many(self, name: str, parameters: Iterable[Parameters]) -> list[Row]:
+        """Run a named statement for each set of parameters and return all rows."""
+        with _translated():
+            return list(self._connection.executemany(self._statements[name], parameters))
+
+    def checkpoint(self) -> tuple[int, int]:
+        """Move the log into the database without making anybody wait."""
+        with _translated():
+            return self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def backup(self, target: str) -> None:
+        """Copy the database with SQLite's backup API, in steps that let writers through."""
+        with _translated():
+            copy = apsw.Connection(target)
+            try:
+                with copy.backup("main", self._connection, "main") as backup:
+                    while not backup.done:
+                        backup.step(1000)
+            finally:
+                copy.close()
+
+    def schema_version(self) -> int:
+        """PRAGMA user_version: the number of the newest migration."""
+        return int(self._connection.pragma("user_version"))
+
+    def integrity(self) -> list[str]:
+        """PRAGMA quick_check and foreign keys; empty when all is well."""
+        with _translated():
+            found = [str(row[0]) for row in self._connection.execute("PRAGMA quick_check(20)")]
+        return [] if found == ["ok"] else found
+
+    def close(self) -> None:
+        """Close the connection; the last one of all processes folds the log into the database."""
+        self._connections.discard(self)
+        self._connection.close()
+
+    # ---------------------------------------------------------------- schema
+
+    def _migrate(self) -> None:
+        """Apply what is missing, each step in one transaction; refuse a newer schema."""
+        steps = catalogue.migrations("sqlite", _TOKENS)
+        newest = steps[-1][0]
+        if self.schema_version() == newest:
+            return
+        for number, text in steps:
+            with self.transaction():
+                found = self.schema_version()
+                if found > newest:
+                    raise SchemaTooNew(found, newest)
+                if found < number:
+                    self._connection.execute(text)
+                    self._connection.pragma("user_version", number)
+
+
+def _open(path: Path, durable: bool, read_only: bool) -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    if read_only:
+        if not path.exists():
+            raise Unavailable(f"There is no index at {path}.", "Start pqfs (pqfs up), or: pqfs index rebuild")
+        flags = apsw.SQLITE_OPEN_READONLY
+    elif not path.exists():
+        # Only while nobody has it open: the mode is what -wal and -shm inherit.
+        os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with _translated():
+        connection = apsw.Connection(str(path), flags=flags, statementcachesize=200)
+        connection.set_busy_timeout(5000)
+        if not read_only:
+            connection.pragma("journal_mode", "wal")
+            connection.pragma("synchronous", "full" if durable else "normal")
+            connection.pragma("journal_size_limit", 64 * 2**20)
+            connection.pragma("wal_autocheckpoint", 4000)
+        connection.pragma("mmap_size", 0)
+        connection.pragma("trusted_schema", False)
+        connection.pragma("foreign_keys", True)
+    return connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the library's errors into ours, in this one place."""
+    try:
+        yield
+    except PqfsError:
+        raise
+    except apsw.BusyError as error:
+        raise IndexBusy("Another process holds the index's write lock.", "See: pqfs doctor") from error
+    except apsw.FullError as error:
+        raise DiskFull("There is no room left for the index.", "Make room on the spool's volume.") from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise Corrupt(
+            f"The index is damaged: {error}.",
+            "Stop pqfs, then make it again from the spool: pqfs index rebuild",
+        ) from error
+    except apsw.CantOpenError as error:
+        raise Unavailable(f"The index can not be opened: {error}.") from error
+    except apsw.ReadOnlyError as error:
+        raise Unavailable("The index can not be written by this user.") from error
+    except apsw.IOError as error:
+        raise Unavailable(f"The index's disk reports an error: {error}.", "Look at the kernel's log.") from error
+
+
+def is_affected(version: tuple[int, ...]) -> bool:
+    """Whether a SQLite release has the WAL-reset bug: before 3.51.3, but for 3.50.7 and 3.44.6 and their heirs."""
+    if version >= (3, 51, 3):
+        return False
+    return not (
+        (version[:2] == (3, 50) and version >= (3, 50, 7)) or (version[:2] == (3, 44) and version >= (3, 44, 6))
+    )
+
+
+def library_version() -> tuple[int, ...]:
+    """The SQLite release that APSW brought."""
+    return tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+
+
+def _refuse_unsafe(path: Path, opened_by_us: bool) -> None:
+    if is_affected(library_version()):
+        raise Misconfigured(
+            f"SQLite {apsw.sqlite_lib_version()} can corrupt a database that several processes write.",
+            "Install apsw 3.51.3 or later.",
+        )
+    kind = kernel.file_system(os.fsencode(path.parent))
+    if kind in _NETWORK:
+        raise Misconfigured(
+            f"{path.parent} is on a network file system ({kind}), where SQLite's log does not work.",
+            "Put the spool on a local disk.",
+        )
+    if "_sqlite3" in sys.modules and not opened_by_us and _is_open_here(path):
+        raise Misconfigured(
+            f"{path} is open through Python's own sqlite3 in this process.",
+            "Close it first: two SQLite libraries drop each other's locks.",
+        )
+
+
+def _is_open_here(path: Path) -> bool:
+    wanted = str(path)
+    try:
+        return any(os.readlink(entry) == wanted for entry in Path("/proc/self/fd").iterdir())
+    except OSError:
+        return False
+
+
+def settings_of(engine: SqliteEngine) -> Mapping[str, object]:
+    """What `pqfs doctor` shows of a connection."""
+    return {
+        "library": apsw.sqlite_lib_version(),
+        "schema": engine.schema_version(),
+        "bytes": engine.path.stat().st_size,
+        "log_bytes": log.stat().st_size if (log := engine.path.with_name(f"{engine.path.name}-wal")).exists() else 0,
+    }

@@ -1,0 +1,203 @@
+-- Every statement that pqfs runs, one text for both engines. `{skip_locked}` is empty on SQLite, whose single
+-- writer makes it unnecessary, and FOR UPDATE SKIP LOCKED on PostgreSQL.
+-- Every statement that extends or ends an attempt names job, attempt and owner: the fence.
+
+-- name: insert_job
+INSERT INTO jobs (id, queue, name, arriver, state, place, confirmed, due, priority, attempt, failures, crashes,
+                  losses, size, created_at, ready_at, updated_at, options, error)
+VALUES (:id, :queue, :name, :arriver, :state, 'ready', 1, :due, :priority, 0, 0, 0, 0,
+        :size, :created_at, :ready_at, :created_at, :options, :error)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: restore_job
+-- A row made again from the tree.
+INSERT INTO jobs (id, queue, name, arriver, state, place, confirmed, due, priority, attempt, failures, crashes,
+                  losses, size, created_at, ready_at, updated_at, output, options, error)
+VALUES (:id, :queue, :name, :arriver, :state, :place, :confirmed, :due, :priority, :attempt, 0, 0, 0,
+        :size, :created_at, :ready_at, :updated_at, :output, :options, :error)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: wake_due
+UPDATE jobs SET due = 1 WHERE state = 'pending' AND due = 0 AND ready_at <= :now;
+
+-- name: next_wake
+SELECT min(ready_at) FROM jobs WHERE state = 'pending' AND due = 0;
+
+-- name: claimable
+SELECT priority, ready_at, id FROM jobs
+WHERE state = 'pending' AND due = 1 AND queue = :queue
+ORDER BY priority DESC, ready_at, id LIMIT :limit {skip_locked};
+
+-- name: claim
+UPDATE jobs SET state = 'processing', place = 'claimed', confirmed = 0, attempt = attempt + 1, owner = :owner,
+                updated_at = :now, cancel_by = NULL
+WHERE id = :id AND state = 'pending'
+RETURNING {columns};
+
+-- name: complete
+UPDATE jobs SET state = 'completed', place = :place, updated_at = :now, output = :output,
+                output_size = :output_size, output_sha256 = :output_sha256, error = NULL
+WHERE id = :id AND attempt = :attempt AND owner = :owner AND state = 'processing'
+RETURNING id;
+
+-- name: settle
+-- An attempt that did not complete: back to pending, or to a final state.
+UPDATE jobs SET state = :state, place = :place, due = :due, ready_at = :ready_at, failures = :failures,
+                crashes = :crashes, losses = :losses, error = :error, updated_at = :now
+WHERE id = :id AND attempt = :attempt AND owner = :owner AND state = 'processing'
+RETURNING {columns};
+
+-- name: steer
+-- A person's verb on a job that nobody runs; the state it must be in is the guard.
+UPDATE jobs SET state = :state, place = :place, confirmed = 0, due = :due, ready_at = :ready_at,
+                failures = :failures, crashes = :crashes, losses = :losses, error = :error, updated_at = :now
+WHERE id = :id AND state = :from_state AND attempt = :attempt
+RETURNING {columns};
+
+-- name: set_priority
+UPDATE jobs SET priority = :priority WHERE id = :id AND state IN ('pending', 'held') RETURNING id;
+
+-- name: request_cancel
+UPDATE jobs SET cancel_by = :by WHERE id = :id AND state = 'processing' RETURNING id;
+
+-- name: cancels_for
+SELECT id, attempt, cancel_by FROM jobs WHERE confirmed = 0 AND owner = :owner AND cancel_by IS NOT NULL
+AND state = 'processing';
+
+-- name: confirm
+UPDATE jobs SET confirmed = 1
+WHERE id = :id AND attempt = :attempt AND state = :state AND state <> 'processing' AND confirmed = 0;
+
+-- name: unconfirmed
+SELECT {columns} FROM jobs WHERE confirmed = 0 AND state <> 'processing' ORDER BY id LIMIT :limit;
+
+-- name: unconfirmed_of
+SELECT {columns} FROM jobs WHERE confirmed = 0 AND owner = :owner ORDER BY id;
+
+-- name: owners_at_work
+SELECT DISTINCT owner FROM jobs WHERE confirmed = 0 AND owner IS NOT NULL;
+
+-- name: job
+SELECT {columns} FROM jobs WHERE id = :id;
+
+-- name: jobs_like
+SELECT {columns} FROM jobs WHERE id >= :low AND id < :high ORDER BY id LIMIT :limit;
+
+-- name: job_by_output
+SELECT {columns} FROM jobs WHERE output = :output;
+
+-- name: job_by_name
+-- The newest job of this name since an id: few jobs are that young.
+SELECT {columns} FROM jobs WHERE id >= :low AND queue = :queue AND name = :name ORDER BY id DESC LIMIT 1;
+
+-- name: jobs_ahead
+SELECT count(*) FROM (
+  SELECT 1 FROM jobs WHERE state = 'pending' AND due = 1 AND queue = :queue
+  AND (priority > :priority OR priority = :priority AND (ready_at < :ready_at OR ready_at = :ready_at AND id < :id))
+  LIMIT :limit) AS ahead;
+
+-- name: oldest_due
+SELECT min(ready_at) FROM jobs WHERE state = 'pending' AND due = 1 AND queue = :queue AND priority = :priority;
+
+-- name: insert_attempt
+INSERT INTO attempts (job, attempt, owner, started_at, ended_at, run_seconds, outcome, error, exit_code, log)
+VALUES (:job, :attempt, :owner, :started_at, :ended_at, :run_seconds, :outcome, :error, :exit_code, :log)
+ON CONFLICT (job, attempt) DO NOTHING;
+
+-- name: attempts_of
+SELECT job, attempt, owner, started_at, ended_at, run_seconds, outcome, error, exit_code, log
+FROM attempts WHERE job = :job ORDER BY attempt;
+
+-- name: register_consumer
+INSERT INTO consumers (owner, program, pid, host, boot_id, queues, started_at, beat_at, beat_boottime, lease, completed)
+VALUES (:owner, :program, :pid, :host, :boot_id, :queues, :now, :now, :boottime, :lease, 0);
+
+-- name: beat
+UPDATE consumers SET beat_at = :now, beat_boottime = :boottime, completed = :completed WHERE owner = :owner
+RETURNING owner;
+
+-- name: consumers
+SELECT owner, program, pid, host, boot_id, queues, started_at, beat_at, beat_boottime, lease, completed
+FROM consumers ORDER BY program, started_at;
+
+-- name: forget_consumer
+DELETE FROM consumers WHERE owner = :owner;
+
+-- name: queues
+SELECT name, created_at, paused_at, paused_by, paused_reason FROM queues ORDER BY name;
+
+-- name: create_queue
+INSERT INTO queues (name, created_at) VALUES (:name, :now) ON CONFLICT (name) DO NOTHING;
+
+-- name: counts
+SELECT queue, state, jobs FROM counts WHERE jobs <> 0 ORDER BY queue, state;
+
+-- name: add_stats
+INSERT INTO stats (minute, queue, ingested, completed, failed, bytes, run_seconds)
+VALUES (:minute, :queue, :ingested, :completed, :failed, :bytes, :run_seconds)
+ON CONFLICT (minute, queue) DO UPDATE SET
+  ingested = stats.ingested + excluded.ingested, completed = stats.completed + excluded.completed,
+  failed = stats.failed + excluded.failed, bytes = stats.bytes + excluded.bytes,
+  run_seconds = stats.run_seconds + excluded.run_seconds;
+
+-- name: stats_since
+SELECT minute, sum(ingested), sum(completed), sum(failed), sum(bytes), sum(run_seconds)
+FROM stats WHERE minute >= :minute GROUP BY minute ORDER BY minute;
+
+-- name: forget_stats
+DELETE FROM stats WHERE minute < :minute;
+
+-- name: insert_event
+INSERT INTO events (at, actor, verb, job, queue, reason, before, after)
+VALUES (:at, :actor, :verb, :job, :queue, :reason, :before, :after);
+
+-- name: events_of
+SELECT at, actor, verb, reason, before, after FROM events WHERE job = :job ORDER BY id;
+
+-- name: set_aside_before
+-- Jobs in a final state other than completed, whose payload is where it belongs, longest ended first.
+SELECT {columns} FROM jobs
+WHERE state = :state AND state NOT IN ('pending', 'processing', 'completed') AND confirmed = 1
+AND updated_at < :before ORDER BY updated_at LIMIT :limit;
+
+-- name: completed_before
+-- Completed jobs whose input is gone. An id below :high was made before the limit, so the scan starts at the oldest.
+SELECT {columns} FROM jobs
+WHERE id < :high AND state = 'completed' AND place = 'gone' AND confirmed = 1 AND updated_at < :before
+ORDER BY id LIMIT :limit;
+
+-- name: let_go
+-- The input of a completed job is no longer kept; its row stays.
+UPDATE jobs SET place = 'gone', confirmed = 0 WHERE id = :id AND state = 'completed' AND place = 'done';
+
+-- name: confirm_gone
+UPDATE jobs SET confirmed = 1 WHERE id = :id AND state = 'completed' AND place = 'gone';
+
+-- name: delete_job
+DELETE FROM jobs WHERE id = :id AND state = :state AND confirmed = 1 RETURNING id;
+
+-- name: delete_attempts
+DELETE FROM attempts WHERE job = :job;
+
+-- name: delete_events
+DELETE FROM events WHERE job = :job;
+
+-- name: jobs_after
+SELECT {columns} FROM jobs WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: list_jobs
+-- Newest first. NULL parameters do not filter.
+SELECT {columns} FROM jobs
+WHERE (:state IS NULL OR state = :state) AND (:queue IS NULL OR queue = :queue) AND id < :before
+ORDER BY id DESC LIMIT :limit;
+
+-- name: list_set_aside
+SELECT {columns} FROM jobs
+WHERE state = :state AND state NOT IN ('pending', 'processing', 'completed')
+AND (:queue IS NULL OR queue = :queue) AND id < :before
+ORDER BY updated_at DESC LIMIT :limit;
+
+-- name: list_processing
+SELECT {columns} FROM jobs
+WHERE confirmed = 0 AND state = 'processing' AND (:queue IS NULL OR queue = :queue) AND id < :before
+ORDER BY id DESC LIMIT :limit;

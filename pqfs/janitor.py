@@ -1,0 +1,197 @@
+"""Recovery and upkeep: notices deaths at once, gives the dead's work back, keeps places and periods.
+
+Deaths are noticed through pidfds, without polling; every few seconds it also looks at every owner, every row
+whose payload may be elsewhere and every entry of claimed/. The only process that deletes other people's files.
+
+Trust: believes kernel locks, then rows, then the tree. Known weakness: where there are no pidfds (macOS) a
+death is noticed by the periodic look.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from pqfs.clock import Clock, parse_day
+from pqfs.doorbell import Bell
+from pqfs.events import Word, emit, trouble
+from pqfs.jobqueue import JobQueue
+from pqfs.model import Job, State
+from pqfs.naming import parse_parked
+from pqfs.owners import Life, Owners
+from pqfs.recovery import Recovery, Repairs
+from pqfs.runtime import Stop
+
+_LOOK_EVERY = 5.0
+_UPKEEP_EVERY = 60.0
+_CHUNK = 500  # rows or files a pass: a transaction stays far below what a claim waits for
+
+
+class _Death:
+    """A pidfd to wait on."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class Janitor:
+    """One janitor; several do no harm."""
+
+    def __init__(
+        self, jobqueue: JobQueue, recovery: Recovery, owners: Owners, clock: Clock, me: str, boot_id: str
+    ) -> None:
+        self._jobqueue = jobqueue
+        self._index = jobqueue.index
+        self._spool = jobqueue.spool
+        self._recovery = recovery
+        self._owners = owners
+        self._clock = clock
+        self._me = me
+        self._boot_id = boot_id
+        self._watched: dict[str, _Death] = {}
+        self._upkeep_at = 0.0
+
+    def run(self, stop: Stop, bell: Bell) -> None:
+        """Look after the spool until asked to stop."""
+        while not stop.requested:
+            try:
+                self.look()
+                busy = self._upkeep_if_due()
+            except Exception:  # noqa: BLE001 -- the top of the loop: log, wait, go on
+                trouble("looking after the spool")
+                busy = False
+            self._watch_owners()
+            stop.wait(0.05 if busy else _LOOK_EVERY, [bell, *self._watched.values()])
+            if bell.hear():
+                continue
+        for death in self._watched.values():
+            death.close()
+
+    # ---------------------------------------------------------------- deaths
+
+    def look(self) -> Repairs:
+        """Reap the dead, end the hung, make rows and files agree."""
+        repairs = Repairs()
+        self._end_hung()
+        for owner in self._recovery.dead_owners():
+            self._forget_watch(owner)
+            repairs += self._recovery.reap(owner)
+        return repairs + self._recovery.reconcile()
+
+    def _end_hung(self) -> None:
+        """A local consumer that holds its lock but has not beaten for a lease is stopped or hung: end it.
+
+        Its age is measured in boot time, so that no step of the wall clock makes a living one look dead.
+        """
+        now = self._clock.boottime()
+        for consumer in self._index.consumers():
+            silent = now - consumer.beat_boottime
+            is_ours = consumer.boot_id == self._boot_id
+            if is_ours and silent > consumer.lease and self._owners.life(consumer.owner) is Life.ALIVE:
+                emit(Word.HUNG, owner=consumer.owner, silent=silent)
+                self._owners.kill(consumer.owner)
+
+    def _watch_owners(self) -> None:
+        """Hold a pidfd of every living owner, so that its death wakes us."""
+        names = set(self._owners.names())
+        for owner in names - self._watched.keys() - {self._me}:
+            descriptor = self._owners.open_pidfd(owner)
+            if descriptor is not None:
+                self._watched[owner] = _Death(descriptor)
+        for owner in self._watched.keys() - names:
+            self._forget_watch(owner)
+
+    def _forget_watch(self, owner: str) -> None:
+        death = self._watched.pop(owner, None)
+        if death is not None:
+            death.close()
+
+    # ---------------------------------------------------------------- upkeep
+
+    def _upkeep_if_due(self) -> bool:
+        """Retention and checkpoint, once a minute; whether there is more to do at once."""
+        if self._clock.boottime() < self._upkeep_at:
+            return False
+        if self.purge() >= _CHUNK:
+            return True
+        logged, moved = self._index.engine.checkpoint()
+        emit(Word.CHECKPOINT, logged=logged, moved=moved)
+        self._spool.keep_ballast(int(self._jobqueue.settings.low_water))
+        self._upkeep_at = self._clock.boottime() + _UPKEEP_EVERY
+        return False
+
+    def purge(self) -> int:
+        """Remove what is no longer kept, at most one chunk; how much."""
+        now = self._clock.now()
+        removed = 0
+        for job in self._to_let_go(now):
+            self._let_go(job)
+            removed += 1
+        for job in self._to_forget(now):
+            removed += bool(self._jobqueue.delete(job, "janitor", "retention", now))
+        removed += self._purge_rejected(now)
+        self._forget_stats(now)
+        if removed:
+            emit(Word.PURGED, count=removed)
+        return removed
+
+    def _to_let_go(self, now: float) -> Iterator[Job]:
+        """Completed jobs whose input has been kept long enough: the tree is the work list, a day a directory."""
+        keep = self._jobqueue.settings.keep.seconds("done")
+        left = _CHUNK
+        for date in self._spool.entries("done"):
+            if now - keep < parse_day(date) or left <= 0:
+                return
+            names = self._spool.entries(f"done/{date}")
+            if not names:
+                self._spool.remove_directory(f"done/{date}")
+            for parked in filter(None, map(parse_parked, names[:left])):
+                job = self._index.job(parked.job)
+                if job and job.confirmed and job.state is State.COMPLETED and job.updated_at < now - keep:
+                    left -= 1
+                    yield job
+
+    def _let_go(self, job: Job) -> None:
+        """Tombstone, unlink, confirm."""
+        with self._index.transaction():
+            self._index.let_go(job.id)
+        # Crash here: an unconfirmed row that says gone; reconcile removes the file and confirms.
+        self._spool.remove(self._spool.payload_path(job))
+        with self._index.transaction():
+            self._index.confirm_gone(job.id)
+
+    def _to_forget(self, now: float) -> Iterator[Job]:
+        keep = self._jobqueue.settings.keep
+        periods = {
+            State.COMPLETED: keep.seconds("rows"),
+            State.FAILED: keep.seconds("dead"),
+            State.UNPROCESSABLE: keep.seconds("dead"),
+            State.CANCELLED: keep.seconds("cancelled"),
+        }
+        for state, period in periods.items():
+            if period != float("inf"):
+                yield from self._index.ended_before(state, now - period, _CHUNK)
+
+    def _purge_rejected(self, now: float) -> int:
+        keep = self._jobqueue.settings.keep.seconds("rejected")
+        if keep == float("inf"):
+            return 0
+        removed = 0
+        for name in self._spool.entries("rejected")[: 2 * _CHUNK]:
+            found = self._spool.status(f"rejected/{name}")
+            if found and now - found.st_ctime > keep:
+                self._spool.remove_tree(f"rejected/{name}")
+                removed += 1
+        return removed
+
+    def _forget_stats(self, now: float) -> None:
+        rows = self._jobqueue.settings.keep.seconds("rows")
+        if rows != float("inf"):
+            with self._index.transaction():
+                self._index.forget_stats(now - rows)

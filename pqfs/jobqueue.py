@@ -1,0 +1,450 @@
+"""The verbs. The only place where spool and index meet, and where the order of effects is decided.
+
+    The spool decides that a job exists. The index decides who holds it and what became of it. When they
+    disagree, recovery moves the file to where the index says, and registers a file that the index has never
+    seen.
+
+So every verb has one of two shapes. What makes a job (ingest, submit) renames, makes the rename durable, then
+commits. What changes a job (all others) commits, then renames to where the row now says. Killing a process
+between any two lines loses nothing: each `# Crash here` says what is left behind and who repairs it, and a
+test crashes there. spool/README.md lists the same effects by number.
+
+`now` is an argument: Unix seconds. Batches are the rule; a batch of one is a batch.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pqfs import kernel, naming
+from pqfs.doorbell import ring
+from pqfs.errors import IllegalTransition, JobNotFound, Rejected
+from pqfs.events import Word, emit
+from pqfs.inbox import Entry
+from pqfs.index import Completion, Index, Settlement
+from pqfs.model import (
+    DEAD,
+    DEFAULT_QUEUE,
+    TRANSITIONS,
+    Arrival,
+    Job,
+    Kind,
+    Outcome,
+    Place,
+    State,
+    Verb,
+)
+from pqfs.naming import Parked
+from pqfs.retry import Budget, judge
+from pqfs.settings import Settings
+from pqfs.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A file of the inbox on its way in: an open descriptor of it, and the directory that holds it."""
+
+    arrival: Arrival
+    entry: Entry
+    descriptor: int
+    directory: int
+
+
+class JobQueue:
+    """What can be done to jobs, for the processes and for people."""
+
+    def __init__(
+        self, spool: Spool, index: Index, settings: Settings, chance: Callable[[], float] = random.random
+    ) -> None:
+        self.spool = spool
+        self.index = index
+        self.settings = settings
+        self._chance = chance
+
+    def ring(self) -> None:
+        """Wake everybody who waits for work."""
+        ring(self.spool.path("run"))
+
+    # ---------------------------------------------------------------- arrival
+
+    def take(self, arriver: str, taken: Taken) -> bool:
+        """Move a judged file out of the inbox (effects 1 and 2 of ingest).
+
+        Returns False when the producer has taken it away again, or has exchanged it for another: then the
+        file stays where it is. Nothing is durable and nothing is a job before `ingest`.
+        """
+        arrival = taken.arrival
+        if meta := self.meta_of(arrival):
+            self.spool.write_meta(arrival.id, meta)
+        # Crash here: a meta file without a payload; the janitor removes it after an hour.
+        base = os.path.basename(taken.entry.path)
+        parked = Parked(arrival.id, arrival.queue, naming.disk_name(arrival.name))
+        try:
+            self.spool.accept(taken.directory, base, arriver, parked)
+        except FileNotFoundError:
+            return False
+        # Crash here: a payload in ready/<arriver>/ without a row; recovery adopts it under the id in its name.
+        return True
+
+    def is_settled(self, arriver: str, taken: Taken) -> bool:
+        """Ask again, after the rename, whether it is the judged file and nobody writes it (effect 3 of ingest).
+
+        Race: a producer opens the file, or puts another in its place, between the first question and the
+        rename; from the inbox nobody can open it any more afterwards.
+        """
+        judged = os.fstat(taken.descriptor)
+        found = self.spool.status(self._ready_path(arriver, taken.arrival))
+        same = found is not None and _identity(found) == _identity(judged)
+        return same and not _is_written(taken.descriptor)
+
+    def ask_again(self, arriver: str, arrival: Arrival) -> Arrival | None:
+        """Whether an unsettled file in ready/ is complete by now: its arrival with its final size, or None.
+
+        Raises:
+            Rejected: it is not a regular file, so it never will be.
+        """
+        path = self.spool.path(self._ready_path(arriver, arrival))
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise Rejected("it was exchanged for something that is not a regular file")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            written = _is_written(descriptor)
+        finally:
+            os.close(descriptor)
+        return None if written else replace(arrival, size=found.st_size)
+
+    def ingest(self, arriver: str, arrivals: Sequence[Arrival], directories: Iterable[str], now: float) -> None:
+        """Make accepted payloads jobs (effects 4 to 6 of ingest).
+
+        The barrier covers the payloads, the removal from the inbox and the arrival in ready/, in this order:
+        btrfs keeps both names otherwise. Once this returns the jobs survive anything.
+
+        Raises:
+            VolumeFault: the sync failed; nothing is committed and the files stay where they are.
+        """
+        paths = [self._ready_path(arriver, each) for each in arrivals]
+        self.spool.barrier(paths, [*directories, f"ready/{arriver}"])
+        # Crash here: durable payloads without rows; recovery adopts them.
+        with self.index.transaction():
+            self.index.insert(arrivals, arriver, now)
+            for queue, count in Counter(each.queue for each in arrivals).items():
+                size = sum(each.size for each in arrivals if each.queue == queue)
+                self.index.add_stats(queue, now, ingested=count, size=size)
+        # Crash here: pending jobs whose bell has not rung; consumers poll.
+        self.ring()
+
+    def _ready_path(self, arriver: str, arrival: Arrival) -> str:
+        return self.spool.ready_path(arriver, Parked(arrival.id, arrival.queue, naming.disk_name(arrival.name)))
+
+    def submit(self, arriver: str, staged: Sequence[tuple[Arrival, str]], now: float) -> None:
+        """Make files that the submitter staged in its own work/<arriver>/ jobs; durable when this returns."""
+        for arrival, path in staged:
+            if meta := self.meta_of(arrival):
+                self.spool.write_meta(arrival.id, meta)
+            self.spool.move(path, self._ready_path(arriver, arrival))
+        self.ingest(arriver, [arrival for arrival, _ in staged], [f"work/{arriver}"], now)
+
+    # ---------------------------------------------------------------- attempts
+
+    def queues(self, subscribed: Sequence[str] | None) -> list[str]:
+        """The queues that may be claimed from just now: subscribed (None: all) and not paused."""
+        open_queues = [queue.name for queue in self.index.queues() if queue.paused_at is None]
+        return [name for name in open_queues if subscribed is None or name in subscribed]
+
+    def claim(self, owner: str, queues: Sequence[str], limit: int, now: float) -> list[Job]:
+        """Lease jobs (effect 1 of claim). Each starts with the rename that the runner does right before it."""
+        with self.index.transaction():
+            return self.index.claim(queues, limit, owner, now)
+        # Crash here: leased jobs in ready/; recovery gives them back at no cost.
+
+    def finish(self, ended: Sequence[tuple[Job, Outcome]], now: float) -> list[Job]:
+        """End attempts: publish what is done, send the rest where its verdict says.
+
+        `.out` files of the done ones are complete in work/<owner>/. One barrier, one commit, then the moves.
+        Returns the jobs as their rows now stand, payloads moved but not yet confirmed: the caller passes them
+        to `confirm`, alone or with its next batch. Attempts whose lease is lost are left out; what they wrote
+        is deleted.
+
+        Raises:
+            VolumeFault: the outputs could not be made durable; nothing is committed.
+        """
+        done = [(job, outcome) for job, outcome in ended if outcome.kind is Kind.DONE]
+        self._make_durable([job for job, _ in done])
+        # Crash here: complete, durable outputs that no row knows; recovery runs these jobs again.
+        completions = [self._completion(job, outcome, now) for job, outcome in done]
+        with self.index.transaction():
+            won = self.index.complete(completions, now)
+            settled = [self._settle(job, outcome, now) for job, outcome in ended if outcome.kind is not Kind.DONE]
+            kept = [(each.job, each.outcome) for each in completions if each.job.id in won]
+            self.index.record_all(kept, now)
+            self._count_completed(kept, now)
+        # Crash here: the commit point is passed; recovery rolls forward from the rows: the same outputs, once.
+        moved = [self._put_away(each, now) for each in completions if each.job.id in won]
+        for each in completions:
+            if each.job.id not in won:
+                self._throw_away(each.job)
+        moved += [job for job in settled if job is not None and self.spool.settle(job)]
+        # Crash here: rows not confirmed; the janitor finds the payloads in place and confirms.
+        return [job for job in moved if job is not None]
+
+    def _make_durable(self, jobs: Sequence[Job]) -> None:
+        outputs = [self.spool.scratch_path(str(job.owner), job.id, job.attempt, "out") for job in jobs]
+        self.spool.barrier(outputs, sorted({os.path.dirname(path) for path in outputs}))
+
+    def _completion(self, job: Job, outcome: Outcome, now: float) -> Completion:
+        place = Place.DONE if self.settings.keep.seconds("done") > 0 else Place.GONE
+        return Completion(job, place, naming.output_name(now, job.id, job.name), outcome)
+
+    def _count_completed(self, kept: Sequence[tuple[Job, Outcome]], now: float) -> None:
+        for queue, count in Counter(job.queue for job, _ in kept).items():
+            spent = sum(outcome.run_seconds for job, outcome in kept if job.queue == queue)
+            self.index.add_stats(queue, now, completed=count, run_seconds=spent)
+
+    def _put_away(self, each: Completion, now: float) -> Job | None:
+        """Publish, then move the payload. An error here is past the commit: the janitor does it again."""
+        job = replace(each.job, state=State.COMPLETED, place=each.place, updated_at=now, output=each.output)
+        try:
+            self.spool.publish(str(job.owner), job)
+            # Crash here: published, the payload still in claimed/; recovery moves it.
+            self.spool.settle(job)
+        except OSError as error:
+            emit(
+                Word.ALARM,
+                what="an output could not be moved; it will be tried again",
+                job=job.id,
+                error=str(error),
+            )
+            return None
+        emit(
+            Word.COMPLETED,
+            job=job.id,
+            attempt=job.attempt,
+            output=each.output,
+            seconds=each.outcome.run_seconds,
+        )
+        return job
+
+    def _throw_away(self, job: Job) -> None:
+        """Delete what a fenced-off attempt wrote; but a commit whose answer got lost is no lost lease."""
+        found = self.index.job(job.id)
+        if found and (found.state, found.attempt, found.owner) == (State.COMPLETED, job.attempt, job.owner):
+            return
+        self.spool.remove_tree(self.spool.scratch_path(str(job.owner), job.id, job.attempt, "out"))
+        emit(Word.LEASE_LOST, job=job.id, attempt=job.attempt)
+
+    def _settle(self, job: Job, outcome: Outcome, now: float) -> Job | None:
+        """Inside a transaction: end an attempt that did not complete, as the queue's policy says."""
+        policy = self.settings.queue(job.queue).retry_policy(job.options)
+        verdict = judge(policy, Budget(job.failures, job.crashes, job.losses), outcome, self._chance())
+        settlement = Settlement(job, verdict.state, verdict.budget, now + verdict.wait, verdict.error)
+        settled = self.index.settle(settlement, now)
+        if settled is None:
+            emit(Word.LEASE_LOST, job=job.id, attempt=job.attempt)
+            return None
+        if outcome.started_at is not None or outcome.kind is not Kind.RELEASED:
+            self.index.record(job, outcome, now)
+        if settled.state in DEAD:
+            self.index.add_stats(job.queue, now, failed=1)
+        _say(settled, outcome)
+        return settled
+
+    def confirm(self, jobs: Iterable[Job]) -> None:
+        """Note in the index that these payloads are where their rows say."""
+        jobs = list(jobs)
+        if jobs:
+            with self.index.transaction():
+                self.index.confirm(jobs)
+
+    def end(self, job: Job, outcome: Outcome, now: float) -> None:
+        """End one attempt and confirm its move."""
+        self.confirm(self.finish([(job, outcome)], now))
+
+    def revoke(self, job: Job, outcome: Outcome, now: float) -> Job | None:
+        """Take a leased job back that may not have started (give-back, recovery of a dead owner).
+
+        Whoever wins the rename ready/ -> claimed/ decides: the revoker first wins it itself, then changes the
+        row, then moves the file back; a stopped consumer that wakes up finds nothing to move. The job as its
+        row now stands, not yet confirmed; None when the lease was lost to somebody else.
+        """
+        self.spool.start(job)
+        # Crash here: the payload in claimed/, no slot names it; recovery gives it back at no cost.
+        with self.index.transaction():
+            settled = self._settle(job, outcome, now)
+        # Crash here: a pending job whose payload is in claimed/; the janitor moves it.
+        if settled is not None:
+            self.spool.settle(settled)
+        return settled
+
+    def give_back(self, jobs: Sequence[Job], reason: str, now: float) -> list[str]:
+        """Release leased jobs that have not started, at no cost; the ids of those that were still ours to give.
+
+        Race: the runner starts one just now. Then its rename wins, ours finds nothing, and the job stays.
+        """
+        given = []
+        for job in jobs:
+            if self.spool.status(self.spool.payload_path(job, Place.READY)) and self.spool.start(job):
+                with self.index.transaction():
+                    settled = self._settle(job, Outcome(Kind.RELEASED, reason), now)
+                if settled is not None:
+                    self.spool.settle(settled)
+                    self.confirm([settled])
+                given.append(job.id)
+        if given:
+            self.ring()
+        return given
+
+    # ---------------------------------------------------------------- people's verbs
+
+    def job(self, text: str) -> Job:
+        """The job with this id, or the only one whose id begins or ends so.
+
+        Raises:
+            JobNotFound: none, or more than one.
+        """
+        found = self.index.job(text)
+        if found is None and len(text) >= 4 and not set(text) - set("0123456789abcdef-"):
+            like = self.index.jobs_like(text, 2)
+            found = like[0] if len(like) == 1 else None
+        if found is None:
+            raise JobNotFound(text)
+        return found
+
+    def hold(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
+        """Put a waiting job aside: it is never claimed until it is released. Kept through a rebuild."""
+        self.spool.write_meta(job.id, self._meta(job, held=True))
+        # Crash here: the meta file says held, the row does not; nobody was told, only a rebuild would notice.
+        return self._steer(job, Verb.HOLD, State.HELD, actor, reason, now)
+
+    def release(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
+        """Let a held job go on."""
+        released = self._steer(job, Verb.RELEASE, State.PENDING, actor, reason, now)
+        # Crash here: the row is pending, the meta file says held; as above, the other way round.
+        self.spool.write_meta(job.id, self._meta(released, held=False))
+        return released
+
+    def cancel(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
+        """Withdraw a job. One that runs is asked to end: its consumer ends the attempt, then commits."""
+        if job.state is not State.PROCESSING:
+            return self._steer(job, Verb.CANCEL, State.CANCELLED, actor, reason, now)
+        with self.index.transaction():
+            if not self.index.request_cancel(job.id, reason or f"cancelled by {actor}"):
+                raise IllegalTransition(job.id, "no longer processing", Verb.CANCEL)
+            self.index.add_event(now, actor, Verb.CANCEL, job=job.id, reason=reason, before=job.state)
+        self.ring()
+        return replace(job, cancel_by=actor)
+
+    def fail(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
+        """Mark a waiting job failed: it becomes a dead letter."""
+        return self._steer(job, Verb.FAIL, State.FAILED, actor, reason, now, reason or f"marked failed by {actor}")
+
+    def redrive(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
+        """Give a dead or cancelled job both budgets back and make it wait again; its history stays."""
+        fresh = replace(job, failures=0, crashes=0, losses=0)
+        return self._steer(fresh, Verb.REDRIVE, State.PENDING, actor, reason, now)
+
+    def _steer(
+        self,
+        job: Job,
+        verb: Verb,
+        state: State,
+        actor: str,
+        reason: str | None,
+        now: float,
+        error: str | None = None,
+    ) -> Job:
+        if state not in TRANSITIONS.get((job.state, verb), ()):
+            raise IllegalTransition(job.id, job.state, verb)
+        ready_at = now if verb is Verb.REDRIVE else max(job.ready_at, 0.0)
+        settlement = Settlement(
+            job, state, Budget(job.failures, job.crashes, job.losses), ready_at, error or job.error
+        )
+        with self.index.transaction():
+            steered = self.index.steer(settlement, now)
+            if steered is None:
+                changed = self.index.job(job.id)
+                raise IllegalTransition(job.id, changed.state if changed else "gone", verb)
+            self.index.add_event(now, actor, verb, job=job.id, reason=reason, before=job.state, after=state)
+        # Crash here: the row says where the payload belongs; the janitor moves it.
+        self.spool.settle(steered)
+        self.confirm([steered])
+        self.ring()
+        return steered
+
+    def meta_of(self, arrival: Arrival) -> dict[str, Any]:
+        """What a payload's path and its queue's settings do not tell of a job; empty when they tell all."""
+        meta: dict[str, Any] = {} if naming.is_whole(arrival.name) else {"name": naming.printable(arrival.name)}
+        if arrival.priority != self.settings.queue(arrival.queue).priority:
+            meta["priority"] = arrival.priority
+        optional = {"ready_at": arrival.ready_at, "held": arrival.held, "options": arrival.options}
+        return meta | {key: value for key, value in optional.items() if value}
+
+    def _meta(self, job: Job, held: bool) -> dict[str, Any]:
+        arrival = Arrival(job.id, job.queue, job.name, job.size, job.priority, job.ready_at, held, job.options)
+        return self.meta_of(arrival)
+
+    def delete(self, job: Job, actor: str, reason: str | None, now: float) -> bool:
+        """Purge one job that has ended: its payload, its row, its history. Outputs are never touched.
+
+        Tombstone first (the row no longer says that a payload is kept), then the file, then the row.
+        """
+        if job.state not in (State.COMPLETED, State.FAILED, State.UNPROCESSABLE, State.CANCELLED):
+            raise IllegalTransition(job.id, job.state, "delete")
+        if not job.confirmed:
+            return False
+        with self.index.transaction():
+            self.index.add_event(now, actor, "delete", queue=job.queue, reason=reason, before=f"{job.state} {job.id}")
+            if job.place is Place.DONE:
+                self.index.let_go(job.id)
+        # Crash here: a completed row that says gone; the janitor removes the file. Others: a payload with its row.
+        if job.place is not Place.GONE:
+            self.spool.remove(self.spool.payload_path(job))
+        self.spool.remove(f"meta/{job.id}.json")
+        # Crash here: a row without a payload, its state final; deleting again ends it.
+        with self.index.transaction():
+            if job.place is Place.DONE:
+                self.index.confirm_gone(job.id)
+            return self.index.delete(job)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _is_written(descriptor: int) -> bool:
+    """Where leases are not to be had, the time that the file stayed unchanged must do."""
+    try:
+        return kernel.is_open_for_writing(descriptor)
+    except OSError:
+        return False
+
+
+_SAID = {
+    Kind.CRASHED: Word.CRASHED,
+    Kind.TIMEOUT: Word.TIMEOUT,
+    Kind.MISSING: Word.PAYLOAD_LOST,
+    Kind.CANCELLED: Word.CANCELLED,
+    Kind.RELEASED: Word.RELEASED,
+    Kind.LOST: Word.RELEASED,
+}
+
+
+def _say(job: Job, outcome: Outcome) -> None:
+    usual = Word.FAILED if job.state in DEAD else Word.RETRY
+    word = _SAID.get(outcome.kind, usual)
+    queue = None if job.queue == DEFAULT_QUEUE else job.queue
+    emit(
+        word,
+        job=job.id,
+        attempt=job.attempt,
+        queue=queue,
+        name=naming.printable(job.name),
+        state=job.state,
+        error=outcome.error,
+    )

@@ -1,0 +1,114 @@
+"""The few system calls that Python does not offer, each with its meaning on other systems.
+
+Nothing here knows what a spool is. Everything raises OSError as the kernel says it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import signal
+import sys
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_RENAME_NOREPLACE = 1
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_NOT_OFFERED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
+
+
+def _raise_errno(path: bytes, target: bytes | None = None) -> None:
+    code = ctypes.get_errno()
+    raise OSError(code, os.strerror(code), path, None, target)
+
+
+def rename_noreplace(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+    """Rename within one file system, never over something that is there (FileExistsError).
+
+    Uses renameat2(RENAME_NOREPLACE); where the kernel or the file system has none, link and unlink: a crash
+    between the two leaves both names on one inode, which recovery knows as a ghost.
+    """
+    renameat2 = getattr(_libc, "renameat2", None)
+    if renameat2 is not None:
+        if renameat2(source_dir, source, target_dir, target, _RENAME_NOREPLACE) == 0:
+            return
+        if ctypes.get_errno() not in _NOT_OFFERED:
+            _raise_errno(source, target)
+    os.link(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir, follow_symlinks=False)
+    os.unlink(source, dir_fd=source_dir)
+
+
+def syncfs(descriptor: int) -> None:
+    """Make everything on the descriptor's file system durable; sync() where there is no syncfs."""
+    if not hasattr(_libc, "syncfs"):
+        os.sync()
+    elif _libc.syncfs(descriptor) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def is_open_for_writing(descriptor: int) -> bool:
+    """Ask the kernel whether anybody on this host has the file open for writing or mapped writable.
+
+    A read lease is granted only when nobody has (fcntl(2), F_SETLEASE); it is given back at once. About 10 µs.
+
+    Raises:
+        OSError: no lease is to be had here (not our file and no CAP_LEASE: EACCES; a file system without
+            leases: EINVAL); the question stays unanswered.
+    """
+    if not hasattr(fcntl, "F_SETLEASE"):
+        raise OSError(errno.EINVAL, "this system has no file leases")
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return True
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
+def ignore_lease_breaks() -> None:
+    """A writer that opens a file under our lease sends SIGIO, whose default action kills."""
+    if hasattr(signal, "SIGIO"):
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+
+
+def die_with_parent(number: signal.Signals) -> None:
+    """Ask for `number` when the thread that started this process ends (Linux; elsewhere nothing happens)."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
+def become_subreaper() -> None:
+    """Orphaned descendants become children of this process, so that none escapes (Linux)."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def gain_no_privileges() -> None:
+    """No exec below this process can gain privileges, set-user-id or not (Linux)."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def file_system(path: bytes) -> str:
+    """The type of the file system that holds `path`, as /proc/self/mountinfo names it; `unknown` elsewhere.
+
+    Found by the longest mount point above the path: btrfs shows a device number that no mount has.
+    """
+    path = os.path.realpath(path)
+    best, found = b"", "unknown"
+    try:
+        with open("/proc/self/mountinfo", "rb") as mounts:
+            for line in mounts:
+                left, _, right = line.partition(b" - ")
+                mount = left.split()[4].decode("unicode_escape").encode("latin-1")
+                inside = path == mount or path.startswith(mount.rstrip(b"/") + b"/")
+                if inside and len(mount) >= len(best):
+                    best, found = mount, right.split()[0].decode()
+    except OSError:
+        pass
+    return found

@@ -1,0 +1,201 @@
+"""What a job is, which states it can be in, and the only moves between them.
+
+This module touches no disk, no database and no clock. Everything that must agree about states reads
+TRANSITIONS: the guards in index/statements.sql, the table in spool/README.md, the words of the command line,
+the badges of the console and the random walks of the tests.
+
+                    claim                    complete
+    ingest --> PENDING -----> PROCESSING ----------------> COMPLETED
+               ^  ^ | ^          | | |
+        release|  | | '----------' | | crash (max_crashes)
+               |  | |   release,   | '-------------------> UNPROCESSABLE --.
+          HELD-'  | |   fail,      | fail (max_failures,                   |
+            ^     | |   crash      |       permanent)                      |
+            '-----' |              '---------------------> FAILED ---------+
+              hold  |                                        |             |
+                    '------ cancel ----> CANCELLED           |             |
+                                            |                |             |
+             PENDING <----------------------+---- redrive ---+-------------'
+
+Waiting is not a state: a delayed, scheduled or retrying job is PENDING with `ready_at` in the future.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+DEFAULT_QUEUE = "default"
+
+
+class State(StrEnum):
+    """What became of a job so far."""
+
+    PENDING = "pending"
+    HELD = "held"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    UNPROCESSABLE = "unprocessable"
+    CANCELLED = "cancelled"
+
+
+class Place(StrEnum):
+    """Where a payload belongs. The value is the directory's name, but for GONE."""
+
+    READY = "ready"
+    CLAIMED = "claimed"
+    DONE = "done"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+    GONE = "gone"
+
+
+class Verb(StrEnum):
+    """What can be done to a job."""
+
+    CLAIM = "claim"
+    COMPLETE = "complete"
+    FAIL = "fail"
+    CRASH = "crash"
+    RELEASE = "release"
+    HOLD = "hold"
+    CANCEL = "cancel"
+    REDRIVE = "redrive"
+
+
+FINAL = frozenset({State.COMPLETED, State.FAILED, State.UNPROCESSABLE, State.CANCELLED})
+DEAD = frozenset({State.FAILED, State.UNPROCESSABLE})
+
+TRANSITIONS: dict[tuple[State, Verb], tuple[State, ...]] = {
+    (State.PENDING, Verb.CLAIM): (State.PROCESSING,),
+    (State.PENDING, Verb.HOLD): (State.HELD,),
+    (State.PENDING, Verb.CANCEL): (State.CANCELLED,),
+    (State.PENDING, Verb.FAIL): (State.FAILED,),
+    (State.HELD, Verb.RELEASE): (State.PENDING,),
+    (State.HELD, Verb.CANCEL): (State.CANCELLED,),
+    (State.HELD, Verb.FAIL): (State.FAILED,),
+    (State.PROCESSING, Verb.COMPLETE): (State.COMPLETED,),
+    (State.PROCESSING, Verb.FAIL): (State.PENDING, State.FAILED),
+    (State.PROCESSING, Verb.CRASH): (State.PENDING, State.UNPROCESSABLE),
+    (State.PROCESSING, Verb.RELEASE): (State.PENDING, State.FAILED),
+    (State.PROCESSING, Verb.CANCEL): (State.CANCELLED,),
+    (State.FAILED, Verb.REDRIVE): (State.PENDING,),
+    (State.UNPROCESSABLE, Verb.REDRIVE): (State.PENDING,),
+    (State.CANCELLED, Verb.REDRIVE): (State.PENDING,),
+}
+
+PLACES: dict[State, tuple[Place, ...]] = {
+    State.PENDING: (Place.READY,),
+    State.HELD: (Place.READY,),
+    State.PROCESSING: (Place.READY, Place.CLAIMED),  # claimed/ from the moment that it runs
+    State.COMPLETED: (Place.DONE, Place.GONE),
+    State.FAILED: (Place.DEAD,),
+    State.UNPROCESSABLE: (Place.DEAD,),
+    State.CANCELLED: (Place.CANCELLED,),
+}
+
+
+def sources(verb: Verb) -> tuple[State, ...]:
+    """The states from which `verb` is possible, in the order of the table."""
+    return tuple(state for state, each in TRANSITIONS if each is verb)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One accepted file and its life, as the index knows it. Instants are Unix seconds, sizes bytes."""
+
+    id: str
+    queue: str
+    name: bytes
+    arriver: str
+    state: State
+    place: Place
+    confirmed: bool
+    priority: int
+    attempt: int
+    failures: int
+    crashes: int
+    losses: int
+    owner: str | None
+    size: int
+    created_at: float
+    ready_at: float
+    updated_at: float
+    output: str | None = None
+    output_size: int | None = None
+    output_sha256: str | None = None
+    error: str | None = None
+    options: dict[str, Any] | None = None
+    cancel_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file on its way to becoming a job: what the ingester or a submitter knows of it."""
+
+    id: str
+    queue: str
+    name: bytes
+    size: int
+    priority: int = 0
+    ready_at: float = 0.0
+    held: bool = False
+    options: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A lease on one job: who may run which attempt. `attempt` is the fencing token."""
+
+    job: Job
+    attempt: int
+    owner: str
+
+
+class Kind(StrEnum):
+    """How an attempt ended, as the runner or the consumer saw it."""
+
+    DONE = "done"
+    FAILED = "failed"
+    PERMANENT = "permanent"
+    TIMEOUT = "timeout"
+    RETRY_LATER = "retry later"
+    CRASHED = "crashed"
+    ENVIRONMENT = "environment"
+    LOST = "lost"
+    RELEASED = "released"
+    CANCELLED = "cancelled"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one attempt. `started_at` is None for an attempt that never ran."""
+
+    kind: Kind
+    error: str | None = None
+    delay: float = 0.0
+    started_at: float | None = None
+    run_seconds: float = 0.0
+    output_size: int | None = None
+    output_sha256: str | None = None
+    exit_code: int | None = None
+    log: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One row of a job's history."""
+
+    job: str
+    attempt: int
+    owner: str
+    started_at: float | None
+    ended_at: float
+    run_seconds: float
+    outcome: str
+    error: str | None
+    exit_code: int | None
+    log: str | None

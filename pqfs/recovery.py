@@ -1,0 +1,359 @@
+"""Makes spool and index agree again, whoever died and wherever. Idempotent, restartable, safe while all runs.
+
+    reap(owner)     a dead owner: its leftovers ended, its finished work rolled forward, its jobs given back,
+                    its unregistered arrivals adopted
+    reconcile()     rows whose payload may not be where they say, files that no row explains
+    rebuild()       the index from the tree alone
+
+One table of cases decides, by what the row says and what files exist; spool/README.md prints it. Nothing here
+trusts a process to have finished anything: the next step of each protocol is told by the row and the tree.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from pqfs import naming
+from pqfs.clock import Clock, parse_day
+from pqfs.events import Word, emit
+from pqfs.index import Settlement
+from pqfs.jobqueue import JobQueue
+from pqfs.model import Arrival, Job, Kind, Outcome, Place, State
+from pqfs.naming import Claimed, Parked
+from pqfs.owners import Owners
+from pqfs.retry import Budget
+from pqfs.slot import Running, read_slot
+
+_CHUNK = 500
+_META_AGE = 3600.0  # a meta file is written before its payload moves in; an hour later it never will
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """What a recovery did."""
+
+    released: int = 0
+    crashed: int = 0
+    rolled_forward: int = 0
+    adopted: int = 0
+    moved: int = 0
+    lost: int = 0
+
+    def __add__(self, other: Repairs) -> Repairs:
+        names = self.__slots__
+        return Repairs(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing to do."""
+        return self == Repairs()
+
+
+class Recovery:
+    """Repairs one spool. Any number may run at once."""
+
+    def __init__(self, jobqueue: JobQueue, owners: Owners, clock: Clock, boot_id: str) -> None:
+        self._jobqueue = jobqueue
+        self._spool = jobqueue.spool
+        self._index = jobqueue.index
+        self._owners = owners
+        self._clock = clock
+        self._boot_id = boot_id
+        self._adopted: set[str] = set()  # arrivers whose directories hold registered payloads only
+
+    # ---------------------------------------------------------------- the dead
+
+    def dead_owners(self) -> list[str]:
+        """Owners whose death is proved and that left anything: a lock, a row, jobs, files."""
+        named = set(self._owners.names())
+        named.update(consumer.owner for consumer in self._index.consumers())
+        named.update(self._index.owners_at_work())
+        named.update(set(self._spool.entries("ready")) - self._adopted)
+        named.update(self._spool.entries("work"))
+        return sorted(owner for owner in named if self._owners.is_dead(owner))
+
+    def reap(self, owner: str) -> Repairs:
+        """Take over everything that a dead owner left. It must be dead: ask `dead_owners`.
+
+        The order matters: first nobody writes into its scratch any more, then its rows decide, and only when
+        no row and no file names it is its name forgotten.
+        """
+        self._owners.end_leftovers(owner)
+        running = self._charged(owner)
+        repairs = Repairs()
+        for job in self._index.unconfirmed_of(owner):
+            repairs += self._take_over(job, running)
+        self._spool.remove_tree(f"work/{owner}")
+        repairs += self._adopt(owner)
+        with self._index.transaction():
+            self._index.forget_consumer(owner)
+        if owner in self._adopted:
+            self._owners.forget(owner)
+        # Crash here (anywhere above): the lock file is still there and free, so the owner is reaped again.
+        if not repairs.is_empty:
+            emit(
+                Word.REAPED,
+                owner=owner,
+                **{name: n for name in Repairs.__slots__ if (n := getattr(repairs, name))},
+            )
+            self._jobqueue.ring()
+        return repairs
+
+    def _charged(self, owner: str) -> Running | None:
+        """The attempt that ran when its consumer died, if the death may be its fault: not across a boot."""
+        facts = self._owners.facts(owner)
+        if facts is not None and facts.boot_id != self._boot_id:
+            return None
+        return read_slot(self._spool.path(f"run/{owner}.slot"))
+
+    def _take_over(self, job: Job, running: Running | None) -> Repairs:
+        if job.state is not State.PROCESSING:
+            return self._put_in_place(job)
+        staged = self._spool.exists(self._spool.scratch_path(str(job.owner), job.id, job.attempt, "out"))
+        ran = running is not None and (running.job, running.attempt) == (job.id, job.attempt)
+        started = not self._spool.exists(self._spool.payload_path(job, Place.READY))
+        if ran and not staged:
+            outcome = Outcome(Kind.CRASHED, f"its consumer {job.owner} died while it ran", started_at=job.updated_at)
+        elif started:
+            outcome = Outcome(Kind.LOST, f"its consumer {job.owner} died before it was recorded")
+        else:
+            outcome = Outcome(Kind.RELEASED, f"its consumer {job.owner} died before it started")
+        return self._give_back(job, outcome)
+
+    def _give_back(self, job: Job, outcome: Outcome) -> Repairs:
+        if job.cancel_by is not None:
+            outcome = Outcome(Kind.CANCELLED, job.cancel_by)
+        settled = self._jobqueue.revoke(job, outcome, self._clock.now())
+        if settled is None:
+            return Repairs()
+        if not self._spool.settle(settled):
+            return self._mourn(settled)
+        self._jobqueue.confirm([settled])
+        crashed = outcome.kind is Kind.CRASHED
+        return Repairs(crashed=int(crashed), released=int(not crashed))
+
+    # ---------------------------------------------------------------- rows against files
+
+    def _put_in_place(self, job: Job) -> Repairs:
+        """A row that nobody runs and whose payload may be elsewhere: move it to where the row says."""
+        forward = job.state is State.COMPLETED and self._roll_forward(job)
+        if not self._spool.settle(job) and job.place is not Place.GONE:
+            return self._mourn(job)
+        self._jobqueue.confirm([job])
+        return Repairs(rolled_forward=int(forward), moved=int(not forward))
+
+    def _roll_forward(self, job: Job) -> bool:
+        """A committed output that was not published: publish it under the name in its row."""
+        staged = self._spool.scratch_path(str(job.owner), job.id, job.attempt, "out")
+        if not self._spool.exists(staged):
+            return False
+        self._spool.publish(str(job.owner), job)
+        emit(Word.ROLLED_FORWARD, job=job.id, output=job.output)
+        return True
+
+    def _mourn(self, job: Job) -> Repairs:
+        """A row whose payload is nowhere in the tree: say so, and let the job end."""
+        emit(Word.PAYLOAD_LOST, job=job.id, state=job.state, name=naming.printable(job.name))
+        now = self._clock.now()
+        with self._index.transaction():
+            if job.state in (State.PENDING, State.HELD):
+                error = "payload lost: its file is nowhere in the spool"
+                budget = Budget(job.failures, job.crashes, job.losses)
+                lost = self._index.steer(Settlement(job, State.FAILED, budget, now, error), now)
+                self._index.confirm([lost] if lost else [])
+            else:
+                self._index.confirm([job])
+            self._index.add_event(now, "recovery", "payload lost", job=job.id, before=job.state)
+        return Repairs(lost=1)
+
+    def reconcile(self) -> Repairs:
+        """Everything that is not as it should be and that no living owner will see to."""
+        repairs = Repairs()
+        for job in self._index.unconfirmed(_CHUNK):
+            if not self._has_keeper(job):
+                repairs += self._put_in_place(job)
+        for name in self._spool.entries("claimed"):
+            repairs += self._explain_claimed(name)
+        self._sweep_meta()
+        self._sweep_directories()
+        return repairs
+
+    def _sweep_directories(self) -> None:
+        """Remove the empty directories of arrivers that are dead and adopted."""
+        for arriver in sorted(self._adopted):
+            if self._spool.remove_directory(f"ready/{arriver}") or not self._spool.exists(f"ready/{arriver}"):
+                self._adopted.discard(arriver)
+
+    def _has_keeper(self, job: Job) -> bool:
+        """Whether the owner that settled a row lives and will put its payload away itself."""
+        recent = self._clock.now() - job.updated_at < 2.0
+        return job.owner is not None and recent and not self._owners.is_dead(job.owner)
+
+    def _explain_claimed(self, name: str) -> Repairs:
+        """A payload in claimed/ whose row says otherwise: a late rename of a consumer that had lost its lease."""
+        claimed = naming.parse_claimed(name)
+        job = self._index.job(claimed.job) if claimed else None
+        if claimed is None or job is None:
+            return self._register_claimed(name, claimed) if claimed else Repairs()
+        if job.state is State.PROCESSING or not job.confirmed or job.place is Place.GONE:
+            return Repairs()
+        if self._spool.exists(self._spool.payload_path(job)):
+            return Repairs()  # both there: fsck explains it, nobody guesses
+        moved = self._spool.move(f"claimed/{name}", self._spool.payload_path(job))
+        if moved:
+            emit(Word.RECONCILED, job=job.id, found=f"claimed/{name}", place=job.place)
+        return Repairs(moved=int(moved))
+
+    def _register_claimed(self, name: str, claimed: Claimed) -> Repairs:
+        """A payload in claimed/ that the index has never seen: the index was lost; it may have been published."""
+        job = self.job_of_file(f"claimed/{name}", claimed)
+        if job is None:
+            return Repairs()
+        with self._index.transaction():
+            self._index.restore(job)
+        self._spool.settle(job)
+        self._jobqueue.confirm([job])
+        emit(Word.ADOPTED, job=job.id, found=f"claimed/{name}", state=job.state)
+        return Repairs(adopted=1)
+
+    def _sweep_meta(self) -> None:
+        now = self._clock.now()
+        for name in self._spool.entries("meta"):
+            job = naming.parse_meta(name)
+            found = self._spool.status(f"meta/{name}")
+            old = found is not None and now - found.st_mtime > _META_AGE
+            if old and (job is None or (self._index.job(job) is None and not self._spool.find(job))):
+                self._spool.remove(f"meta/{name}")
+
+    # ---------------------------------------------------------------- files without rows
+
+    def _adopt(self, arriver: str) -> Repairs:
+        """Register the payloads of a dead arriver that it renamed but did not commit.
+
+        Its directory stays while registered payloads wait in it, and is looked through only once. A payload
+        that somebody still writes is asked for again at the next pass.
+        """
+        unregistered = [
+            parked
+            for name in self._spool.entries(f"ready/{arriver}")
+            if (parked := naming.parse_parked(name)) and self._index.job(parked.job) is None
+        ]
+        adopted = sum(self._adopt_one(arriver, parked) for parked in unregistered)
+        if adopted == len(unregistered):
+            self._adopted.add(arriver)
+        return Repairs(adopted=adopted)
+
+    def _adopt_one(self, arriver: str, parked: Parked) -> int:
+        path = self._spool.ready_path(arriver, parked)
+        arrival = self.arrival_of_file(path, parked)
+        if arrival is None or self._jobqueue.ask_again(arriver, arrival) is None:
+            return 0
+        self._jobqueue.ingest(arriver, [arrival], ["inbox"], self._clock.now())
+        emit(Word.ADOPTED, job=parked.job, found=path)
+        return 1
+
+    def arrival_of_file(self, path: str, parked: Parked | Claimed) -> Arrival | None:
+        """What a payload's path and meta file say of its job; None when it is not a regular file."""
+        found = self._spool.status(path)
+        if found is None or not stat.S_ISREG(found.st_mode):
+            return None
+        meta = self._spool.read_meta(parked.job)
+        settings = self._jobqueue.settings.queue(parked.queue)
+        return Arrival(
+            id=parked.job,
+            queue=parked.queue,
+            name=naming.original(meta.get("name", parked.name)),
+            size=found.st_size,
+            priority=int(meta.get("priority", settings.priority)),
+            ready_at=float(meta.get("ready_at", 0.0)),
+            held=bool(meta.get("held", False)),
+            options=meta.get("options"),
+        )
+
+    # ---------------------------------------------------------------- rebuild
+
+    def rebuild(self, progress: Callable[[int], None] = lambda count: None) -> dict[State, int]:
+        """Register every payload of the tree that the index does not know: how many came back in each state.
+
+        What is in claimed/ may already have been published, so it comes back *held* with a note. Attempts,
+        budgets and events are not in the tree and start anew.
+        """
+        counts: dict[State, int] = {}
+        for number, job in enumerate(self._jobs_of_tree(), 1):
+            with self._index.transaction():
+                self._index.create_queue(job.queue, self._clock.now())
+                self._index.restore(job)
+            self._spool.settle(job)
+            self._jobqueue.confirm([job])
+            counts[job.state] = counts.get(job.state, 0) + 1
+            progress(number)
+        return counts
+
+    def _jobs_of_tree(self) -> Iterator[Job]:
+        outputs = {name12: name for name in self._published() if (name12 := naming.output_id12(name))}
+        for path, name in self._spool.payloads():
+            if self._index.job(name.job) is None and (job := self.job_of_file(path, name, outputs)):
+                yield job
+
+    def _published(self) -> Iterator[str]:
+        for entry in self._spool.entries("outbox"):
+            yield entry
+            found = self._spool.status(f"outbox/{entry}")
+            if found and stat.S_ISDIR(found.st_mode) and naming.output_id12(entry) is None:
+                yield from self._spool.entries(f"outbox/{entry}")
+
+    def job_of_file(self, path: str, name: Parked | Claimed, outputs: dict[str, str] | None = None) -> Job | None:
+        """The row that the tree tells for a payload."""
+        arrival = self.arrival_of_file(path, name)
+        if arrival is None:
+            return None
+        state, note = _STATE_OF[Place(path.partition("/")[0])]
+        if state is State.PENDING and arrival.held:
+            state = State.HELD
+        created = naming.id_time(name.job)
+        done_at = self._spool.status(path)
+        job = Job(
+            id=name.job, queue=name.queue, name=arrival.name, arriver=_arriver(path), state=state,
+            place=_PLACE_OF[state], confirmed=False, priority=arrival.priority,
+            attempt=name.attempt if isinstance(name, Claimed) else 0, failures=0, crashes=0, losses=0,
+            owner=None, size=arrival.size, created_at=created, ready_at=arrival.ready_at or created,
+            updated_at=_ended_at(path, done_at, created), error=note, options=arrival.options,
+        )  # fmt: skip
+        if state is not State.COMPLETED:
+            return job
+        found = (outputs or {}).get(naming.id12(name.job))
+        return replace(job, output=found or naming.output_name(job.updated_at, job.id, job.name))
+
+
+_STATE_OF: dict[Place, tuple[State, str | None]] = {
+    Place.READY: (State.PENDING, None),
+    Place.CLAIMED: (
+        State.HELD,
+        "found in claimed/ by a rebuild: it may already have been published; release or cancel",
+    ),
+    Place.DONE: (State.COMPLETED, None),
+    Place.DEAD: (State.FAILED, "found in dead/ by a rebuild: its error is not in the tree"),
+    Place.CANCELLED: (State.CANCELLED, None),
+}
+_PLACE_OF = {
+    State.PENDING: Place.READY,
+    State.HELD: Place.READY,
+    State.COMPLETED: Place.DONE,
+    State.FAILED: Place.DEAD,
+    State.CANCELLED: Place.CANCELLED,
+}
+
+
+def _arriver(path: str) -> str:
+    first, _, rest = path.partition("/")
+    return os.path.dirname(rest) if first == "ready" else "rebuilt"
+
+
+def _ended_at(path: str, found: os.stat_result | None, created: float) -> float:
+    """When a job ended, as the tree tells: the day of its done/ directory decides where it is looked for."""
+    if path.startswith("done/"):
+        return parse_day(path.split("/")[1])
+    return found.st_ctime if found else created

@@ -1,0 +1,153 @@
+"""The consumer's hold on its runner: starts it, feeds it, ends its whole tree, reads what it said last."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pqfs.channel import Channel, Message
+from pqfs.model import Job, Place
+from pqfs.runner import end_descendants
+from pqfs.settings import CommandHandler, HandlerSpec, PythonHandler, Settings
+from pqfs.slot import Running, Slot
+from pqfs.spool import Spool
+
+_PASSED_ON = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+)
+
+
+class RunnerLink:
+    """One runner at a time; `start` again after `is_dead`. Use from the thread that will live longest.
+
+    PR_SET_PDEATHSIG follows the *thread* that spawns: started from a short-lived one, the runner would die
+    with it.
+    """
+
+    def __init__(self, spool: Spool, settings: Settings, owner: str, import_path: str) -> None:
+        self._spool = spool
+        self._owner = owner
+        self._slot, self._slot_descriptor = Slot.create(spool.path(f"run/{owner}.slot"))
+        self._hello = {
+            "root": str(spool.root),
+            "owner": owner,
+            "import_path": import_path,
+            "low_water": int(settings.low_water),
+            "environment": _environment(owner),
+            "handlers": {"": specify(settings.defaults.handler)}
+            | {name: specify(queue.handler) for name, queue in settings.queues.items()},
+        }
+        spool.make_directory(f"work/{owner}")
+
+    def start(self) -> None:
+        """Start a fresh runner."""
+        self._slot.end()
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        descriptors = (theirs.fileno(), self._slot_descriptor)
+        command = [sys.executable, "-m", "pqfs.runner", *map(str, descriptors), str(os.getpid())]
+        self._process = subprocess.Popen(
+            command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=_runner_environment(self._owner)
+        )
+        theirs.close()
+        ours.setblocking(False)
+        self.channel = Channel(ours)
+        self.channel.send(self._hello)
+
+    def send(self, jobs: Sequence[Job]) -> None:
+        """Hand leased jobs to the runner, in this order."""
+        if jobs:
+            self.channel.send({"run": [self._assignment(job) for job in jobs]})
+
+    def _assignment(self, job: Job) -> Message:
+        return {
+            "job": job.id,
+            "attempt": job.attempt,
+            "queue": job.queue,
+            "name": os.fsdecode(job.name),
+            "ready": self._spool.payload_path(job, Place.READY),
+            "claimed": self._spool.payload_path(job, Place.CLAIMED),
+            "metadata": (job.options or {}).get("metadata", {}),
+        }
+
+    def running(self) -> Running | None:
+        """The attempt that runs just now."""
+        return self._slot.read()
+
+    def results(self) -> Iterator[Message]:
+        """What the runner has reported since the last call."""
+        return self.channel.receive()
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the runner has ended, or closed its side."""
+        return self.channel.is_closed
+
+    def ask_to_end(self) -> None:
+        """Ask for an early end of the current attempt."""
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """End the runner and every process below it, escaped ones too, and wait until they are gone."""
+        self._process.kill()
+        self._process.wait()
+        end_descendants()
+
+    def bury(self) -> tuple[list[Message], str]:
+        """After its death: what it still said, and how it died, in words."""
+        code = self._process.wait()
+        end_descendants()
+        said = list(self.channel.drain())
+        self.channel.close()
+        return said, _cause(code)
+
+    def close(self) -> None:
+        """End everything; nothing is running any more."""
+        self.kill()
+        self.channel.close()
+        self._spool.remove_tree(f"work/{self._owner}")
+
+
+def specify(handler: HandlerSpec) -> Mapping[str, Any]:
+    """A handler's settings as the plain data that the runner resolves."""
+    match handler:
+        case CommandHandler():
+            return {"kind": "command", **handler.model_dump()}
+        case PythonHandler():
+            return {"kind": "python", **handler.model_dump()}
+        case name:
+            return {"kind": name}
+
+
+def _environment(owner: str) -> dict[str, str]:
+    """What programs that handlers start get to see of our environment."""
+    passed = {k: v for k, v in os.environ.items() if k in _PASSED_ON or k.startswith("LC_")}
+    return {**passed, "PQFS_OWNER": owner}
+
+
+def _runner_environment(owner: str) -> dict[str, str]:
+    return {**os.environ, "PQFS_OWNER": owner, "PYTHONUNBUFFERED": "1"}
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,153 @@
+"""What every process of pqfs shares: a name, a lock, a loop that stops, a heartbeat.
+
+TERM and INT mean *drain*: finish what runs, bounded, give the rest back. A process started by supervisord asks
+the kernel for TERM when supervisord dies, so that it outlives it only long enough to notice and drain.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Protocol, Self
+
+from pqfs import kernel
+from pqfs.clock import Clock, boot_id
+from pqfs.doorbell import Bell
+from pqfs.errors import Unavailable
+from pqfs.events import Word, emit, trouble
+from pqfs.owners import OwnerLock, ProgramLock
+
+
+class Readable(Protocol):
+    """Something to wait for."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+
+
+class Stop:
+    """Remembers that this process was asked to end, and wakes whoever waits."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK) if hasattr(os, "pipe2") else os.pipe()
+
+    def listen(self) -> None:
+        """Take TERM and INT as the request; only in a main thread."""
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+
+    def request(self) -> None:
+        """Ask this process to end, from any thread."""
+        self.requested = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Make `wait` return."""
+        try:
+            os.write(self._write, b"!")
+        except BlockingIOError:
+            pass
+
+    def wait(
+        self, timeout: float | None, readables: Iterable[Readable] = (), writables: Iterable[Readable] = ()
+    ) -> None:
+        """Sleep until a descriptor is ready, a signal comes, or `timeout` seconds are over."""
+        if timeout is not None and timeout <= 0:
+            timeout = 0
+        read = [self._read, *(each.fileno() for each in readables)]
+        ready, _, _ = select.select(read, [each.fileno() for each in writables], [], timeout)
+        if self._read in ready:
+            try:
+                os.read(self._read, 4096)
+            except BlockingIOError:
+                pass
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this process is, for locks, rows and logs."""
+
+    program: str
+    owner: str
+    host: str
+    boot_id: str
+
+
+class Presence:
+    """A process's lock and bell for as long as it runs: `with Presence(...) as me:`."""
+
+    def __init__(self, run: Path, program: str, clock: Clock, patience: float = 30.0) -> None:
+        self._run, self._program, self._clock, self._patience = run, program, clock, patience
+
+    def __enter__(self) -> Self:
+        self._program_lock = ProgramLock(self._run, self._program)
+        if not self._program_lock.acquire(self._patience):
+            self._program_lock.release()
+            raise Unavailable(
+                f"Another {self._program} runs on this spool.",
+                "Give this one another name, or stop the other.",
+            )
+        boot = boot_id()
+        self._lock = OwnerLock(self._run, self._program, boot, self._clock.now())
+        self.identity = Identity(self._program, self._lock.name, socket.gethostname(), boot)
+        self.bell = Bell(self._run, self._lock.name)
+        emit(Word.STARTED, owner=self._lock.name)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bell.close()
+        if kind is None:
+            self._lock.release()
+        # After an error the lock file stays and is free: the janitor reaps whatever we left.
+        self._program_lock.release()
+        emit(Word.STOPPED, owner=self._lock.name)
+
+
+class Heartbeat:
+    """Calls `beat` every few seconds from a thread of its own, whatever the process is doing."""
+
+    def __init__(self, every: float, beat: Callable[[], None]) -> None:
+        self._every, self._beat = every, beat
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop and wait for a beat under way."""
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(self._every):
+            try:
+                self._beat()
+            except Exception:  # noqa: BLE001 -- the next beat may succeed; a lease lasts three
+                trouble("renewing the lease")
+
+
+def follow_supervisor() -> None:
+    """Drain when supervisord dies. Nothing happens where this process was started by hand."""
+    if "SUPERVISOR_ENABLED" in os.environ:
+        kernel.die_with_parent(signal.SIGTERM)
+
+
+def program_name(usual: str) -> str:
+    """The name given by supervisor (`consumer:consumer-00` is consumer-00), else the usual one with our pid."""
+    return os.environ.get("SUPERVISOR_PROCESS_NAME") or f"{usual}-{os.getpid()}"

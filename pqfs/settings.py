@@ -1,0 +1,321 @@
+"""Every setting, its default and where its value came from.
+
+Defaults < pqfs.toml < environment (`PQFS_SPOOL`, `PQFS_CONSUME__LEASE` …) < flags. Unknown keys are errors,
+and timers that contradict each other are refused before anything starts. Durations are written `90s`, `5m`,
+`2h`, `7d` (a bare number is seconds), sizes `64MiB`.
+
+Which handler runs for which queue stands in pqfs.toml only: no command, no screen and no API changes it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
+
+from pqfs.errors import Misconfigured
+from pqfs.model import DEFAULT_QUEUE
+from pqfs.naming import check_queue
+from pqfs.retry import RetryPolicy
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?")
+
+# Set by pqfs itself for its children, or read before there are settings.
+_NOT_SETTINGS = frozenset({"PQFS_CONFIG", "PQFS_PROGRAM", "PQFS_OWNER", "PQFS_ATTEMPT", "PQFS_JOB", "PQFS_BROWSER"})
+
+
+def parse_duration(value: object) -> float:
+    """Seconds from `90`, `90s`, `5m`, `1.5h` or `7d`.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match = _DURATION.fullmatch(str(value).strip())
+    if not match:
+        raise ValueError(f"{value!r} is not a duration; write 90s, 5m, 2h or 7d")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest exact form: 90 -> `90s`, 7200 -> `2h`."""
+    for unit in ("w", "d", "h", "m", "s"):
+        if seconds >= _UNITS[unit] and seconds % _UNITS[unit] == 0:
+            return f"{seconds / _UNITS[unit]:.0f}{unit}"
+    return f"{seconds:g}s"
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CommandHandler(_Section):
+    """Run a program: `{input}`, `{output}` and `{output_dir}` in its arguments stand for paths. No shell."""
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    done: tuple[int, ...] = (0,)
+    retry_later: tuple[int, ...] = (75,)  # EX_TEMPFAIL of sysexits.h
+    permanent: tuple[int, ...] = (65,)  # EX_DATAERR of sysexits.h
+    environment: dict[str, str] = {}
+
+
+class PythonHandler(_Section):
+    """Call `module:function` with a job context; the folder of pqfs.toml is on the import path."""
+
+    python: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$")]
+
+
+HandlerSpec = Literal["timestamp"] | CommandHandler | PythonHandler
+
+
+class QueueSettings(_Section):
+    """How one queue's jobs are taken in, run, retried and kept."""
+
+    handler: HandlerSpec = "timestamp"
+    timeout: Duration = 3600.0
+    priority: int = 0
+    max_failures: Annotated[int, Field(ge=1)] = 3
+    max_crashes: Annotated[int, Field(ge=1)] = 3
+    max_losses: Annotated[int, Field(ge=1)] = 20
+    backoff: Duration = 5.0
+    backoff_cap: Duration = 600.0
+    settle: Duration | None = None
+    sidecar: str = "none"
+    sidecar_queue: bool = False
+    max_size: ByteSize | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_name(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "max_attempts" in values:
+            values = dict(values)
+            values.setdefault("max_failures", values.pop("max_attempts"))
+        return values
+
+    @model_validator(mode="after")
+    def _sidecar_is_known(self) -> QueueSettings:
+        self.sidecar_wait()
+        return self
+
+    def sidecar_wait(self) -> float:
+        """Seconds that a payload waits for its sidecar: 0 for none, infinity where one is required."""
+        if self.sidecar == "none":
+            return 0.0
+        if self.sidecar == "required":
+            return float("inf")
+        kind, _, wait = self.sidecar.partition(":")
+        if kind != "wait":
+            raise ValueError(f"sidecar = {self.sidecar!r} is not one of none, wait:<time>, required")
+        return parse_duration(wait)
+
+    def retry_policy(self, overrides: Mapping[str, Any] | None = None) -> RetryPolicy:
+        """The queue's limits, with what a sidecar asked for on top."""
+        asked = (overrides or {}).get("max_failures")
+        return RetryPolicy(
+            asked or self.max_failures, self.max_crashes, self.max_losses, self.backoff, self.backoff_cap
+        )
+
+
+class IngestSettings(_Section):
+    """How files are noticed and when they count as complete."""
+
+    watch: Literal["auto", "inotify", "polling"] = "auto"
+    sweep_every: Duration = 5.0
+    settle: Duration = 2.0
+    wait_limit: Duration = 600.0
+    ignore: tuple[str, ...] = ()
+    create_queues_by_mkdir: bool = False
+    unknown_directory: Literal["flatten", "reject"] = "flatten"
+    empty_directory_after: Duration = 60.0
+    batch: Annotated[int, Field(ge=1, le=1000)] = 256
+
+
+class ConsumeSettings(_Section):
+    """The rhythm of consumers."""
+
+    lease: Duration = 30.0
+    poll_every: Duration = 2.0
+    prefetch: Duration = 1.0
+    batch: Annotated[int, Field(ge=1, le=1000)] = 256
+    drain: Duration = 20.0
+    kill_after: Duration = 2.0
+
+
+class KeepSettings(_Section):
+    """How long things stay: `0` removes at once, `forever` never."""
+
+    done: Duration | Literal["forever"] = 7 * 86400.0
+    dead: Duration | Literal["forever"] = "forever"
+    cancelled: Duration | Literal["forever"] = 7 * 86400.0
+    rejected: Duration | Literal["forever"] = "forever"
+    rows: Duration | Literal["forever"] = 90 * 86400.0
+
+    def seconds(self, what: str) -> float:
+        """The period for done, dead, cancelled, rejected or rows; infinity for `forever`."""
+        value: float | str = getattr(self, what)
+        return float("inf") if isinstance(value, str) else value
+
+
+class Settings(_Section):
+    """All settings of one spool. Paths are absolute."""
+
+    spool: Path = Path("spool")
+    logs: Path = Path("logs")
+    durability: Literal["strict", "relaxed"] = "strict"
+    consumers: Annotated[int, Field(ge=0, le=64)] = 2
+    ui_port: Annotated[int, Field(ge=1, le=65535)] = 8501
+    low_water: ByteSize = ByteSize(64 * 2**20)
+    ingest: IngestSettings = IngestSettings()
+    consume: ConsumeSettings = ConsumeSettings()
+    keep: KeepSettings = KeepSettings()
+    defaults: QueueSettings = QueueSettings()
+    queues: dict[str, QueueSettings] = {}
+
+    @model_validator(mode="after")
+    def _timers_agree(self) -> Settings:
+        consume = self.consume
+        if consume.lease < 3 * consume.poll_every:
+            raise ValueError("consume.lease must be at least three times consume.poll_every")
+        if consume.lease < 2 * consume.kill_after:
+            raise ValueError("consume.lease must be at least twice consume.kill_after")
+        if consume.drain > 50:
+            raise ValueError("consume.drain must stay below the 60s that supervisord.conf waits for a stop")
+        if self.keep.seconds("rows") < self.keep.seconds("done"):
+            raise ValueError("keep.rows must not be shorter than keep.done: a kept input needs its row")
+        for name in self.queues:
+            check_queue(name)
+        return self
+
+    def queue(self, name: str) -> QueueSettings:
+        """The settings of a queue: its own section, else [defaults]."""
+        return self.queues.get(name, self.defaults)
+
+    def queue_names(self) -> list[str]:
+        """The queues that have a section, and the default one."""
+        return sorted({DEFAULT_QUEUE, *self.queues})
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, with the origin of each value that is not a default: dotted key -> `pqfs.toml`, `PQFS_…`, flag."""
+
+    settings: Settings
+    origins: dict[str, str]
+    config: Path | None
+
+
+def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read the settings.
+
+    Args:
+        flags: dotted keys that were given on the command line (`config`, `spool`, `consume.lease` …); None
+            values count as not given.
+        environ: the environment; os.environ by default.
+
+    Raises:
+        Misconfigured: a file that is not there or not TOML, an unknown key, a bad value, a contradiction.
+    """
+    environ = os.environ if environ is None else environ
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    config = _config_path(given.pop("config", None), environ)
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    if config:
+        _merge(values, origins, _read_file(config), str(config))
+    for key, (value, name) in _from_environment(environ).items():
+        _put(values, origins, key, value, name)
+    for key, value in given.items():
+        _put(values, origins, key, value, "flag")
+    return Loaded(_absolute(_validate(values, origins), origins, config), origins, config)
+
+
+def _config_path(flag: Any, environ: Mapping[str, str]) -> Path | None:
+    named = flag or environ.get("PQFS_CONFIG")
+    if named:
+        if not Path(named).is_file():
+            raise Misconfigured(f"The configuration {named} is not there.", "Check --config and PQFS_CONFIG.")
+        return Path(named).absolute()
+    usual = Path("pqfs.toml")
+    return usual.absolute() if usual.is_file() else None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{path} is not TOML: {error}.") from error
+    except OSError as error:
+        raise Misconfigured(f"{path} can not be read: {error.strerror}.") from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    found = {}
+    for name in sorted(environ):
+        if name.startswith("PQFS_") and name not in _NOT_SETTINGS and not name.startswith("PQFS_TEST_"):
+            found[name.removeprefix("PQFS_").lower().replace("__", ".")] = (environ[name], name)
+    return found
+
+
+def _put(values: dict[str, Any], origins: dict[str, str], key: str, value: Any, origin: str) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise Misconfigured(f"{origin}: {section!r} is a value, not a section.")
+    values[last] = value
+    origins[key] = origin
+
+
+def _merge(values: dict[str, Any], origins: dict[str, str], more: dict[str, Any], origin: str, at: str = "") -> None:
+    for key, value in more.items():
+        dotted = f"{at}{key}"
+        if isinstance(value, dict) and not dotted.endswith(".handler"):
+            _merge(values.setdefault(key, {}), origins, value, origin, f"{dotted}.")
+        else:
+            values[key] = value
+            origins[dotted] = origin
+
+
+def _validate(values: dict[str, Any], origins: dict[str, str]) -> Settings:
+    inherited = values.get("defaults", {})
+    queues = values.get("queues", {})
+    if isinstance(queues, dict) and isinstance(inherited, dict):
+        values = {
+            **values,
+            "queues": {n: {**inherited, **q} if isinstance(q, dict) else q for n, q in queues.items()},
+        }
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise Misconfigured(_explain(error, origins), "See every setting with: pqfs config show") from error
+
+
+def _explain(error: ValidationError, origins: dict[str, str]) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", "literal[")))
+    origin = next((origins[known] for known in origins if known == key or key.startswith(f"{known}.")), None)
+    where = f" (from {origin})" if origin else ""
+    if first["type"] == "extra_forbidden":
+        return f"There is no setting {key!r}{where}."
+    what = first["msg"].removeprefix("Value error, ")
+    return f"Setting {key!r}{where}: {what}." if key else f"{what}."
+
+
+def _absolute(settings: Settings, origins: dict[str, str], config: Path | None) -> Settings:
+    """Paths from a file are relative to that file, all others to the current directory."""
+    update = {}
+    for key in ("spool", "logs"):
+        from_file = config is not None and origins.get(key) == str(config)
+        base = config.parent if from_file and config else Path.cwd()
+        update[key] = (base / getattr(settings, key).expanduser()).absolute()
+    return settings.model_copy(update=update)

@@ -1,0 +1,79 @@
+"""The sidecar `<name>.job.json`: what a producer may ask of the job that its file becomes.
+
+Read with suspicion: at most 64 KiB, no paths, no unknown keys, no key twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pqfs.clock import parse_iso
+from pqfs.errors import PqfsError, Rejected
+from pqfs.model import Arrival
+from pqfs.naming import check_queue
+from pqfs.settings import Duration, QueueSettings
+
+_LIMIT = 64 * 1024
+
+
+class Sidecar(BaseModel):
+    """The schema of a sidecar; every field is optional."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
+    queue: str | None = None
+    delay: Duration | None = None
+    not_before: str | None = None
+    max_failures: Annotated[int, Field(ge=1, le=100)] | None = None
+    timeout: Duration | None = None
+    key: Annotated[str, Field(max_length=200)] | None = None
+    metadata: dict[str, Any] = {}
+
+    def apply(self, arrival: Arrival, queue: QueueSettings, now: float) -> Arrival:
+        """The arrival with what the sidecar asks for. `read` has checked every value."""
+        options = self.model_dump(include={"max_failures", "timeout", "key", "metadata"}, exclude_defaults=True)
+        ready_at = parse_iso(self.not_before) if self.not_before else now + self.delay if self.delay else 0.0
+        chosen = self.queue if self.queue and queue.sidecar_queue else arrival.queue
+        priority = arrival.priority if self.priority is None else self.priority
+        # A job that counted a sidecar says so, even if the sidecar asked for nothing.
+        return replace(
+            arrival, queue=chosen, priority=priority, ready_at=ready_at, options={**options, "sidecar": True}
+        )
+
+
+def read(descriptor: int) -> Sidecar:
+    """Read an open sidecar.
+
+    Raises:
+        Rejected: too large, not JSON, a key twice, or not what the schema says; with the reason in words.
+    """
+    data = os.pread(descriptor, _LIMIT + 1, 0)
+    if len(data) > _LIMIT:
+        raise Rejected(f"its sidecar is larger than {_LIMIT} bytes")
+    try:
+        found = Sidecar.model_validate(json.loads(data, object_pairs_hook=_once))
+        if found.not_before:
+            parse_iso(found.not_before)
+        if found.queue:
+            check_queue(found.queue)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Rejected(f"its sidecar is invalid: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except PqfsError as error:
+        raise Rejected(f"its sidecar is invalid: {error.message}") from error
+    except (ValueError, RecursionError) as error:
+        raise Rejected(f"its sidecar is not valid JSON: {error}") from error
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found

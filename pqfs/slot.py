@@ -1,0 +1,77 @@
+"""The slot: which attempt is running just now, in a file of the consumer's that survives every process.
+
+The runner writes it (a memory map, no system call); the consumer reads it to watch the time and, when the
+runner dies, to know exactly which job is charged. If the consumer dies too, recovery reads run/<owner>.slot.
+`started` is CLOCK_BOOTTIME, written last when an attempt begins and first when it ends: 0 means idle.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+_LAYOUT = struct.Struct("<d36sId")  # started, job, attempt, progress
+_STARTED = struct.Struct("<d")
+_PROGRESS_AT = _LAYOUT.size - 8
+SIZE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What the slot says: an attempt that runs, since when (boot time) and how far it says it is."""
+
+    job: str
+    attempt: int
+    started: float
+    progress: float
+
+
+class Slot:
+    """A mapped slot file. The consumer makes it, the runner opens it by its inherited descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._map = mmap.mmap(descriptor, SIZE)
+
+    @classmethod
+    def create(cls, path: Path) -> tuple[Slot, int]:
+        """Make an empty slot file; the slot and the descriptor to hand to the runner."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        os.ftruncate(descriptor, SIZE)
+        return cls(descriptor), descriptor
+
+    def begin(self, job: str, attempt: int, now: float) -> None:
+        """Note that an attempt runs from now on."""
+        _LAYOUT.pack_into(self._map, 0, 0.0, job.encode(), attempt, 0.0)
+        _STARTED.pack_into(self._map, 0, now)
+
+    def progress(self, fraction: float) -> None:
+        """Note how far the attempt is."""
+        _STARTED.pack_into(self._map, _PROGRESS_AT, fraction)
+
+    def end(self) -> None:
+        """Note that nothing runs."""
+        _STARTED.pack_into(self._map, 0, 0.0)
+
+    def read(self) -> Running | None:
+        """What runs now; None when nothing does."""
+        return _parse(self._map[: _LAYOUT.size])
+
+
+def read_slot(path: Path) -> Running | None:
+    """What a slot file says, whoever owns it; None when nothing runs there."""
+    try:
+        return _parse(path.read_bytes()[: _LAYOUT.size])
+    except OSError:
+        return None
+
+
+def _parse(data: bytes) -> Running | None:
+    if len(data) < _LAYOUT.size:
+        return None
+    started, job, attempt, progress = _LAYOUT.unpack(data)
+    if not started:
+        return None
+    return Running(job.decode("ascii", "replace"), attempt, started, progress)

@@ -1,0 +1,404 @@
+"""The spool on disk: where things are, the only moves between places, and durability.
+
+    inbox/            producers write here, and nowhere else; inbox/<queue>/ feeds a named queue
+    ready/<arriver>/  accepted payloads, waiting
+    claimed/          payloads being processed
+    work/<owner>/     what attempts write until it is published
+    outbox/           published outputs; outbox/<queue>/ for a named queue
+    done/<date>/      inputs of completed jobs, kept for a while
+    dead/             inputs of failed and unprocessable jobs
+    cancelled/        inputs of cancelled jobs
+    rejected/         what could not become a job, each with its reason
+    meta/             <job>.json: what a payload's path does not tell; written before the payload moves in
+    run/              locks, bells, sockets; never payloads
+
+Every move is one rename that never overwrites. After any error the spool looks before it judges: target
+names are unique to a job and attempt, so a target that is there and is the same inode means *done* (NFS
+answers ENOENT and EEXIST to operations that happened). spool/README.md is the contract; this is its code.
+
+Trust: names below inbox/ come from strangers and are only used relative to a directory descriptor, never
+followed. Nothing outside the root is ever written, renamed or removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pqfs import naming
+from pqfs.clock import day
+from pqfs.errors import Corrupt, Misconfigured, VolumeFault
+from pqfs.files import Files, open_directory
+from pqfs.model import DEFAULT_QUEUE, Job, Place
+from pqfs.naming import Claimed, Parked, Scratch
+
+DIRECTORIES = (
+    "inbox", "ready", "claimed", "work", "outbox", "done", "dead", "cancelled", "rejected", "meta", "run",
+)  # fmt: skip
+_BALLAST = "run/ballast"
+_FEW = 2  # up to this many files an fsync each is as quick as one syncfs, and waits for nobody else's data
+
+
+class Spool:
+    """One spool directory. The descriptor of its root is opened once, at start, and never again.
+
+    Source: syncfs(2) reports write-back errors once per open descriptor, so a barrier is only sound on one
+    that was open before the writes (measured on xfs and btrfs).
+    """
+
+    def __init__(self, root: Path, files: Files | None = None, durable: bool = True) -> None:
+        self.root = root
+        self._files = files or Files()
+        self._durable = durable
+        try:
+            self._fd = open_directory(os.fsencode(root))
+        except OSError as error:
+            raise Misconfigured(
+                f"There is no spool at {root} ({error.strerror}).", f"Make one: pqfs init --spool {root}"
+            ) from error
+
+    def close(self) -> None:
+        """Give the root's descriptor back."""
+        os.close(self._fd)
+
+    # ---------------------------------------------------------------- layout
+
+    @classmethod
+    def create(cls, root: Path) -> None:
+        """Make the tree where it is missing. Repeating it is harmless."""
+        try:
+            for name in DIRECTORIES:
+                (root / name).mkdir(parents=True, exist_ok=True, mode=0o700 if name == "run" else 0o750)
+        except OSError as error:
+            raise Misconfigured(f"The spool {root} can not be made: {error.strerror}.") from error
+
+    def check_one_file_system(self) -> None:
+        """Refuse a spool whose directories are not on one file system: a move would not be one rename.
+
+        Raises:
+            Misconfigured: naming the directory that lies elsewhere, or is missing.
+        """
+        home = os.fstat(self._fd).st_dev
+        for name in DIRECTORIES:
+            try:
+                found = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+            except FileNotFoundError:
+                raise Misconfigured(
+                    f"{self.root / name} is missing.", f"Complete the tree: pqfs init --spool {self.root}"
+                ) from None
+            if not stat.S_ISDIR(found.st_mode):
+                raise Misconfigured(f"{self.root / name} is not a directory.")
+            if found.st_dev != home and name != "run":
+                raise Misconfigured(
+                    f"{self.root / name} is on another file system than {self.root}.",
+                    "The whole spool must be one file system, so that every move is one rename.",
+                )
+
+    def path(self, relative: str | bytes) -> Path:
+        """The absolute path of something in the spool."""
+        return self.root / os.fsdecode(relative)
+
+    def ready_path(self, arriver: str, parked: Parked) -> str:
+        """Where an accepted payload waits."""
+        return f"ready/{arriver}/{parked}"
+
+    def payload_path(self, job: Job, place: Place | None = None) -> str:
+        """Where a job's payload belongs (`place`: where it would be in that place)."""
+        parked = Parked(job.id, job.queue, naming.disk_name(job.name))
+        match place or job.place:
+            case Place.READY:
+                return self.ready_path(job.arriver, parked)
+            case Place.CLAIMED:
+                return f"claimed/{Claimed(job.id, job.attempt, parked.queue, parked.name)}"
+            case Place.DONE:
+                return f"done/{day(job.updated_at)}/{parked}"
+            case Place.DEAD:
+                return f"dead/{parked}"
+            case Place.CANCELLED:
+                return f"cancelled/{parked}"
+            case Place.GONE:
+                raise ValueError("a payload that is gone has no path")
+
+    def scratch_path(self, owner: str, job: str, attempt: int, suffix: str) -> str:
+        """Where an attempt writes (`part`, `parts`) and where its complete output waits (`out`)."""
+        return f"work/{owner}/{Scratch(job, attempt, suffix)}"
+
+    def output_path(self, queue: str, output: str) -> str:
+        """Where an output of this name is published."""
+        return f"outbox/{output}" if queue == DEFAULT_QUEUE else f"outbox/{queue}/{output}"
+
+    # ---------------------------------------------------------------- looking
+
+    def status(self, relative: str) -> os.stat_result | None:
+        """What lies at a path, links not followed; None when nothing does."""
+        try:
+            return os.stat(relative, dir_fd=self._fd, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def exists(self, relative: str) -> bool:
+        """Whether something lies at a path."""
+        return self.status(relative) is not None
+
+    def entries(self, relative: str) -> list[str]:
+        """The names in a directory, sorted; none when it is not there."""
+        try:
+            descriptor = open_directory(os.fsencode(relative), self._fd)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        try:
+            return sorted(os.listdir(descriptor))
+        finally:
+            os.close(descriptor)
+
+    def payloads(self) -> Iterator[tuple[str, Parked | Claimed]]:
+        """Every payload in the tree: its path and what its name says. Directories are listed one at a time."""
+        for arriver in self.entries("ready"):
+            yield from self._parked_in(f"ready/{arriver}")
+        for name in self.entries("claimed"):
+            if claimed := naming.parse_claimed(name):
+                yield f"claimed/{name}", claimed
+        for date in self.entries("done"):
+            yield from self._parked_in(f"done/{date}")
+        yield from self._parked_in("dead")
+        yield from self._parked_in("cancelled")
+
+    def _parked_in(self, relative: str) -> Iterator[tuple[str, Parked]]:
+        for name in self.entries(relative):
+            if parked := naming.parse_parked(name):
+                yield f"{relative}/{name}", parked
+
+    def find(self, job: str) -> list[str]:
+        """Search the whole tree for a job's payload. Slow: only when it is not where it belongs."""
+        return [path for path, name in self.payloads() if name.job == job]
+
+    def free_bytes(self) -> int:
+        """Bytes that an unprivileged process can still write to the spool's volume."""
+        volume = os.fstatvfs(self._fd)
+        return volume.f_bavail * volume.f_frsize
+
+    def is_below(self, low_water: int) -> bool:
+        """Whether the volume has less room than `low_water`, or than a twentieth of itself where it is small."""
+        volume = os.fstatvfs(self._fd)
+        total = volume.f_blocks * volume.f_frsize
+        few_inodes = volume.f_files > 0 and volume.f_favail < 64
+        return few_inodes or volume.f_bavail * volume.f_frsize < min(low_water, total // 20)
+
+    # ---------------------------------------------------------------- moving
+
+    def accept(self, inbox_dir: int, name: bytes, arriver: str, parked: Parked) -> None:
+        """Take a file out of the inbox: one rename into ready/<arriver>/. Not durable before `barrier`.
+
+        Raises:
+            FileNotFoundError: the producer took it away again; nothing has happened.
+        """
+        target = os.fsencode(self.ready_path(arriver, parked))
+        try:
+            self._files.rename(inbox_dir, name, self._fd, target)
+        except OSError:
+            if not self.exists(os.fsdecode(target)):
+                raise
+
+    def reject(self, inbox_dir: int, name: bytes, job: str, reason: dict[str, Any]) -> str:
+        """Put a refused object aside, its reason beside it, and return its path.
+
+        The reason is written first. Crash here: a reason without its object, which says that the object is
+        still in the inbox; the next sweep refuses it again under another id.
+        """
+        number = naming.id12(job)
+        target = f"rejected/{number}.{naming.disk_name(os.path.basename(name))}"
+        data = json.dumps({"schema": "pqfs.rejected/1", **reason}, indent=1).encode() + b"\n"
+        self._files.write(self._fd, f"rejected/{number}.reason.json".encode(), data)
+        self._files.rename(inbox_dir, name, self._fd, os.fsencode(target))
+        return target
+
+    def drop(self, inbox_dir: int, name: bytes) -> None:
+        """Remove a name from the inbox: a ghost of our own move, or a sidecar that has become part of a job."""
+        try:
+            self._files.unlink(inbox_dir, name)
+        except FileNotFoundError:
+            pass
+
+    def move(self, source: str, target: str) -> bool:
+        """Move a file of ours. True when it now is at `target`, False when there was nothing to move.
+
+        Raises:
+            Corrupt: something else lies at the target.
+        """
+        for _ in range(2):
+            try:
+                self._files.rename(self._fd, os.fsencode(source), self._fd, os.fsencode(target))
+                return True
+            except FileNotFoundError:
+                if self.exists(target):
+                    return True
+                if self.exists(os.path.dirname(target)) or not self.exists(source):
+                    return False
+                self.make_directory(os.path.dirname(target))
+            except FileExistsError:
+                return self._resolve_twin(source, target)
+        return False
+
+    def _resolve_twin(self, source: str, target: str) -> bool:
+        here, there = self.status(source), self.status(target)
+        if here and there and (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
+            raise Corrupt(f"{source} can not move to {target}: another file is there.", "See: pqfs fsck")
+        if here and there:  # two names of one inode: an interrupted move
+            self._files.unlink(self._fd, os.fsencode(source))
+        return there is not None
+
+    def start(self, job: Job) -> bool:
+        """Move a leased payload from ready/ to claimed/: whoever wins this rename decides about the attempt."""
+        return self.move(self.payload_path(job, Place.READY), self.payload_path(job, Place.CLAIMED))
+
+    def settle(self, job: Job) -> bool:
+        """Move a payload from wherever its attempt left it to where its row says. False: it is nowhere.
+
+        The likely place is tried first; the tree is searched only when the payload is in neither.
+        """
+        if job.place is Place.GONE:
+            self.discard(job)
+            return True
+        target = self.payload_path(job)
+        for place in (Place.CLAIMED, Place.READY, Place.DEAD, Place.CANCELLED):
+            if place is not job.place and self.move(self.payload_path(job, place), target):
+                return True
+        if self.exists(target):
+            return True
+        found = self.find(job.id)
+        return bool(found) and self.move(found[0], target)
+
+    def discard(self, job: Job) -> None:
+        """Remove a payload that is not kept, wherever its attempt left it."""
+        for place in (Place.CLAIMED, Place.READY, Place.DONE):
+            self.remove(self.payload_path(job, place))
+
+    def publish(self, owner: str, job: Job) -> bool:
+        """Move a completed job's staged output to the outbox under the name in its row.
+
+        The staged inode itself moves, so it can be published only once. False: it is neither staged nor in
+        the outbox (a reader has taken it).
+        """
+        if job.output is None:
+            raise ValueError(f"job {job.id} has no output name")
+        staged = self.scratch_path(owner, job.id, job.attempt, "out")
+        return self.move(staged, self.output_path(job.queue, job.output))
+
+    # ---------------------------------------------------------------- small files, directories
+
+    def write_meta(self, job: str, meta: dict[str, Any]) -> None:
+        """Write or replace meta/<job>.json and make it durable.
+
+        Crash here: a `.tmp` that nobody reads, or a meta file whose payload never came; the janitor removes
+        both after an hour.
+        """
+        target = f"meta/{job}.json".encode()
+        scratch = f"meta/.{job}.{os.getpid()}.tmp".encode()
+        self.remove(os.fsdecode(scratch))
+        self._files.write(self._fd, scratch, json.dumps({"schema": "pqfs.meta/1", **meta}).encode())
+        if self._durable:
+            self._sync([os.fsdecode(scratch)], [])
+        self._files.replace(self._fd, scratch, target)
+        if self._durable:
+            self._sync([], ["meta"])
+
+    def read_meta(self, job: str) -> dict[str, Any]:
+        """What meta/<job>.json says; empty when there is none or it can not be read."""
+        try:
+            found = json.loads(self.path(f"meta/{job}.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def make_directory(self, relative: str) -> None:
+        """Make a directory and those above it where they are missing."""
+        parent = os.path.dirname(relative)
+        if parent and not self.exists(parent):
+            self.make_directory(parent)
+        try:
+            self._files.mkdir(self._fd, os.fsencode(relative))
+        except FileExistsError:
+            pass
+
+    def remove(self, relative: str) -> bool:
+        """Unlink one of our files; False when it is not there."""
+        try:
+            self._files.unlink(self._fd, os.fsencode(relative))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove_tree(self, relative: str) -> None:
+        """Remove a scratch file or directory with all below it, links not followed."""
+        found = self.status(relative)
+        if found is None:
+            return
+        if not stat.S_ISDIR(found.st_mode):
+            self.remove(relative)
+            return
+        for name in self.entries(relative):
+            self.remove_tree(f"{relative}/{name}")
+        self.remove_directory(relative)
+
+    def remove_directory(self, relative: str) -> bool:
+        """Remove a directory if it is empty."""
+        try:
+            self._files.rmdir(self._fd, os.fsencode(relative))
+        except OSError:
+            return False
+        return True
+
+    # ---------------------------------------------------------------- ballast
+
+    def keep_ballast(self, low_water: int) -> None:
+        """Keep a file that can be given up when the disk is full: on a full one SQLite can not even delete."""
+        if not self.exists(_BALLAST) and not self.is_below(2 * low_water):
+            volume = os.fstatvfs(self._fd)
+            size = min(low_water // 4, volume.f_blocks * volume.f_frsize // 100)
+            self._files.write(self._fd, os.fsencode(_BALLAST), b"\0" * size)
+
+    def give_up_ballast(self) -> bool:
+        """Remove that file to make room; whether it was there."""
+        return self.remove(_BALLAST)
+
+    # ---------------------------------------------------------------- durability
+
+    def barrier(self, files: Sequence[str], directories: Iterable[str]) -> None:
+        """Make these files and the entries of these directories durable, in this order.
+
+        For a few files an fsync each, else one syncfs for all. Under `relaxed` nothing is synced.
+
+        Raises:
+            VolumeFault: a sync failed. The batch must be abandoned: a second sync on the same data would
+                report success and lie.
+        """
+        if not self._durable or not files:
+            return
+        try:
+            if len(files) <= _FEW:
+                self._sync(files, directories)
+            else:
+                self._files.syncfs(self._fd)
+        except OSError as error:
+            raise VolumeFault(
+                f"A sync of the spool's volume failed: {error.strerror}.",
+                "Look at the kernel's log (dmesg). Files of this batch are made again or wait for a person.",
+            ) from error
+
+    def _sync(self, files: Sequence[str], directories: Iterable[str]) -> None:
+        for relative in files:
+            self._sync_tree(relative)
+        for relative in directories:
+            self._files.fsync(self._fd, os.fsencode(relative))
+
+    def _sync_tree(self, relative: str) -> None:
+        found = self.status(relative)
+        if found and stat.S_ISDIR(found.st_mode):
+            for name in self.entries(relative):
+                self._sync_tree(f"{relative}/{name}")
+        if found and not stat.S_ISLNK(found.st_mode):
+            self._files.fsync(self._fd, os.fsencode(relative))
