@@ -1,24 +1,83 @@
+"""The command line: options in, one call, an answer out, an exit code.
+
+Exit codes: 0 done (an empty list is 0), 1 failed, 2 usage or settings, 3 declined or timed out, 4 not found,
+5 not running, 6 unhealthy, 7 partly done; 130 and 143 are signals. Data goes to stdout, talk to stderr.
+
+Each module below registers its commands on `app`; what a command needs beyond typer is imported inside it, so
+that `pqfs status` does not wait for what only `pqfs up` uses.
+"""
+
+from __future__ import annotations
+
 import sys
+from typing import Annotated
 
-from pqfs import settings as S
-from pqfs import wiring
-from pqfs.events import log_to_stderr
-from pqfs.spool import Spool
+import typer
+
+from pqfs.cli import jobs, services, stack, terminal, upkeep
+from pqfs.errors import PqfsError
+
+_GLOBAL = ("--spool", "--logs", "--config")
+
+app = typer.Typer(
+    name="pqfs",
+    help="A folder as a persistent job queue: copy files into spool/inbox, find one output each in spool/outbox.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _module in (stack, jobs, upkeep, services):
+    _module.register(app)
 
 
-def main():
-    log_to_stderr(verbose="-v" in sys.argv)
-    loaded = S.load()
-    c = sys.argv[1]
-    if c == "init":
-        Spool.create(loaded.settings.spool)
-    if c == "ingest":
-        print(wiring.run_ingester(loaded, 3 if "--drain" in sys.argv else None))
-    if c == "consume":
-        print(wiring.run_consumer(loaded, until_empty="--drain" in sys.argv))
-    if c == "janitor":
-        wiring.run_janitor(loaded, "--once" in sys.argv)
+@app.callback()
+def options(
+    context: typer.Context,
+    spool: Annotated[str | None, typer.Option(help="The spool directory [PQFS_SPOOL, ./spool].")] = None,
+    logs: Annotated[str | None, typer.Option(help="Where logs are written [PQFS_LOGS, ./logs].")] = None,
+    config: Annotated[str | None, typer.Option(help="The settings file [PQFS_CONFIG, ./pqfs.toml].")] = None,
+) -> None:
+    """Options that every command takes, before or after its name."""
+    context.obj = {"spool": spool, "logs": logs, "config": config}
 
 
-if __name__ == "__main__":
-    main()
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; errors of ours become one sentence and their exit code."""
+    try:
+        found = app(args=_hoist(arguments), standalone_mode=False)
+    except PqfsError as error:
+        terminal.say_error(error.message, error.hint)
+        return error.exit_code
+    except typer.Abort:
+        terminal.say_error("Stopped.")
+        return 3
+    except typer.TyperException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        return 0  # the reader of our output has seen enough
+    except KeyboardInterrupt:
+        return 130
+    return found if isinstance(found, int) else 0
+
+
+def _hoist(arguments: list[str]) -> list[str]:
+    """Move --spool, --logs and --config in front, so that they may stand anywhere before `--`."""
+    front: list[str] = []
+    rest: list[str] = []
+    left = iter(arguments)
+    for argument in left:
+        name, is_joined, _ = argument.partition("=")
+        if argument == "--":
+            return [*front, *rest, "--", *left]
+        if name not in _GLOBAL:
+            rest.append(argument)
+        else:
+            front += [argument] if is_joined else [argument, *[value for value in [next(left, None)] if value]]
+    return [*front, *rest]

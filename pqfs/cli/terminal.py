@@ -1,0 +1,127 @@
+"""How the command line talks: data on stdout, talk on stderr, colours on a terminal, plain text in a pipe.
+
+Every listing has `--json`: one object {"schema": "pqfs.<thing>/1", "items": […]}.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pqfs.errors import Refused
+
+if TYPE_CHECKING:
+    from pqfs.settings import Loaded
+    from pqfs.wiring import App
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept in the job's events.")]
+
+_COLOURS = {
+    "completed": typer.colors.GREEN,
+    "processing": typer.colors.CYAN,
+    "failed": typer.colors.RED,
+    "unprocessable": typer.colors.RED,
+    "held": typer.colors.YELLOW,
+    "cancelled": typer.colors.BRIGHT_BLACK,
+}
+
+
+class Declined(typer.Exit):
+    """A person said no, or nobody was there to say yes."""
+
+
+def loaded(context: typer.Context, **flags: object) -> Loaded:
+    """The settings, with the global options and these flags (dotted keys, `__` for the dot) on top."""
+    from pqfs.settings import load
+
+    return load({**context.obj, **{key.replace("__", "."): value for key, value in flags.items()}})
+
+
+def opened(context: typer.Context, read_only: bool = False) -> App:
+    """The spool that the options name, opened."""
+    from pqfs.wiring import open_app
+
+    return open_app(loaded(context), read_only)
+
+
+def say(text: str) -> None:
+    """Tell the person something; never mixed with data."""
+    typer.echo(text, err=True)
+
+
+def say_error(message: str, hint: str = "") -> None:
+    """One clear sentence, and what to do about it."""
+    typer.echo(f"{typer.style('pqfs:', fg=typer.colors.RED, bold=True)} {message}", err=True)
+    if hint:
+        typer.echo(f"      {hint}", err=True)
+
+
+def put(text: str) -> None:
+    """Write a line of data."""
+    typer.echo(text)
+
+
+def put_json(thing: str, items: Sequence[Any] | None = None, **fields: Any) -> None:
+    """Write one JSON object with its schema's name."""
+    body: dict[str, Any] = {"schema": f"pqfs.{thing}/1", **fields}
+    if items is not None:
+        body["items"] = items
+    typer.echo(json.dumps(body, indent=None if not sys.stdout.isatty() else 2, ensure_ascii=False))
+
+
+def put_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Write rows as columns, aligned; a state is coloured on a terminal."""
+    table = [[_cell(row.get(column)) for column in columns] for row in rows]
+    heads = [column.upper().replace("_", " ") for column in columns]
+    widths = [max(len(line[at]) for line in [heads, *table]) for at in range(len(columns))]
+    typer.echo(typer.style(_line(heads, widths), bold=True))
+    for line in table:
+        typer.echo(_line([coloured(cell, width) for cell, width in zip(line, widths, strict=True)], widths))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def coloured(word: str, width: int = 0) -> str:
+    """A state in its colour; any other word as it is."""
+    return typer.style(word.ljust(width), fg=_COLOURS[word]) if word in _COLOURS else word
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    return str(value)
+
+
+def when(instant: float | None) -> str:
+    """An instant for people: local time to the second."""
+    if instant is None:
+        return "-"
+    return datetime.fromtimestamp(instant, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask on a terminal; without one `-y` is needed.
+
+    Raises:
+        Refused: there is nobody to ask.
+        Declined: the person said no (exit code 3).
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Refused(f"{question} This needs a yes.", "Say it beforehand with -y.")
+    if not typer.confirm(question, err=True):
+        say("Nothing was changed.")
+        raise Declined(3)
