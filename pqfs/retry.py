@@ -27,7 +27,8 @@ class RetryPolicy:
 
         Source: "Exponential Backoff and Jitter", AWS Architecture Blog 2015 (full jitter).
         """
-        return chance * min(self.backoff_cap, self.backoff * 2.0 ** max(0, failures - 1))
+        doublings = min(60, max(0, failures - 1))  # 2.0 ** 1024 is no float any more
+        return chance * min(self.backoff_cap, self.backoff * 2.0**doublings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
-from pqfs.errors import Misconfigured
+from pqfs.errors import Misconfigured, Refused
 from pqfs.model import DEFAULT_QUEUE
 from pqfs.naming import check_queue
 from pqfs.retry import RetryPolicy
@@ -48,7 +48,7 @@ def format_duration(seconds: float) -> str:
     for unit in ("w", "d", "h", "m", "s"):
         if seconds >= _UNITS[unit] and seconds % _UNITS[unit] == 0:
             return f"{seconds / _UNITS[unit]:.0f}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
@@ -66,6 +66,7 @@ class CommandHandler(_Section):
     retry_later: tuple[int, ...] = (75,)  # EX_TEMPFAIL of sysexits.h
     permanent: tuple[int, ...] = (65,)  # EX_DATAERR of sysexits.h
     environment: dict[str, str] = {}
+    stdout: Literal["log", "output"] = "log"
 
 
 class PythonHandler(_Section):
@@ -97,8 +98,10 @@ class QueueSettings(_Section):
     @classmethod
     def _older_name(cls, values: Any) -> Any:
         if isinstance(values, dict) and "max_attempts" in values:
+            if "max_failures" in values:
+                raise ValueError("max_attempts is the older name of max_failures: give one of the two")
             values = dict(values)
-            values.setdefault("max_failures", values.pop("max_attempts"))
+            values["max_failures"] = values.pop("max_attempts")
         return values
 
     @model_validator(mode="after")
@@ -292,12 +295,20 @@ def _validate(values: dict[str, Any], origins: dict[str, str]) -> Settings:
     if isinstance(queues, dict) and isinstance(inherited, dict):
         values = {
             **values,
-            "queues": {n: {**inherited, **q} if isinstance(q, dict) else q for n, q in queues.items()},
+            "queues": {n: _inherit(inherited, q) if isinstance(q, dict) else q for n, q in queues.items()},
         }
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         raise Misconfigured(_explain(error, origins), "See every setting with: pqfs config show") from error
+    except Refused as error:
+        raise Misconfigured(error.message, error.hint) from error
+
+
+def _inherit(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """A queue's section over the defaults; a limit given by its older name replaces the inherited one too."""
+    limit = {"max_failures", "max_attempts"}
+    return {**{key: value for key, value in defaults.items() if key not in limit or not limit & own.keys()}, **own}
 
 
 def _explain(error: ValidationError, origins: dict[str, str]) -> str:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class CommandRunner:
         self._retry_later = frozenset(specification.get("retry_later", ()))
         self._permanent = frozenset(specification.get("permanent", ()))
         self._environment: Mapping[str, str] = specification.get("environment", {})
+        self._prints_output = specification.get("stdout") == "output"
 
     def __call__(self, context: JobContext) -> None:
         """Run the program and wait for it.
@@ -59,7 +61,11 @@ class CommandRunner:
 
     def _run(self, arguments: Sequence[str], environment: Mapping[str, str], context: JobContext) -> int:
         launcher = [sys.executable, "-I", "-S", _LAUNCH, str(os.getpid()), *arguments]
-        process = subprocess.Popen(launcher, stdin=subprocess.DEVNULL, cwd=context.output_dir, env=dict(environment))
+        with ExitStack() as stack:
+            stdout = stack.enter_context(context.output.open("xb")) if self._prints_output else None
+            process = subprocess.Popen(
+                launcher, stdin=subprocess.DEVNULL, stdout=stdout, cwd=context.output_dir, env=dict(environment)
+            )
         context.on_end(lambda: _signal_group(process.pid, signal.SIGTERM))
         return process.wait()
 

@@ -1,0 +1,5 @@
+"""`python -m pqfs`: the command line."""
+
+from pqfs.cli import main
+
+main()

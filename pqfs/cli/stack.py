@@ -1,0 +1,186 @@
+"""up, down, ps, logs, systemd, ui: the stack of processes of one spool."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pqfs.cli import terminal
+from pqfs.errors import Unavailable
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from pqfs.stack import Instance
+    from pqfs.stack.presence import Row
+
+Consumers = Annotated[int | None, typer.Option("--consumers", "-c", help="How many consumers run [2].")]
+NoUi = Annotated[bool, typer.Option("--no-ui", help="Without the console.")]
+UiPort = Annotated[int | None, typer.Option("--ui-port", help="The console's port on this host [8501].")]
+Demo = Annotated[bool, typer.Option("--demo", help="With a producer that drops a text file every 5 seconds.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    for command in (up, down, ps, logs, systemd, ui):
+        app.command()(command)
+
+
+def up(
+    context: typer.Context,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="In the background; return when all runs.")] = False,
+    consumers: Consumers = None,
+    no_ui: NoUi = False,
+    ui_port: UiPort = None,
+    demo: Demo = False,
+) -> None:
+    """Start everything: makes the spool where it is missing, then runs until Ctrl-C or `pqfs down`."""
+    from pqfs.stack import Stack
+
+    instance = _instance(context, consumers, ui_port, not no_ui, demo)
+    stack = Stack(instance)
+    if detach:
+        stack.start()
+        _announce(instance, "pqfs down")
+    else:
+        _stay(stack.start_here, instance)
+
+
+def _instance(
+    context: typer.Context, consumers: int | None = None, ui_port: int | None = None,
+    with_ui: bool = True, demo: bool = False,
+) -> Instance:  # fmt: skip
+    from pqfs.stack import Instance
+
+    return Instance(
+        terminal.loaded(context, consumers=consumers, ui_port=ui_port), Path.cwd(), with_ui=with_ui, demo=demo
+    )
+
+
+def _stay(start: Callable[[], subprocess.Popen[bytes]], instance: Instance) -> None:
+    """Run in the foreground. The first Ctrl-C or TERM stops everything; a second one no longer waits for it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    supervisord = None
+    try:
+        supervisord = start()
+        _announce(instance, "Ctrl-C, or: pqfs down")
+        code = supervisord.wait()
+    except KeyboardInterrupt:
+        terminal.say("Stopping: what runs is finished first.")
+        if supervisord:
+            supervisord.terminate()
+            supervisord.wait()
+        return
+    if code:
+        raise Unavailable(f"supervisord ended with code {code}.", f"See: {instance.settings.logs}/supervisord.log")
+
+
+def _announce(instance: Instance, how_to_stop: str) -> None:
+    settings = instance.settings
+    console = f"http://127.0.0.1:{settings.ui_port}" if instance.with_ui else "none (--no-ui)"
+    terminal.put(f"Console:     {console}")
+    terminal.put(f"Drop files:  {settings.spool}/inbox")
+    terminal.put(f"Stop:        {how_to_stop}")
+    sys.stdout.flush()
+
+
+def down(
+    context: typer.Context,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until all has ended.")] = 90.0,
+) -> None:
+    """Stop everything; jobs that run are finished first."""
+    from pqfs.stack import Stack
+
+    if not Stack(_instance(context)).stop(timeout):
+        terminal.say_error(f"Not everything has ended after {timeout:g} s; it goes on ending.", "Look: pqfs ps")
+        raise typer.Exit(3)
+    terminal.say("Stopped.")
+
+
+def ps(context: typer.Context, as_json: terminal.Json = False) -> None:
+    """Show the processes of this spool and what each runs now."""
+    from pqfs.clock import SystemClock
+    from pqfs.stack import Supervisor
+    from pqfs.stack.presence import processes
+
+    instance = _instance(context)
+    rows = processes(instance.run, Supervisor(instance.socket), SystemClock())
+    if as_json:
+        terminal.put_json("processes", [asdict(row) for row in rows])
+    else:
+        terminal.put_table(map(_shown, rows), ("program", "state", "pid", "uptime", "owner", "runs"))
+
+
+def _shown(row: Row) -> dict[str, object]:
+    runs = f"{row.job} for {row.running_for:.1f} s" if row.job else None
+    if row.progress:
+        runs = f"{runs}, {row.progress:.0%}"
+    return {**asdict(row), "uptime": None if row.uptime is None else _elapsed(row.uptime), "runs": runs}
+
+
+def _elapsed(seconds: float) -> str:
+    """`0:00:07`, `3 d 4:05:06`."""
+    days, rest = divmod(int(seconds), 86400)
+    clock = f"{rest // 3600}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+    return f"{days} d {clock}" if days else clock
+
+
+def logs(
+    context: typer.Context,
+    programs: Annotated[list[str] | None, typer.Argument(metavar="[PROGRAM]…", help="Whose; all by default.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is added.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines of each.")] = 100,
+) -> None:
+    """Show the ends of the logs: ingester, consumer, consumer-01, janitor, ui, supervisord."""
+    from pqfs.stack import logs as files
+
+    home, wanted = terminal.loaded(context).settings.logs, programs or []
+    found = files.log_files(home, wanted)
+    for path in found:
+        for line in files.last_lines(path, lines):
+            terminal.put(_labelled(path.stem, line, len(found)))
+    if follow:
+        for program, line in files.follow(home, wanted):
+            terminal.put(_labelled(program, line, len(found)))
+
+
+def _labelled(program: str, line: str, of: int) -> str:
+    return line if of == 1 else f"{program:<13} {line}"
+
+
+def systemd(context: typer.Context, consumers: Consumers = None, no_ui: NoUi = False, ui_port: UiPort = None) -> None:
+    """Print a unit file that runs `pqfs up` on this spool at boot."""
+    from pqfs.stack.unit import unit
+
+    flags = ["--no-ui"] if no_ui else []
+    for name, value in (("--consumers", consumers), ("--ui-port", ui_port)):
+        flags += [name, str(value)] if value is not None else []
+    terminal.put(unit(_instance(context, consumers, ui_port, not no_ui), flags).rstrip())
+
+
+def ui(context: typer.Context, ui_port: UiPort = None) -> None:
+    """Run the console in the foreground, as `pqfs up` does in the background."""
+    from pqfs.runtime import follow_supervisor
+    from pqfs.stack.shipped import shipped
+
+    instance = _instance(context, ui_port=ui_port)
+    settings, home = instance.settings, shipped("ui")
+    os.environ |= {"PQFS_SPOOL": str(settings.spool), "PQFS_LOGS": str(settings.logs)}
+    if instance.loaded.config:
+        os.environ["PQFS_CONFIG"] = str(instance.loaded.config)
+    follow_supervisor()  # what was asked of the kernel survives the exec
+    os.chdir(home.parent)
+    options = {
+        "server.headless": "true", "server.address": "127.0.0.1", "server.port": settings.ui_port,
+        "browser.gatherUsageStats": "false", "server.fileWatcherType": "none",
+        "client.toolbarMode": "minimal", "client.showErrorDetails": "none",
+    }  # fmt: skip
+    flags = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(home / "app.py"), *flags])

@@ -1,0 +1,145 @@
+"""The shipped supervisord.conf, filled in for one spool and written to <spool>/run/supervisord.conf.
+
+The shipped file stays the truth about what runs and how; only paths, the number of consumers and what starts
+by itself are changed. supervisor expands `%` in every value and cuts values at ` ;` and ` #`, so `%` is doubled
+and paths that can not be written are refused.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from configparser import RawConfigParser
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from pqfs.errors import Misconfigured
+from pqfs.settings import Loaded, Settings
+from pqfs.stack.shipped import shipped
+
+SLOTS = 64  # consumers that can run at once; each is a named slot, because numprocs can not change while it runs
+SOCKET = "run/supervisor.sock"
+_SOCKET_LIMIT = 107  # bytes of sockaddr_un.sun_path, without the closing 0
+_PID_SUFFIX = len(".4194304")  # supervisor binds <socket>.<pid> first and links it to its name
+_UNWRITABLE = (" ;", " #", '"', "\n", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What is to run on which spool."""
+
+    loaded: Loaded
+    directory: Path
+    with_ui: bool = True
+    demo: bool = False
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this spool."""
+        return self.loaded.settings
+
+    @property
+    def run(self) -> Path:
+        """Where locks, sockets and the rendered table lie."""
+        return self.settings.spool / "run"
+
+    @property
+    def socket(self) -> Path:
+        """The socket through which supervisord is spoken to."""
+        return self.settings.spool / SOCKET
+
+    @property
+    def table(self) -> Path:
+        """The rendered supervisord.conf."""
+        return self.run / "supervisord.conf"
+
+    def programs(self) -> list[str]:
+        """The processes that must run before the stack counts as up."""
+        return ["janitor", *(f"consumer-{n:02d}" for n in range(self.settings.consumers)), "ingester"]
+
+
+def check_paths(instance: Instance) -> None:
+    """Refuse paths that supervisor can not take. Nothing has happened yet.
+
+    Raises:
+        Misconfigured: the socket's path is too long, or a path can not be written into the table.
+    """
+    length = len(os.fsencode(instance.socket)) + _PID_SUFFIX
+    if length > _SOCKET_LIMIT:
+        raise Misconfigured(
+            f"The path of the spool is {length - _SOCKET_LIMIT} bytes too long: {instance.settings.spool}.",
+            f"A unix socket's path has at most {_SOCKET_LIMIT} bytes. Use a shorter path: pqfs up --spool …",
+        )
+    for path in filter(None, _paths(instance)):
+        if any(mark in str(path) for mark in _UNWRITABLE) or not str(path).isprintable():
+            raise Misconfigured(
+                f"supervisor can not be told the path {str(path)!r}.",
+                'Use one without quotes, line ends, " ;" and " #".',
+            )
+
+
+def _paths(instance: Instance) -> list[Path | None]:
+    settings = instance.settings
+    return [settings.spool, settings.logs, instance.loaded.config, instance.directory, Path(sys.executable)]
+
+
+def render(instance: Instance) -> str:
+    """The table of processes for this instance, as text."""
+    parser = RawConfigParser(inline_comment_prefixes=(";", "#"), delimiters=("=",))
+    parser.read_string(shipped("supervisord.conf").read_text())
+    _fill_in_paths(parser, instance)
+    parser["supervisord"]["environment"] = environment(instance)
+    if os.geteuid() == 0:
+        parser["supervisord"]["user"] = getpass.getuser()  # said aloud, else supervisor warns
+    _share_slots(parser, instance.settings.consumers)
+    if not instance.with_ui:
+        parser.remove_section("program:ui")
+    parser["program:produce"]["autostart"] = str(instance.demo).lower()
+    text = StringIO()
+    parser.write(text, space_around_delimiters=False)
+    return f"; Made by `pqfs up` from {shipped('supervisord.conf')}; made again at each start.\n\n{text.getvalue()}"
+
+
+def _fill_in_paths(parser: RawConfigParser, instance: Instance) -> None:
+    settings = instance.settings
+    places = {
+        "%(here)s/spool": settings.spool,
+        "%(here)s/logs": settings.logs,
+        "%(here)s": instance.directory,
+    }
+    for section in parser.sections():
+        for key, value in parser.items(section):
+            for mark, path in places.items():
+                value = value.replace(mark, _doubled(path))
+            parser[section][key] = value
+
+
+def _doubled(path: Path | str) -> str:
+    return str(path).replace("%", "%%")
+
+
+def environment(instance: Instance) -> str:
+    """The environment of every process: absolute paths, and this Python's programs first."""
+    settings = instance.settings
+    variables = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PQFS_SPOOL": str(settings.spool),
+        "PQFS_LOGS": str(settings.logs),
+        "PQFS_UI_PORT": str(settings.ui_port),
+        "PQFS_CONSUMERS": str(settings.consumers),
+    }
+    if instance.loaded.config:
+        variables["PQFS_CONFIG"] = str(instance.loaded.config)
+    return ",".join(f'{name}="{_doubled(value)}"' for name, value in variables.items())
+
+
+def _share_slots(parser: RawConfigParser, consumers: int) -> None:
+    """Slots up to `consumers` start by themselves, the rest is spare."""
+    parser["program:consumer"]["numprocs"] = str(consumers)
+    parser["program:consumer-spare"]["numprocs"] = str(SLOTS - consumers)
+    parser["program:consumer-spare"]["numprocs_start"] = str(consumers)
+    for name, count in (("consumer", consumers), ("consumer-spare", SLOTS - consumers)):
+        if not count:
+            parser.remove_section(f"program:{name}")

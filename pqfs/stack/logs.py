@@ -1,0 +1,88 @@
+"""The ends of log files, and what is added to them, across supervisor's rotation."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pqfs.errors import Refused
+
+_CHUNK = 64 * 1024
+_LOOK_EVERY = 0.3
+
+
+def log_files(logs: Path, programs: Sequence[str]) -> list[Path]:
+    """The logs of these programs (`consumer` stands for all consumers), of all when none is named.
+
+    Raises:
+        Refused: a program has no log here.
+    """
+    present = sorted(logs.glob("*.log"))
+    if not programs:
+        return present
+    wanted = [[path for path in present if _is_of(path.stem, name)] for name in programs]
+    for name, found in zip(programs, wanted, strict=True):
+        if not found:
+            known = ", ".join(path.stem for path in present) or "none yet"
+            raise Refused(f"There is no log of {name!r} in {logs}.", f"There are: {known}")
+    return sorted({path for found in wanted for path in found})
+
+
+def _is_of(stem: str, name: str) -> bool:
+    return stem == name or (stem.startswith(f"{name}-") and stem.removeprefix(f"{name}-").isdigit())
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last `count` lines of a log."""
+    data = b""
+    with path.open("rb") as file:
+        start = end = file.seek(0, os.SEEK_END)
+        while start > 0 and data.count(b"\n") <= count:
+            start = max(0, start - max(_CHUNK, end - start))  # twice as much each time
+            file.seek(start)
+            data = file.read(end - start)
+    lines = data.decode(errors="replace").splitlines()
+    return lines[-count:] if count else []
+
+
+def follow(logs: Path, programs: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Program and line of what is written from now on, for ever. A rotated file is read to its end first."""
+    tails = {path: _Tail(path, from_end=True) for path in log_files(logs, programs)}
+    while True:
+        for path in log_files(logs, programs):
+            tails.setdefault(path, _Tail(path, from_end=False))
+        for path, tail in tails.items():
+            yield from ((path.stem, line) for line in tail.lines())
+        time.sleep(_LOOK_EVERY)
+
+
+class _Tail:
+    """One log that is being read while it grows."""
+
+    def __init__(self, path: Path, from_end: bool) -> None:
+        self._path = path
+        self._file = path.open("rb")
+        self._rest = b""
+        if from_end:
+            self._file.seek(0, os.SEEK_END)
+
+    def lines(self) -> Iterator[str]:
+        """Complete lines that were added since."""
+        yield from self._read()
+        if self._is_rotated():
+            yield from self._read()
+            self._file.close()
+            self._file = self._path.open("rb")
+            yield from self._read()
+
+    def _read(self) -> list[str]:
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        return [line.decode(errors="replace") for line in lines]
+
+    def _is_rotated(self) -> bool:
+        try:
+            return self._path.stat().st_ino != os.fstat(self._file.fileno()).st_ino
+        except FileNotFoundError:
+            return False  # between supervisor's two renames

@@ -1,0 +1,66 @@
+"""What `pqfs ps` shows: what supervisor says of each process, joined with who holds a lock and what it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pqfs.clock import Clock
+from pqfs.errors import NotRunning
+from pqfs.owners import Facts, Owners
+from pqfs.slot import Running, read_slot
+from pqfs.stack.supervisor import Process, Supervisor
+
+UNSUPERVISED = "UNSUPERVISED"  # started by hand, or left over by a supervisord that was killed and draining
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One process. `owner` None: it holds no lock (yet); `uptime` and `running_for` in seconds."""
+
+    program: str
+    state: str
+    pid: int | None
+    uptime: float | None
+    owner: str | None
+    job: str | None
+    attempt: int | None
+    running_for: float | None
+    progress: float | None
+
+
+def processes(run: Path, supervisor: Supervisor, clock: Clock) -> list[Row]:
+    """Every process of this spool: supervisor's, but for spare slots, then those that it knows nothing of.
+
+    Raises:
+        NotRunning: there is none.
+    """
+    living = {facts.pid: facts for facts in Owners(run).living()}
+    try:
+        supervised = [each for each in supervisor.processes() if not each.is_spare]
+    except NotRunning:
+        if not living:
+            raise
+        supervised = []
+    known = {each.pid for each in supervised}
+    rows = [_row(run, clock, each, living.get(each.pid)) for each in supervised]
+    return [*rows, *_unsupervised(run, clock, [facts for pid, facts in living.items() if pid not in known])]
+
+
+def _row(run: Path, clock: Clock, process: Process, facts: Facts | None) -> Row:
+    owner = facts.owner if facts else None
+    return Row(process.name, process.state, process.pid or None, process.uptime, owner, *_now(run, clock, owner))
+
+
+def _unsupervised(run: Path, clock: Clock, strangers: list[Facts]) -> Iterator[Row]:
+    for facts in strangers:
+        uptime = max(0.0, clock.now() - facts.started_at)
+        yield Row(facts.program, UNSUPERVISED, facts.pid, uptime, facts.owner, *_now(run, clock, facts.owner))
+
+
+def _now(run: Path, clock: Clock, owner: str | None) -> tuple[str | None, int | None, float | None, float | None]:
+    running: Running | None = read_slot(run / f"{owner}.slot") if owner else None
+    if running is None:
+        return None, None, None, None
+    return running.job, running.attempt, max(0.0, clock.boottime() - running.started), running.progress

@@ -1,0 +1,28 @@
+"""Where the files lie that travel with pqfs but are no Python: supervisord.conf and the console.
+
+In a checkout they stand at the top level, where people look for them; a wheel carries them in pqfs/bundled.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pqfs.errors import Misconfigured
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_CHECKOUT = _PACKAGE.parent
+_BUNDLED = _PACKAGE / "bundled"
+
+
+def shipped(name: str) -> Path:
+    """The file or directory of this name (`supervisord.conf`, `ui`).
+
+    Raises:
+        Misconfigured: it is missing, so this installation is incomplete.
+    """
+    home = _CHECKOUT if (_CHECKOUT / "pyproject.toml").is_file() else _BUNDLED
+    if not (home / name).exists():
+        raise Misconfigured(
+            f"{home / name} is missing: this installation of pqfs is incomplete.", "Install it again."
+        )
+    return home / name

@@ -1,0 +1,121 @@
+"""Talks with the supervisord of one spool, over its unix socket.
+
+Trust: whoever may write to the socket (mode 0700) may start and stop what the table names. Answers are read
+as data and checked for nothing more: they come from a process of the same user.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import Fault, ProtocolError, ServerProxy
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from pqfs.errors import NotRunning, Unavailable
+
+_SILENCE = (OSError, http.client.HTTPException, ProtocolError)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of the table. `name` is consumer-00, `group` consumer; `uptime` in seconds."""
+
+    name: str
+    group: str
+    state: str
+    pid: int
+    uptime: float
+    trouble: str
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether it is a slot that nobody has asked for."""
+        return self.state == "STOPPED"
+
+
+class Supervisor:
+    """The supervisord of one spool. Every verb raises NotRunning when nobody answers."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        transport = SupervisorTransport(None, None, f"unix://{path}")
+        self._calls = ServerProxy("http://127.0.0.1", transport=transport).supervisor
+
+    def is_listening(self) -> bool:
+        """Whether somebody listens on the socket, busy or not."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(2.0)
+            try:
+                probe.connect(os.fspath(self._path))
+            except TimeoutError:
+                return True
+            except OSError:
+                return False
+        return True
+
+    def pid(self) -> int:
+        """The pid of supervisord itself."""
+        return int(self._call("getPID"))
+
+    def processes(self) -> list[Process]:
+        """Every process of the table, in the order of the table."""
+        return [_process(each) for each in self._call("getAllProcessInfo")]
+
+    def start(self, process: Process) -> None:
+        """Start one process, without waiting."""
+        self._call("startProcess", f"{process.group}:{process.name}", False)
+
+    def stop(self, process: Process) -> None:
+        """Ask one process to end, without waiting."""
+        self._call("stopProcess", f"{process.group}:{process.name}", False)
+
+    def shut_down(self) -> None:
+        """Ask supervisord to stop everything and end."""
+        self._call("shutdown")
+
+    def _call(self, verb: str, *arguments: Any) -> Any:
+        try:
+            return getattr(self._calls, verb)(*arguments)
+        except _SILENCE as error:
+            raise NotRunning("pqfs is not running on this spool.", "Start it: pqfs up") from error
+        except Fault as fault:
+            raise Unavailable(f"supervisord says: {fault.faultString}.") from fault
+
+
+def _process(info: dict[str, Any]) -> Process:
+    is_up = bool(info["pid"])
+    uptime = max(0.0, float(info["now"] - info["start"])) if is_up else 0.0
+    return Process(info["name"], info["group"], info["statename"], info["pid"], uptime, info["spawnerr"])
+
+
+def wait_for_end(pid: int, deadline: float) -> bool:
+    """Wait until a process is gone, up to an instant of time.monotonic; whether it is."""
+    while _is_there(pid):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return _answers_signals(pid) if not Path("/proc/self").exists() else False
+    return stat.rpartition(b")")[2].split()[0] != b"Z"
+
+
+def _answers_signals(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,135 @@
+"""What a job waits for, or what became of it, as sentences. The states' side of `pqfs why`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pqfs import naming
+from pqfs.clock import iso
+from pqfs.index import Event
+from pqfs.model import Job, Place, State, Verb
+from pqfs.owners import Life
+from pqfs.report import Source, consumers
+
+_AHEAD = 10_000  # jobs in front are counted up to this many
+
+
+def tell(source: Source, job: Job) -> Iterator[str]:
+    """The sentences about one job: where it stands, why, and what happens next."""
+    yield f"Job {job.id} ({naming.printable(job.name)}, queue {job.queue}) is {job.state}."
+    tellers = {
+        State.PENDING: _pending,
+        State.HELD: _held,
+        State.PROCESSING: _processing,
+        State.COMPLETED: _completed,
+        State.FAILED: _dead,
+        State.UNPROCESSABLE: _dead,
+        State.CANCELLED: _cancelled,
+    }
+    yield from tellers[job.state](source, job)
+    if job.state is not State.PROCESSING and not job.confirmed:
+        yield f"Its payload is on its way to {job.place}/; the janitor moves it if nobody else does."
+
+
+def why_nobody_ingests(source: Source) -> Iterator[str]:
+    """What keeps the inbox from being emptied at all."""
+    if source.spool.is_below(int(source.settings.low_water)):
+        free = source.spool.free_bytes()
+        yield f"Nothing is taken in: the disk is below low water ({free:,} bytes free)."
+    if not any(each.program.startswith("ingester") for each in source.owners.living()):
+        yield "No ingester is alive, so nothing is taken in. Start pqfs (pqfs up), or: pqfs ingest"
+
+
+def _pending(source: Source, job: Job) -> Iterator[str]:
+    now = source.clock.now()
+    if job.failures or job.crashes or job.losses:
+        yield f"Its last attempt (number {job.attempt}) did not succeed: {job.error or 'no reason was given'}."
+    if job.ready_at > now:
+        what = "It is tried again" if job.attempt else "It is scheduled and may run"
+        yield f"{what} at {iso(job.ready_at)}, in {job.ready_at - now:.0f} seconds."
+        return
+    yield from _why_nobody_runs(source, job)
+    ahead = source.index.jobs_ahead(job, _AHEAD)
+    more = " or more" if ahead >= _AHEAD else ""
+    yield f"{ahead}{more} jobs of its queue come before it." if ahead else "It is the next of its queue."
+
+
+def _why_nobody_runs(source: Source, job: Job) -> Iterator[str]:
+    queue = next((each for each in source.index.queues() if each.name == job.queue), None)
+    if queue and queue.paused_at is not None:
+        by = f" by {queue.paused_by}" if queue.paused_by else ""
+        why = f": {queue.paused_reason}" if queue.paused_reason else ""
+        yield f"Its queue is paused{by} since {iso(queue.paused_at)}{why}."
+    if source.spool.is_below(int(source.settings.low_water)):
+        yield f"Nothing is run: the disk is below low water ({source.spool.free_bytes():,} bytes free)."
+    alive = [each for each in consumers(source) if each.is_alive]
+    if not alive:
+        yield "No consumer is alive. Start pqfs (pqfs up), or: pqfs consume"
+    elif not any(each.serves(job.queue) for each in alive):
+        yield f"No living consumer takes queue {job.queue}. Start one: pqfs consume -q {job.queue}"
+
+
+def _held(source: Source, job: Job) -> Iterator[str]:
+    event = _last(source, job, Verb.HOLD)
+    if event:
+        yield f"It was put aside by {_who(event)}."
+    if job.error:
+        yield f"Note: {job.error}."
+    yield f"Let it go on with: pqfs jobs release {job.id}"
+
+
+def _processing(source: Source, job: Job) -> Iterator[str]:
+    if job.cancel_by:
+        yield f"Somebody asked to end it ({job.cancel_by}); its consumer ends it within seconds."
+    life = source.owners.life(job.owner) if job.owner else Life.UNKNOWN
+    if life is Life.DEAD:
+        yield f"Its consumer {job.owner} is dead: the janitor gives the job to another within seconds."
+        return
+    status = next((each for each in consumers(source) if each.owner == job.owner), None)
+    running = status.running if status else None
+    if running and (running.job, running.attempt) == (job.id, job.attempt):
+        done = f", {running.progress:.0%} done" if running.progress else ""
+        yield f"{job.owner} has been running attempt {job.attempt} for {running.seconds:.1f} seconds{done}."
+    else:
+        yield f"{job.owner} has leased it since {iso(job.updated_at)} and has not started it yet."
+    if status and status.silent > status.lease:
+        yield f"Its consumer has been silent for {status.silent:.0f} seconds; the janitor ends it."
+
+
+def _completed(source: Source, job: Job) -> Iterator[str]:
+    output = source.spool.output_path(job.queue, job.output or "")
+    there = source.spool.exists(output)
+    yield f"It was completed at {iso(job.updated_at)} by attempt {job.attempt}."
+    path = source.spool.path(output)
+    yield f"Its output is {path}." if there else f"Its output was {path}; somebody has taken it from there."
+    if job.place is Place.GONE:
+        yield "Its input is no longer kept."
+    else:
+        yield f"Its input is kept in {source.spool.path(source.spool.payload_path(job))}."
+
+
+def _dead(source: Source, job: Job) -> Iterator[str]:
+    yield f"It ended at {iso(job.updated_at)} after {job.attempt} attempts: {job.error or 'no reason was given'}."
+    yield f"{job.failures} failures and {job.crashes} crashes were counted."
+    for attempt in source.index.attempts(job.id)[-1:]:
+        if attempt.log:
+            yield f"The last attempt wrote: {attempt.log.strip()[-500:]}"
+    yield f"Its input is {source.spool.path(source.spool.payload_path(job))}."
+    yield f"Try it again with: pqfs jobs retry {job.id}"
+
+
+def _cancelled(source: Source, job: Job) -> Iterator[str]:
+    event = _last(source, job, Verb.CANCEL)
+    if event:
+        yield f"It was cancelled by {_who(event)}."
+    elif job.error:
+        yield f"It was ended at {iso(job.updated_at)}: {job.error}."
+    yield f"Let it run after all with: pqfs jobs retry {job.id}"
+
+
+def _last(source: Source, job: Job, verb: Verb) -> Event | None:
+    return next((event for event in reversed(source.index.events(job.id)) if event.verb == verb), None)
+
+
+def _who(event: Event) -> str:
+    return f"{event.actor} at {iso(event.at)}" + (f": {event.reason}" if event.reason else "")

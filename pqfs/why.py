@@ -1,0 +1,277 @@
+"""Explains, in words, what becomes of anything a person can name: a file, a job, an output, a refusal.
+
+`why` takes a path, a job id (or the beginning of one), an output's name, or the name that a file once had, and
+returns sentences. It asks the same code that decides: the inbox's judgement, the row, the owners' locks.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pqfs import kernel, naming
+from pqfs.clock import iso
+from pqfs.errors import JobNotFound
+from pqfs.inbox import IGNORED, SIDECAR, Entry, Inbox, Verdict, writers
+from pqfs.model import DEFAULT_QUEUE, Job
+from pqfs.report import Source
+from pqfs.story import tell, why_nobody_ingests
+
+_RECENT = 7 * 86400.0  # names are looked for among the jobs of this many seconds
+_HEX = frozenset("0123456789abcdef-")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known about a thing. `kind`: inbox, job, rejected, folder, outside or unknown."""
+
+    target: str
+    kind: str
+    sentences: tuple[str, ...]
+    path: str | None = None
+    job: Job | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether pqfs knows anything about it."""
+        return self.kind not in ("unknown", "outside")
+
+
+def why(source: Source, target: str) -> Answer:
+    """Explain a path, a job, an output or a name; an answer of kind `unknown` when nothing is known of it."""
+    for place in _places(source, target):
+        if os.path.lexists(place) and (answer := _about_path(source, target, place)):
+            return answer
+    if job := _job(source, target):
+        return _about_job(source, target, job)
+    name = os.path.basename(target.rstrip("/"))
+    if refused := _refusal(source, name):
+        return _about_refusal(target, *refused)
+    if job := _job_of_name(source, target):
+        return _about_job(source, target, job, f"The newest job of this name is {job.id}.")
+    if os.path.lexists(target):
+        said = (f"It is not in the spool {source.spool.root}.", "Copy it into inbox/, or: pqfs submit FILE")
+        return Answer(target, "outside", said, os.path.abspath(target))
+    said = ("pqfs knows no file, job or output of this name.", "It may have been purged; names are kept as long as rows.")
+    return Answer(target, "unknown", said)
+
+
+def _places(source: Source, target: str) -> Iterator[Path]:
+    """Where a target may lie: as it stands, below the spool, in one of its directories."""
+    root = source.spool.root
+    given = Path(os.path.abspath(target))
+    yield given.parent.resolve() / given.name if given.parent.exists() else given
+    if not target.startswith("/"):
+        yield from (root / target, root / "inbox" / target, root / "outbox" / target, root / "rejected" / target)
+
+
+def _about_path(source: Source, target: str, path: Path) -> Answer | None:
+    root = source.spool.root.resolve()
+    if not path.is_relative_to(root):
+        return None
+    relative = path.relative_to(root).as_posix()
+    first, _, rest = relative.partition("/")
+    if not rest:
+        return Answer(target, "folder", (f"It is the spool's own {relative}.",), relative)
+    if first == "inbox":
+        return about_inbox(source, target, rest)
+    if first == "rejected" and (refused := _refusal(source, path.name)):
+        return _about_refusal(target, *refused)
+    job = _job_of_file(source, path.name)
+    if job is None:
+        return Answer(target, "folder", (f"No job explains {relative}. See: pqfs fsck",), relative)
+    return _about_job(source, target, job)
+
+
+# -------------------------------------------------------------------- files of the inbox
+
+
+def about_inbox(source: Source, target: str, relative: str) -> Answer:
+    """Why a file in the inbox is still there. `relative` is its path below inbox/."""
+    path = os.fsencode(relative)
+    inbox = Inbox(source.spool.root, source.settings)
+    sentences = [
+        *_ignored(inbox, source, relative),
+        *(_about_entry(source, inbox, path) if not inbox.is_ignored(os.path.basename(path)) else ()),
+        *why_nobody_ingests(source),
+    ]
+    return Answer(target, "inbox", tuple(sentences), f"inbox/{relative}")
+
+
+def _ignored(inbox: Inbox, source: Source, relative: str) -> Iterator[str]:
+    for part in relative.split("/"):
+        for pattern in (*IGNORED, *source.settings.ingest.ignore):
+            if inbox.is_ignored(os.fsencode(part)) and fnmatch.fnmatchcase(part, pattern):
+                yield f"It is ignored: {_show(part)} matches {pattern}, which says that a file is not complete yet."
+                yield "Rename it when it is, and it will be taken."
+                return
+
+
+def _about_entry(source: Source, inbox: Inbox, path: bytes) -> Iterator[str]:
+    queues = frozenset(queue.name for queue in source.index.queues()) | set(source.settings.queues)
+    entries, _ = inbox.entries(queues)
+    entry = next((each for each in entries if each.path == path), None)
+    if entry is None:
+        yield "It is a directory: the files in it are taken, and it is removed once it has stayed empty."
+        return
+    if entry.path.endswith(SIDECAR):
+        yield from _about_sidecar(source, entry, entries)
+        return
+    pids = writers(inbox.path / os.fsdecode(path))
+    if pids:
+        yield f"It is still being written, by {', '.join(map(_process, pids))}."
+        return
+    yield from _judged(source, inbox, entry)
+    yield from _waits_for_sidecar(source, entry, entries)
+
+
+def _judged(source: Source, inbox: Inbox, entry: Entry) -> Iterator[str]:
+    if not _may_ask():
+        return
+    directory = inbox.open_parent(entry)
+    try:
+        judgement = inbox.judge(directory, entry, source.clock.boottime())
+    finally:
+        os.close(directory)
+    if judgement.descriptor is not None:
+        os.close(judgement.descriptor)
+    match judgement.verdict:
+        case Verdict.TAKE:
+            yield f"It is complete and can be taken, for queue {entry.queue}."
+        case Verdict.WAIT:
+            yield f"It waits: {judgement.reason}."
+        case Verdict.REJECT:
+            yield f"It will be rejected: {judgement.reason}."
+        case Verdict.VANISHED:
+            yield "It has just gone."
+        case Verdict.GHOST:
+            yield "It is the other end of a move that was interrupted, and will be removed."
+
+
+def _waits_for_sidecar(source: Source, entry: Entry, entries: list[Entry]) -> Iterator[str]:
+    wait = source.settings.queue(entry.queue).sidecar_wait()
+    if not wait or any(each.path == entry.path + SIDECAR for each in entries):
+        return
+    name = _show(os.fsdecode(entry.path + SIDECAR))
+    if wait == float("inf"):
+        yield f"Queue {entry.queue} takes no file without its sidecar: it waits for {name}."
+    else:
+        yield f"Queue {entry.queue} waits up to {wait:g} seconds for the sidecar {name}."
+
+
+def _about_sidecar(source: Source, entry: Entry, entries: list[Entry]) -> Iterator[str]:
+    payload = entry.path.removesuffix(SIDECAR)
+    if any(each.path == payload for each in entries):
+        yield "It is the sidecar of a file that is still in the inbox, and goes with it."
+        return
+    yield f"It is a sidecar; its payload {_show(os.fsdecode(payload))} is not in the inbox."
+    yield f"It is rejected when none comes within {source.settings.ingest.wait_limit:g} seconds."
+
+
+def _may_ask() -> bool:
+    """Whether a read lease may be asked for here: a writer that breaks it sends SIGIO, whose default kills."""
+    number = getattr(signal, "SIGIO", None)
+    if number is None or signal.getsignal(number) is signal.SIG_IGN:
+        return True
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    kernel.ignore_lease_breaks()
+    return True
+
+
+def _process(pid: int) -> str:
+    try:
+        return f"process {pid} ({Path(f'/proc/{pid}/comm').read_text().strip()})"
+    except OSError:
+        return f"process {pid}"
+
+
+def _show(name: str) -> str:
+    return naming.printable(os.fsencode(name))
+
+
+# -------------------------------------------------------------------- jobs
+
+
+def _job(source: Source, target: str) -> Job | None:
+    """The job of an id, of the beginning of one, of a payload's name or of an output's name."""
+    text = target.strip().lower()
+    if len(text) >= 4 and not set(text) - _HEX:
+        like = source.index.jobs_like(text, 2)
+        if len(like) > 1:
+            raise JobNotFound(f"whose id alone begins with {text}")
+        if like:
+            return like[0]
+    return _job_of_file(source, os.path.basename(target))
+
+
+def _job_of_file(source: Source, name: str) -> Job | None:
+    parsed = naming.parse_claimed(name) or naming.parse_parked(name) or naming.parse_scratch(name)
+    if parsed:
+        return source.index.job(parsed.job)
+    if meta := naming.parse_meta(name):
+        return source.index.job(meta)
+    return source.index.job_by_output(name)
+
+
+def _job_of_name(source: Source, target: str) -> Job | None:
+    """The newest job that had this name when it was dropped, in any queue, within a week."""
+    relative = target.removeprefix(f"{source.spool.root}/").removeprefix("spool/").removeprefix("inbox/")
+    head, _, tail = relative.partition("/")
+    wanted = {(queue.name, relative) for queue in source.index.queues()} | {(DEFAULT_QUEUE, relative), (head, tail)}
+    wanted |= {(queue, os.path.basename(name)) for queue, name in wanted}
+    since = source.clock.now() - _RECENT
+    found = [
+        job
+        for queue, name in sorted(wanted)
+        for form in {os.fsencode(name), naming.original(name)}
+        if form and (job := source.index.job_by_name(queue, form, since))
+    ]
+    return max(found, key=lambda job: job.id, default=None)
+
+
+def _about_job(source: Source, target: str, job: Job, first: str | None = None) -> Answer:
+    sentences = [*([first] if first else []), *tell(source, job)]
+    return Answer(target, "job", tuple(sentences), job=job)
+
+
+# -------------------------------------------------------------------- refusals
+
+
+def _refusal(source: Source, name: str) -> tuple[str, dict[str, Any]] | None:
+    """A rejected object by its name in rejected/, its number, or the name that it had; the newest counts."""
+    folder = source.spool.path("rejected")
+    number = name[:12]
+    reasons = [folder / f"{number}.reason.json"]
+    if not reasons[0].is_file():
+        reasons = sorted(folder.glob("*.reason.json"), key=_changed, reverse=True)
+    for path in reasons:
+        try:
+            said = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+        if path.name.startswith(f"{number}.") or os.path.basename(naming.original(said["name"])) == os.fsencode(name):
+            return path.name[:12], said
+    return None
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _about_refusal(target: str, number: str, said: dict[str, Any]) -> Answer:
+    sentences = [f"{said.get('name')} was rejected at {iso(said['at'])}: {said.get('reason')}."]
+    if said.get("job"):
+        sentences.append(f"It belongs to job {said['job']}.")
+    sentences.append(f"Put it back into the inbox with: pqfs rejected retry {number}")
+    return Answer(target, "rejected", tuple(sentences), f"rejected/{number}.{said.get('name')}")

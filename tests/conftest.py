@@ -1,0 +1,64 @@
+"""What every test can ask for. Everything is real: a spool in tmp_path, an index in it; only the clock is set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pqfs.index import Index
+from pqfs.index.sqlite import SqliteEngine
+from pqfs.jobqueue import JobQueue
+from pqfs.settings import Settings
+from pqfs.spool import Spool
+from tests.world import SettableClock
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    """A clock that stands still: `pass_by(seconds)`, `step(seconds)`."""
+    return SettableClock()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The defaults, for a spool in tmp_path. Tests that need others: `settings.model_copy(update=…)`."""
+    return Settings(spool=tmp_path / "spool", logs=tmp_path / "logs")
+
+
+@pytest.fixture
+def spool(settings: Settings) -> Iterator[Spool]:
+    """A whole, empty spool."""
+    Spool.create(settings.spool)
+    opened = Spool(settings.spool)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def index(spool: Spool) -> Iterator[Index]:
+    """The spool's index, migrated, with the default queue."""
+    opened = Index(SqliteEngine(spool.root / "index.db"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def jobqueue(spool: Spool, index: Index, settings: Settings) -> JobQueue:
+    """The verbs over both; chance is always one half, so that backoff is known."""
+    return JobQueue(spool, index, settings, chance=lambda: 0.5)
+
+
+@pytest.fixture
+def second_index(spool: Spool, index: Index) -> Iterator[Callable[[], Index]]:
+    """More connections to the same index, as other processes have them: `second_index()`."""
+    opened: list[Index] = []
+
+    def connect() -> Index:
+        opened.append(Index(SqliteEngine(spool.root / "index.db")))
+        return opened[-1]
+
+    yield connect
+    for each in opened:
+        each.close()

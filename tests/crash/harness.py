@@ -1,0 +1,398 @@
+"""Stops a process before its n-th effect, for n = 1, 2, 3 …, and drives what is left to its end.
+
+Everything is real but death: the spool and the index lie in tmp_path, owners hold kernel locks, the verbs are
+those of pqfs. Every change goes through two seams, `Files` and the engine's commit; both burn one `Fuse`,
+which raises `Crash` before effect n and before every later one: a dead process does nothing any more, not even
+in its `finally` blocks. `World.die` then closes the lock descriptors as the kernel would: the lock files stay,
+free.
+
+What is not seen here: loss of power (effects undone), torn writes, other file systems. See the table of layers
+in field/reliability.md, section 10.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import apsw
+
+from pqfs.files import Files
+from pqfs.index import Consumer as ConsumerRow
+from pqfs.index import Index, walk
+from pqfs.index.sqlite import SqliteEngine
+from pqfs.inbox import Inbox
+from pqfs.ingester import Ingester
+from pqfs.janitor import Janitor
+from pqfs.jobqueue import JobQueue
+from pqfs.model import FINAL, Job, Kind, Outcome, State
+from pqfs.owners import OwnerLock, Owners
+from pqfs.recovery import Recovery, Repairs
+from pqfs.settings import Settings
+from pqfs.slot import Slot, read_slot
+from pqfs.spool import Spool
+from tests.world import SettableClock, invariants
+
+BOOT = "this-boot"
+NO_ROOM_NEEDED = 0  # low water: tests run on whatever disk there is
+
+
+class Crash(BaseException):
+    """The process is gone. Not an Exception: no code of ours may catch it and go on."""
+
+
+class Fuse:
+    """Counts effects and burns before number `at`; burnt, it lets nothing through any more."""
+
+    def __init__(self) -> None:
+        self.trace: list[str] = []
+        self.at: int | None = None
+        self.unknown_at: int | None = None  # the commit with this number happens, its answer gets lost
+        self.before: Callable[[str], None] | None = None  # what another process does just before an effect
+
+    def effect(self, name: str) -> None:
+        """One effect is about to happen."""
+        if self.at is not None and len(self.trace) + 1 >= self.at:
+            raise Crash(name)
+        if self.before is not None:
+            self.before(name)
+        self.trace.append(name)
+
+    def arm(self, at: int | None) -> None:
+        """Start to count anew and burn before effect `at`."""
+        self.trace, self.at, self.before = [], at, None
+
+
+class CrashingFiles(Files):
+    """The file operations of one world; syncs are counted, not made: nobody cuts the power here."""
+
+    def __init__(self, fuse: Fuse) -> None:
+        self._fuse = fuse
+
+    def rename(self, source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+        self._fuse.effect(f"R {_top(source)} {_top(target)}")
+        super().rename(source_dir, source, target_dir, target)
+
+    def unlink(self, directory: int, path: bytes) -> None:
+        self._fuse.effect(f"U {_top(path)}")
+        super().unlink(directory, path)
+
+    def mkdir(self, directory: int, path: bytes, mode: int = 0o750) -> None:
+        self._fuse.effect(f"M {_top(path)}")
+        super().mkdir(directory, path, mode)
+
+    def rmdir(self, directory: int, path: bytes) -> None:
+        self._fuse.effect(f"X {_top(path)}")
+        super().rmdir(directory, path)
+
+    def write(self, directory: int, path: bytes, data: bytes, mode: int = 0o640) -> None:
+        self._fuse.effect(f"W {_top(path)}")
+        super().write(directory, path, data, mode)
+
+    def replace(self, directory: int, source: bytes, target: bytes) -> None:
+        self._fuse.effect(f"R {_top(source)} {_top(target)}")
+        super().replace(directory, source, target)
+
+    def fsync(self, directory: int, path: bytes) -> None:
+        self._fuse.effect(f"F {_top(path)}")
+
+    def syncfs(self, descriptor: int) -> None:
+        self._fuse.effect("S")
+
+
+def _top(path: bytes) -> str:
+    """The directory of the spool that a path is in: enough to read a trace."""
+    return os.fsdecode(path.partition(b"/")[0]) if b"/" in path else "inbox"
+
+
+class CrashingEngine(SqliteEngine):
+    """Its commits are effects too, in the same sequence."""
+
+    def __init__(self, path: Path, fuse: Fuse) -> None:
+        self._fuse = fuse
+        self._commits = 0
+        super().__init__(path, durable=False)
+
+    def _commit(self) -> None:
+        self._fuse.effect("C")
+        super()._commit()
+        self._commits += 1
+        if self._fuse.unknown_at is not None:
+            self._fuse.unknown_at -= 1
+            if self._fuse.unknown_at == 0:
+                self._fuse.unknown_at = None
+                raise apsw.IOError("the commit happened, its answer got lost")
+
+
+class Mortals(Owners):
+    """Owners of this process: their locks are real, their pids are ours and must not be asked or signalled."""
+
+    def end_leftovers(self, owner: str) -> int:
+        return 0
+
+    def life_without_lock(self, owner: str) -> None:
+        raise AssertionError(f"{owner} has no lock file, and its pid is this test's")
+
+
+class World:
+    """One spool with its index and everybody who works on it."""
+
+    def __init__(self, root: Path, settings: Settings, clock: SettableClock | None = None) -> None:
+        self.root = root
+        self.settings = settings.model_copy(update={"spool": root, "low_water": NO_ROOM_NEEDED})
+        self.clock = clock or SettableClock()
+        self.fuse = Fuse()
+        self.sent: dict[bytes, bytes] = {}
+        self.lost: set[str] = set()
+        self._locks: list[OwnerLock] = []
+        self._slots: dict[str, Slot] = {}
+        self._open()
+
+    def _open(self) -> None:
+        self.spool = Spool(self.root, CrashingFiles(self.fuse))
+        self.index = Index(CrashingEngine(self.root / "index.db", self.fuse))
+        self.jobqueue = JobQueue(self.spool, self.index, self.settings, chance=lambda: 0.5)
+        self.owners = Mortals(self.root / "run")
+
+    def close(self) -> None:
+        """Everything this process holds."""
+        self.fuse.arm(None)
+        for lock in self._locks:
+            os.close(lock._descriptor)
+        self._locks = []
+        self.index.close()
+        self.spool.close()
+
+    def die(self) -> None:
+        """Every process of this world is killed at once; then others start on the same spool, on the same boot."""
+        self.close()
+        self._slots = {}
+        self._open()
+        self.clock.pass_by(0.5)
+
+    def snapshot(self, to: Path) -> World:
+        """The same world once more: what is on disk, owners dead. This one must be dead, too."""
+        shutil.copytree(self.root, to)
+        clock = SettableClock(self.clock.wall, self.clock.boot)
+        other = World(to, self.settings, clock)
+        other.sent, other.lost = dict(self.sent), set(self.lost)
+        return other
+
+    # ---------------------------------------------------------------- actors
+
+    def owner(self, program: str) -> str:
+        """A living owner's name."""
+        lock = OwnerLock(self.root / "run", program, BOOT, self.clock.now())
+        self._locks.append(lock)
+        return lock.name
+
+    def leave(self, owner: str) -> None:
+        """An owner ends as it should."""
+        lock = next(each for each in self._locks if each.name == owner)
+        self._locks.remove(lock)
+        lock.release()
+
+    def kill(self, owner: str) -> None:
+        """An owner dies: the kernel lets its lock go, the file stays."""
+        lock = next(each for each in self._locks if each.name == owner)
+        self._locks.remove(lock)
+        os.close(lock._descriptor)
+
+    def ingester(self) -> Ingester:
+        return Ingester(self.jobqueue, Inbox(self.root, self.settings), self.owner("ingester"), self.clock)
+
+    def janitor(self) -> Janitor:
+        return Janitor(self.jobqueue, self.recovery(), self.owners, self.clock, self.owner("janitor"), BOOT)
+
+    def recovery(self) -> Recovery:
+        return Recovery(self.jobqueue, self.owners, self.clock, BOOT)
+
+    def consumer(self) -> StandIn:
+        return StandIn(self)
+
+    def drop(self, name: bytes, data: bytes | None = None, queue: str | None = None) -> bytes:
+        """A producer delivers a file. The bytes are told by the name where none are given."""
+        data = b"payload of " + name if data is None else data
+        directory = self.root / "inbox" / queue if queue else self.root / "inbox"
+        directory.mkdir(exist_ok=True)
+        with open(os.path.join(os.fsencode(directory), name), "wb") as file:
+            file.write(data)
+        if not name.endswith(b".job.json"):
+            self.sent[name] = data
+        return name
+
+    def job(self, name: bytes) -> Job:
+        """The one job of this name."""
+        found = [job for job in walk(self.index) if job.name == name]
+        assert len(found) == 1, f"{name!r} is {len(found)} jobs"
+        return found[0]
+
+    def jobs(self) -> dict[str, Job]:
+        return {job.id: job for job in walk(self.index)}
+
+    # ---------------------------------------------------------------- after a crash
+
+    def in_slots(self) -> set[tuple[str, int]]:
+        """The attempts that a dead consumer's slot names and that have no complete output: those are charged."""
+        found = set()
+        for path in (self.root / "run").glob("*.slot"):
+            running = read_slot(path)
+            staged = self.root / "work" / path.stem
+            if running and not (staged / f"{running.job}.{running.attempt}.out").exists():
+                found.add((running.job, running.attempt))
+        return found
+
+    def recover(self) -> Repairs:
+        """What a janitor does at its start: reap the dead, reconcile."""
+        recovery = self.recovery()
+        repairs = Repairs()
+        for owner in recovery.dead_owners():
+            repairs += recovery.reap(owner)
+        return repairs + recovery.reconcile()
+
+    def invariants(self, at_rest: bool = True) -> None:
+        invariants(self.spool, self.index, sent=self.sent, lost=self.lost, at_rest=at_rest)
+
+    def drain(self) -> None:
+        """Living processes do what is left: everything in the inbox is taken, everything pending is completed."""
+        ingester = self.ingester()
+        while ingester.sweep().taken:
+            pass
+        consumer = self.consumer()
+        for _ in range(200):
+            if consumer.work():
+                continue
+            wake = self.index.next_wake()
+            if wake is None:
+                break
+            self.clock.pass_by(max(0.0, wake - self.clock.now()) + 0.01)
+        consumer.leave()
+
+
+class StandIn:
+    """A consumer and its runner in one process, one effect after the other, as consumer.py and runner.py do it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.owner = world.owner("consumer")
+        now, boot = world.clock.now(), world.clock.boottime()
+        with world.index.transaction():
+            row = ConsumerRow(self.owner, "consumer", os.getpid(), "here", BOOT, None, now, now, boot, 30.0, 0)
+            world.index.register(row)
+        world.spool.make_directory(f"work/{self.owner}")
+        self._slot, descriptor = Slot.create(world.root / "run" / f"{self.owner}.slot")
+        os.close(descriptor)
+
+    def claim(self, limit: int = 10) -> list[Job]:
+        jobqueue = self.world.jobqueue
+        return jobqueue.claim(self.owner, jobqueue.queues(None), limit, self.world.clock.now())
+
+    def start(self, job: Job) -> bool:
+        """The runner's first two steps."""
+        if not self.world.spool.start(job):
+            return False
+        self.world.fuse.effect("the slot says that it runs")
+        self._slot.begin(job.id, job.attempt, self.world.clock.boottime())
+        return True
+
+    def run(self, job: Job) -> Outcome:
+        """The handler writes, the runner completes `.part` to `.out`; nothing is committed."""
+        spool = self.world.spool
+        part, out = (spool.scratch_path(self.owner, job.id, job.attempt, suffix) for suffix in ("part", "out"))
+        self.world.fuse.effect("the handler writes")
+        data = output_of(job, spool)
+        spool.path(part).write_bytes(data)
+        assert spool.move(part, out)
+        self.world.fuse.effect("the slot says that it has ended")
+        self._slot.end()
+        digest = hashlib.sha256(data).hexdigest()
+        now = self.world.clock.now()
+        return Outcome(Kind.DONE, started_at=now, run_seconds=0.01, output_size=len(data), output_sha256=digest)
+
+    def refuse(self, job: Job, kind: Kind) -> Outcome:
+        """The handler says no."""
+        self.world.fuse.effect("the slot says that it has ended")
+        self._slot.end()
+        return Outcome(kind, f"the handler said {kind}", started_at=self.world.clock.now(), run_seconds=0.01)
+
+    def work(self, limit: int = 10) -> int:
+        """Claim, run, finish and confirm one batch; how many."""
+        ended = []
+        for job in self.claim(limit):
+            if self.start(job):
+                ended.append((job, self.run(job)))
+            else:
+                ended.append((job, Outcome(Kind.MISSING, "its payload is nowhere")))
+        self.finish(ended)
+        return len(ended)
+
+    def finish(self, ended: Sequence[tuple[Job, Outcome]]) -> None:
+        jobqueue = self.world.jobqueue
+        jobqueue.confirm(jobqueue.finish(ended, self.world.clock.now()))
+
+    def leave(self) -> None:
+        """End as it should."""
+        with self.world.index.transaction():
+            self.world.index.forget_consumer(self.owner)
+        self.world.spool.remove_tree(f"work/{self.owner}")
+        (self.world.root / "run" / f"{self.owner}.slot").unlink()
+        self.world.leave(self.owner)
+
+
+def output_of(job: Job, spool: Spool) -> bytes:
+    """What the handler makes of a job: told by the attempt, so that two outputs of one job never look alike."""
+    (path,) = spool.find(job.id)
+    return f"attempt {job.attempt} of ".encode() + spool.path(path).read_bytes()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds a lock file."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def check_recovered(before: dict[str, Job], after: dict[str, Job], running: set[tuple[str, int]]) -> None:
+    """What a recovery may change of a row, and what not: final stays final, and only what ran alone is charged."""
+    for job_id, was in before.items():
+        now = after.get(job_id)
+        if now is None:
+            assert was.state in FINAL and not was.confirmed, f"{job_id} was {was.state} and has no row any more"
+            continue
+        ran = was.state is State.PROCESSING and (was.id, was.attempt) in running and was.cancel_by is None
+        assert now.crashes - was.crashes == int(ran), f"{job_id}: crashes {was.crashes} -> {now.crashes}, ran: {ran}"
+        assert now.failures == was.failures, f"{job_id}: failures {was.failures} -> {now.failures}"
+        assert 0 <= now.losses - was.losses <= int(was.state is State.PROCESSING and not ran)
+        assert now.attempt == was.attempt, "recovery claims nothing"
+        if was.state is not State.PROCESSING:
+            assert now.state is was.state, f"{job_id} was {was.state} and came out {now.state}"
+            assert now.output == was.output
+        else:
+            allowed = {State.CANCELLED} if was.cancel_by else {State.PENDING, State.UNPROCESSABLE, State.FAILED}
+            assert now.state in allowed, f"{job_id} was processing and came out {now.state}"
+
+
+def after_crash(world: World) -> None:
+    """The dead are dead: recover, recover again (nothing left to do), finish everything, and check it all."""
+    before, running = world.jobs(), world.in_slots()
+    world.recover()
+    check_recovered(before, world.jobs(), running)
+    world.invariants()
+    again = world.recover()
+    assert again.is_empty, f"a second recovery found something to do: {again}"
+    finish_all(world)
+
+
+def finish_all(world: World) -> None:
+    """Everything pending comes to its end, and the world is whole."""
+    world.drain()
+    world.invariants()
+    open_ends = [job for job in world.jobs().values() if job.state not in FINAL and job.state is not State.HELD]
+    assert not open_ends, f"not final: {open_ends}"

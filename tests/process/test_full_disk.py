@@ -1,0 +1,60 @@
+"""A disk that fills up: work pauses, no budget is touched, nothing is lost, and it goes on by itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pqfs.model import State
+from tests.process.stage import Stage, eventually
+
+pytestmark = pytest.mark.root
+SIZE = 1_500_000
+COUNT = 12
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "pqfs-test", disk], check=True)
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def _read_and_remove(stage: Stage, taken: dict[str, bytes]) -> int:
+    """What a reader of the outbox does: take what is there, and make room by it. How many it has by now."""
+    for path in stage.outbox.iterdir():
+        taken[path.name] = path.read_bytes().partition(b"\n")[2]
+        path.unlink()
+    return len(taken)
+
+
+def test_a_disk_that_fills_up_pauses_work_and_costs_no_job_anything(small_disk: Path) -> None:
+    stage = Stage(small_disk, "[consume]\npoll_every = 0.2\n[ingest]\nsweep_every = 0.3\n")
+    try:
+        payloads = [bytes([number]) * SIZE for number in range(COUNT)]
+        for number, payload in enumerate(payloads):
+            stage.drop(f"big{number}", payload)
+        stage.start("ingest", "ingester")
+        stage.start("janitor")
+        stage.consumer()
+        eventually(lambda: "paused" in stage.log("consumer-00") or "no room" in stage.log("consumer-00"), "work pauses")
+        assert len(stage.jobs(State.COMPLETED)) < COUNT
+
+        taken: dict[str, bytes] = {}
+        eventually(lambda: _read_and_remove(stage, taken) == COUNT, "work goes on as room is made", 60)
+
+        assert sorted(taken.values()) == sorted(payloads)
+        eventually(lambda: len(stage.jobs(State.COMPLETED)) == COUNT, "every job completes")
+        assert {(job.failures, job.crashes, job.losses) for job in stage.jobs()} == {(0, 0, 0)}
+        stage.close(taken)
+    finally:
+        stage.abandon()

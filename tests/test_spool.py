@@ -1,0 +1,546 @@
+"""The only mover of files: it looks before it judges, never overwrites, and syncs what it promised."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pqfs.errors import Corrupt, Misconfigured, VolumeFault
+from pqfs.files import Files
+from pqfs.jobqueue import JobQueue
+from pqfs.model import Job, Place, State
+from pqfs.naming import Parked
+from pqfs.spool import DIRECTORIES, Spool
+from tests.world import SettableClock, new_id, submitted
+
+
+class Liar(Files):
+    """Answers the next rename with an error although it happened, as NFS does after a lost reply."""
+
+    def __init__(self, error: int) -> None:
+        self.error = error
+        self.lies = 1
+
+    def rename(self, source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+        super().rename(source_dir, source, target_dir, target)
+        if self.lies:
+            self.lies -= 1
+            raise OSError(self.error, os.strerror(self.error))
+
+
+class Recorder(Files):
+    """Does everything and writes down what was asked for; may refuse to sync."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.fault: int | None = None
+
+    def _note(self, what: str) -> None:
+        self.asked.append(what)
+        if self.fault is not None and what.partition(" ")[0] in ("fsync", "syncfs"):
+            raise OSError(self.fault, os.strerror(self.fault))
+
+    def write(self, directory: int, path: bytes, data: bytes, mode: int = 0o640) -> None:
+        self._note(f"write {path.decode().partition('.')[0]}")
+        super().write(directory, path, data, mode)
+
+    def replace(self, directory: int, source: bytes, target: bytes) -> None:
+        self._note(f"replace {target.decode()}")
+        super().replace(directory, source, target)
+
+    def rename(self, source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+        self._note(f"rename {target.decode()}")
+        super().rename(source_dir, source, target_dir, target)
+
+    def fsync(self, directory: int, path: bytes) -> None:
+        self._note(f"fsync {path.decode()}")
+        super().fsync(directory, path)
+
+    def syncfs(self, descriptor: int) -> None:
+        self._note("syncfs")
+        super().syncfs(descriptor)
+
+
+Opener = Callable[..., Spool]
+
+
+@pytest.fixture
+def opened(spool: Spool) -> Iterator[Opener]:
+    """The spool once more, through other file operations: `opened(Files(), durable=True)`."""
+    others: list[Spool] = []
+
+    def open_with(files: Files, durable: bool = True) -> Spool:
+        others.append(Spool(spool.root, files, durable))
+        return others[-1]
+
+    yield open_with
+    for other in others:
+        other.close()
+
+
+def put(spool: Spool, path: str, data: bytes = b"data") -> Path:
+    """A file somewhere in the spool."""
+    spool.path(path).parent.mkdir(parents=True, exist_ok=True)
+    spool.path(path).write_bytes(data)
+    return spool.path(path)
+
+
+# -------------------------------------------------------------------- layout
+
+
+def test_the_tree_is_made_whole_private_and_twice_without_harm(tmp_path: Path) -> None:
+    Spool.create(tmp_path / "deep" / "spool")
+    Spool.create(tmp_path / "deep" / "spool")
+
+    made = tmp_path / "deep" / "spool"
+    assert sorted(path.name for path in made.iterdir()) == sorted(DIRECTORIES)
+    assert stat.S_IMODE((made / "run").stat().st_mode) == 0o700
+    assert all(stat.S_IMODE(path.stat().st_mode) & 0o007 == 0 for path in made.iterdir())
+
+
+def test_a_spool_that_is_not_there_is_told_with_the_way_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="There is no spool at") as caught:
+        Spool(tmp_path / "nowhere")
+
+    assert "pqfs init" in caught.value.hint
+
+
+def test_a_spool_that_can_not_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(Misconfigured, match="can not be made"):
+        Spool.create(tmp_path / "file" / "spool")
+
+
+@pytest.mark.parametrize("name", [name for name in DIRECTORIES if name != "run"])
+def test_a_missing_or_replaced_directory_is_named(spool: Spool, name: str) -> None:
+    spool.check_one_file_system()
+    spool.path(name).rmdir()
+
+    with pytest.raises(Misconfigured, match=f"{name} is missing"):
+        spool.check_one_file_system()
+    spool.path(name).symlink_to("/")
+    with pytest.raises(Misconfigured, match=f"{name} is not a directory"):
+        spool.check_one_file_system()
+
+
+def test_a_directory_on_another_file_system_is_named(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.stat
+
+    def elsewhere(path: str, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
+        found = real(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+        if path != "outbox":
+            return found
+        return os.stat_result([*found[:2], found.st_dev + 1, *found[3:]])
+
+    monkeypatch.setattr(os, "stat", elsewhere)
+
+    with pytest.raises(Misconfigured, match="outbox is on another file system"):
+        spool.check_one_file_system()
+
+
+def test_an_output_of_a_named_queue_has_a_folder_of_its_own(spool: Spool) -> None:
+    assert spool.output_path("default", "x") == "outbox/x"
+    assert spool.output_path("mail", "x") == "outbox/mail/x"
+
+
+# -------------------------------------------------------------------- moves look before they judge
+
+
+def test_a_move_is_one_rename_of_the_same_inode(spool: Spool) -> None:
+    inode = put(spool, "dead/a").stat().st_ino
+
+    assert spool.move("dead/a", "cancelled/a")
+
+    assert spool.path("cancelled/a").stat().st_ino == inode
+    assert not spool.exists("dead/a")
+
+
+def test_a_move_never_overwrites_another_file(spool: Spool) -> None:
+    put(spool, "dead/a", b"mine")
+    put(spool, "cancelled/a", b"other")
+
+    with pytest.raises(Corrupt, match="another file is there"):
+        spool.move("dead/a", "cancelled/a")
+
+    assert spool.path("dead/a").read_bytes() == b"mine"
+    assert spool.path("cancelled/a").read_bytes() == b"other"
+
+
+@pytest.mark.parametrize("error", [errno.ENOENT, errno.EEXIST])
+def test_a_move_that_happened_but_was_denied_is_believed_by_its_effect(opened: Opener, error: int) -> None:
+    files = Liar(error)
+    spool = opened(files)
+    put(spool, "dead/a", b"mine")
+
+    assert spool.move("dead/a", "cancelled/a")
+
+    assert files.lies == 0
+    assert spool.path("cancelled/a").read_bytes() == b"mine"
+    assert not spool.exists("dead/a")
+
+
+@pytest.mark.parametrize("error", [errno.ENOENT, errno.EEXIST, errno.EIO])
+def test_an_acceptance_that_happened_but_was_denied_is_believed_by_its_effect(opened: Opener, error: int) -> None:
+    files = Liar(error)
+    spool = opened(files)
+    put(spool, "inbox/a", b"mine")
+    spool.make_directory("ready/me")
+    parked = Parked(new_id(), "default", "a")
+    inbox = os.open(spool.path("inbox"), os.O_RDONLY)
+
+    spool.accept(inbox, b"a", "me", parked)
+
+    os.close(inbox)
+    assert files.lies == 0
+    assert spool.path(spool.ready_path("me", parked)).read_bytes() == b"mine"
+
+
+def test_accepting_what_its_producer_took_away_says_so(spool: Spool) -> None:
+    spool.make_directory("ready/me")
+    inbox = os.open(spool.path("inbox"), os.O_RDONLY)
+
+    with pytest.raises(FileNotFoundError):
+        spool.accept(inbox, b"a", "me", Parked(new_id(), "default", "a"))
+
+    os.close(inbox)
+
+
+def test_a_move_of_nothing_is_false_and_makes_no_directory(spool: Spool) -> None:
+    assert spool.move("dead/a", "cancelled/a") is False
+    assert spool.move("dead/a", "done/2027-01-15/a") is False
+    assert spool.entries("done") == []
+
+
+def test_a_move_that_was_made_before_is_true_again(spool: Spool) -> None:
+    put(spool, "dead/a")
+    assert spool.move("dead/a", "cancelled/a")
+
+    assert spool.move("dead/a", "cancelled/a")
+
+
+def test_the_directory_of_a_target_is_made_when_there_is_something_to_move(spool: Spool) -> None:
+    put(spool, "claimed/a")
+
+    assert spool.move("claimed/a", "done/2027-01-15/a")
+
+    assert spool.entries("done/2027-01-15") == ["a"]
+
+
+def test_two_names_of_one_inode_are_one_interrupted_move(spool: Spool) -> None:
+    """Where there is no renameat2 a crash between link and unlink leaves both."""
+    put(spool, "dead/a", b"mine")
+    spool.path("cancelled/a").hardlink_to(spool.path("dead/a"))
+
+    assert spool.move("dead/a", "cancelled/a")
+
+    assert not spool.exists("dead/a")
+    assert spool.path("cancelled/a").read_bytes() == b"mine"
+    assert spool.path("cancelled/a").stat().st_nlink == 1
+
+
+def test_an_error_that_is_no_lie_is_not_swallowed(opened: Opener) -> None:
+    class Broken(Files):
+        def rename(self, source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+            raise OSError(errno.EIO, "broken")
+
+    spool = opened(Broken())
+    put(spool, "dead/a")
+
+    with pytest.raises(OSError, match="broken"):
+        spool.move("dead/a", "cancelled/a")
+
+
+# -------------------------------------------------------------------- payloads of jobs
+
+
+@pytest.fixture
+def job(jobqueue: JobQueue, clock: SettableClock) -> Job:
+    """A pending job with its payload in ready/."""
+    return submitted(jobqueue, clock.now())
+
+
+@pytest.mark.parametrize("left_in", ["ready", "claimed", "dead", "cancelled"])
+@pytest.mark.parametrize(
+    ("state", "place"),
+    [
+        (State.PENDING, Place.READY), (State.COMPLETED, Place.DONE), (State.FAILED, Place.DEAD),
+        (State.CANCELLED, Place.CANCELLED),
+    ],
+)  # fmt: skip
+def test_a_payload_is_brought_to_its_place_from_wherever_it_was_left(
+    spool: Spool, job: Job, left_in: str, state: State, place: Place
+) -> None:
+    leased = replace(job, attempt=1)
+    spool.move(spool.payload_path(leased), spool.payload_path(leased, Place(left_in)))
+    wanted = replace(leased, state=state, place=place)
+
+    assert spool.settle(wanted)
+
+    assert spool.find(job.id) == [spool.payload_path(wanted)]
+    assert spool.settle(wanted)
+
+
+def test_a_payload_left_by_another_attempt_is_found_by_search(spool: Spool, job: Job) -> None:
+    spool.move(spool.payload_path(job), spool.payload_path(replace(job, attempt=3), Place.CLAIMED))
+
+    assert spool.settle(replace(job, attempt=7))
+
+    assert spool.find(job.id) == [spool.payload_path(job)]
+
+
+def test_a_payload_that_is_nowhere_is_told(spool: Spool, job: Job) -> None:
+    spool.path(spool.payload_path(job)).unlink()
+
+    assert not spool.settle(job)
+
+
+def test_a_payload_that_is_not_kept_is_removed_wherever_it_is(spool: Spool, job: Job) -> None:
+    leased = replace(job, attempt=1)
+    assert spool.start(leased)
+
+    assert spool.settle(replace(leased, state=State.COMPLETED, place=Place.GONE))
+
+    assert spool.find(job.id) == []
+
+
+def test_of_two_who_start_one_attempt_the_second_finds_it_started(spool: Spool, job: Job) -> None:
+    leased = replace(job, attempt=1)
+
+    assert spool.start(leased)
+    assert spool.find(job.id) == [spool.payload_path(leased, Place.CLAIMED)]
+
+
+def test_an_attempt_of_yesterday_can_not_start_what_was_taken_back(spool: Spool, job: Job) -> None:
+    stale, current = replace(job, attempt=1), replace(job, attempt=2)
+    assert spool.start(current)
+
+    assert not spool.start(stale)
+
+
+def test_an_output_is_published_by_moving_the_staged_inode(spool: Spool, job: Job) -> None:
+    done = replace(job, attempt=1, output="name", state=State.COMPLETED)
+    inode = put(spool, spool.scratch_path("me", job.id, 1, "out")).stat().st_ino
+
+    assert spool.publish("me", done)
+    assert spool.publish("me", done)
+
+    assert spool.path("outbox/name").stat().st_ino == inode
+    assert spool.entries("work/me") == []
+
+
+def test_an_output_of_a_queue_whose_folder_is_missing_is_published_into_a_new_one(spool: Spool, job: Job) -> None:
+    put(spool, spool.scratch_path("me", job.id, 1, "out"))
+
+    assert spool.publish("me", replace(job, attempt=1, output="name", queue="mail"))
+
+    assert spool.entries("outbox/mail") == ["name"]
+
+
+def test_an_output_directory_is_published_by_one_rename(spool: Spool, job: Job) -> None:
+    staged = spool.scratch_path("me", job.id, 1, "out")
+    put(spool, f"{staged}/a")
+    put(spool, f"{staged}/deep/b")
+
+    assert spool.publish("me", replace(job, attempt=1, output="name"))
+
+    assert spool.entries("outbox/name") == ["a", "deep"]
+
+
+def test_an_output_that_a_reader_has_taken_is_not_published_again(spool: Spool, job: Job) -> None:
+    assert not spool.publish("me", replace(job, attempt=1, output="name"))
+
+
+# -------------------------------------------------------------------- refusal
+
+
+def test_what_is_refused_lies_beside_its_reason(spool: Spool) -> None:
+    put(spool, "inbox/bad\nname", b"bytes")
+    inbox = os.open(spool.path("inbox"), os.O_RDONLY)
+    number = new_id()
+
+    path = spool.reject(inbox, b"bad\nname", number, {"reason": "it is bad", "name": "bad%0Aname"})
+
+    os.close(inbox)
+    assert path == f"rejected/{number[-12:]}.bad%0Aname"
+    assert spool.path(path).read_bytes() == b"bytes"
+    reason = json.loads(spool.path(f"rejected/{number[-12:]}.reason.json").read_bytes())
+    assert reason == {"schema": "pqfs.rejected/1", "reason": "it is bad", "name": "bad%0Aname"}
+    assert spool.entries("inbox") == []
+
+
+def test_the_reason_is_written_before_the_object_is_moved(opened: Opener) -> None:
+    files = Recorder()
+    spool = opened(files)
+    put(spool, "inbox/x")
+    inbox = os.open(spool.path("inbox"), os.O_RDONLY)
+
+    spool.reject(inbox, b"x", new_id(), {"reason": "why"})
+
+    os.close(inbox)
+    assert [what.partition(" ")[0] for what in files.asked] == ["write", "rename"]
+
+
+def test_dropping_a_name_that_went_away_is_no_error(spool: Spool) -> None:
+    inbox = os.open(spool.path("inbox"), os.O_RDONLY)
+    put(spool, "inbox/x")
+
+    spool.drop(inbox, b"x")
+    spool.drop(inbox, b"x")
+
+    os.close(inbox)
+    assert spool.entries("inbox") == []
+
+
+# -------------------------------------------------------------------- small files
+
+
+def test_meta_is_durable_under_its_own_name_before_it_counts(opened: Opener) -> None:
+    files = Recorder()
+    spool = opened(files)
+    job = new_id()
+
+    spool.write_meta(job, {"priority": 5})
+
+    assert [what.partition(" ")[0] for what in files.asked] == ["write", "fsync", "replace", "fsync"]
+    assert files.asked[2:] == [f"replace meta/{job}.json", "fsync meta"]
+    assert spool.read_meta(job) == {"schema": "pqfs.meta/1", "priority": 5}
+
+
+def test_meta_is_replaced_and_a_half_written_one_does_no_harm(spool: Spool) -> None:
+    job = new_id()
+    put(spool, f"meta/.{job}.{os.getpid()}.tmp", b"half")
+
+    spool.write_meta(job, {"held": True})
+    spool.write_meta(job, {"held": False})
+
+    assert spool.read_meta(job)["held"] is False
+    assert spool.entries("meta") == [f"{job}.json"]
+
+
+@pytest.mark.parametrize("data", [None, b"", b"{", b"[1]", b"\xff"])
+def test_meta_that_can_not_be_read_is_empty(spool: Spool, data: bytes | None) -> None:
+    job = new_id()
+    if data is not None:
+        put(spool, f"meta/{job}.json", data)
+
+    assert spool.read_meta(job) == {}
+
+
+def test_a_tree_is_removed_without_following_links(spool: Spool) -> None:
+    put(spool, "work/me/x.parts/deep/file")
+    outside = put(spool, "done/keep/me")
+    spool.path("work/me/x.parts/link").symlink_to(spool.path("done/keep"))
+    spool.path("work/me/x.parts/deep/link").symlink_to(outside)
+
+    spool.remove_tree("work/me/x.parts")
+    spool.remove_tree("work/me/x.parts")
+
+    assert spool.entries("work/me") == []
+    assert outside.exists()
+
+
+def test_ballast_is_kept_once_and_given_up_once(spool: Spool) -> None:
+    spool.keep_ballast(1 << 20)
+    size = spool.path("run/ballast").stat().st_size
+    spool.keep_ballast(1 << 20)
+
+    assert 0 < size <= 1 << 18
+    assert spool.give_up_ballast()
+    assert not spool.give_up_ballast()
+
+
+def test_a_volume_below_low_water_is_told(spool: Spool) -> None:
+    volume = os.statvfs(spool.root)
+    total = volume.f_blocks * volume.f_frsize
+
+    assert not spool.is_below(0)
+    assert spool.free_bytes() == pytest.approx(volume.f_bavail * volume.f_frsize, rel=0.2)
+    # However much is asked for, a twentieth of the volume is enough.
+    assert spool.is_below(total * 10) == (spool.free_bytes() < total // 20)
+
+
+# -------------------------------------------------------------------- durability
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_few_files_are_synced_one_by_one_then_the_directories_in_the_order_given(opened: Opener, count: int) -> None:
+    files = Recorder()
+    spool = opened(files)
+    paths = [f"ready/me/{number}" for number in range(count)]
+    for path in paths:
+        put(spool, path)
+
+    spool.barrier(paths, ["inbox", "ready/me"])
+
+    assert files.asked == [*(f"fsync {path}" for path in paths), "fsync inbox", "fsync ready/me"]
+
+
+def test_many_files_are_synced_by_one_syncfs(opened: Opener) -> None:
+    files = Recorder()
+    spool = opened(files)
+    paths = [f"ready/me/{number}" for number in range(3)]
+    for path in paths:
+        put(spool, path)
+
+    spool.barrier(paths, ["inbox", "ready/me"])
+
+    assert files.asked == ["syncfs"]
+
+
+def test_an_output_directory_is_synced_with_everything_in_it(opened: Opener) -> None:
+    files = Recorder()
+    spool = opened(files)
+    put(spool, "work/me/x.out/a")
+    put(spool, "work/me/x.out/deep/b")
+    spool.path("work/me/x.out/link").symlink_to("/etc/passwd")
+
+    spool.barrier(["work/me/x.out"], ["work/me"])
+
+    order = ["a", "deep/b", "deep", "."]
+    assert files.asked == [
+        *("fsync " + os.path.normpath(f"work/me/x.out/{each}") for each in order),
+        "fsync work/me",
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_failed_sync_is_a_fault_of_the_volume_and_is_not_repeated(opened: Opener, count: int) -> None:
+    """The second sync of the same data reports success and lies."""
+    files = Recorder()
+    spool = opened(files)
+    paths = [f"ready/me/{number}" for number in range(count)]
+    for path in paths:
+        put(spool, path)
+    files.fault = errno.EIO
+
+    with pytest.raises(VolumeFault):
+        spool.barrier(paths, ["inbox"])
+
+    assert len(files.asked) == 1
+
+
+def test_relaxed_durability_syncs_nothing(opened: Opener) -> None:
+    files = Recorder()
+    spool = opened(files, durable=False)
+    put(spool, "ready/me/x")
+
+    spool.barrier(["ready/me/x"] * 5, ["inbox"])
+    spool.write_meta(new_id(), {})
+
+    assert not [what for what in files.asked if what.startswith(("fsync", "syncfs"))]
+
+
+def test_nothing_to_sync_costs_nothing(opened: Opener) -> None:
+    files = Recorder()
+
+    opened(files).barrier([], ["inbox"])
+
+    assert files.asked == []
