@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -65,11 +66,8 @@ class Channel:
 
     def drain(self) -> Iterator[Message]:
         """Everything that a peer which has ended still said."""
-        while not self.is_closed:
-            before = self._unread
+        while not self.is_closed and select.select([self._socket], [], [], 0)[0]:
             yield from self.receive()
-            if self._unread == before and not self.is_closed:
-                return
 
     def close(self) -> None:
         """Close this end."""

@@ -33,7 +33,7 @@ IGNORED = (
 )  # fmt: skip
 SIDECAR = b".job.json"
 # Local file systems on which a read lease sees every writer (measured: ext4, xfs, btrfs, tmpfs, overlay).
-_LEASE_TELLS_ALL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "overlay", "f2fs", "zfs"})
+LEASE_TELLS_ALL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "overlay", "f2fs", "zfs"})
 
 
 class Verdict(Enum):
@@ -89,7 +89,7 @@ class Inbox:
 
     def _ask_file_system(self) -> bool:
         try:
-            return kernel.file_system(os.fsencode(self.path)) in _LEASE_TELLS_ALL
+            return kernel.file_system(os.fsencode(self.path)) in LEASE_TELLS_ALL
         except OSError:
             return False
 

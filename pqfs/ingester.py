@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pqfs import naming, sidecar
 from pqfs.clock import Clock
 from pqfs.doorbell import Bell
-from pqfs.errors import PqfsError, Rejected, Unavailable
+from pqfs.errors import PqfsError, Rejected, Unavailable, VolumeFault
 from pqfs.events import Word, emit, trouble
 from pqfs.inbox import SIDECAR, Entry, Inbox, Judgement, Verdict
 from pqfs.jobqueue import JobQueue, Taken
@@ -61,6 +61,7 @@ class Ingester:
         self._ids = JobIds()
         self._unsettled: list[tuple[Arrival, str]] = []
         self._empty_since: dict[bytes, float] = {}
+        self._foreign: set[tuple[int, int]] = set()
         self._is_paused = False
         jobqueue.spool.make_directory(f"ready/{owner}")
 
@@ -82,6 +83,8 @@ class Ingester:
     def _sweep_safely(self) -> Sweep:
         try:
             return self.sweep()
+        except VolumeFault:
+            raise  # this process ends; the janitor adopts what it leaves, by copying, while the alarm stands
         except Exception:  # noqa: BLE001 -- the top of the loop: log, wait, go on
             trouble("sweeping the inbox")
             time.sleep(1.0)
@@ -147,7 +150,8 @@ class Ingester:
 
     def _take_batch(self, entries: Sequence[Entry], sidecars: dict[bytes, Entry], sweep: Sweep) -> None:
         with ExitStack() as descriptors:
-            taken = [each for entry in entries if (each := self._take(entry, sidecars, sweep, descriptors))]
+            parents = self._open_parents(entries, descriptors)
+            taken = [each for entry in entries if (each := self._take(entry, parents, sidecars, sweep, descriptors))]
             settled = [each for each in taken if self._is_settled(each)]
             self._commit([each.arrival for each in settled], {_inbox_dir(each.entry) for each in settled})
         sweep.taken += len(settled)
@@ -166,13 +170,31 @@ class Ingester:
         for arrival in arrivals:
             emit(Word.INGESTED, job=arrival.id, queue=arrival.queue, name=naming.printable(arrival.name))
 
-    def _take(self, entry: Entry, sidecars: dict[bytes, Entry], sweep: Sweep, descriptors: ExitStack) -> Taken | None:
+    def _open_parents(self, entries: Sequence[Entry], descriptors: ExitStack) -> dict[bytes, int]:
+        """A descriptor of each directory that holds an entry; none for a directory that went away."""
+        parents: dict[bytes, int] = {}
+        for entry in entries:
+            above = os.path.dirname(entry.path)
+            if above not in parents:
+                try:
+                    parents[above] = self._inbox.open_parent(entry)
+                except OSError:
+                    continue
+                descriptors.callback(os.close, parents[above])
+        return parents
+
+    def _take(
+        self,
+        entry: Entry,
+        parents: dict[bytes, int],
+        sidecars: dict[bytes, Entry],
+        sweep: Sweep,
+        descriptors: ExitStack,
+    ) -> Taken | None:
         """Judge one entry and act on it: a file on its way in, or None."""
-        try:
-            directory = self._inbox.open_parent(entry)
-        except OSError:
-            return None  # its directory went away
-        descriptors.callback(os.close, directory)
+        directory = parents.get(os.path.dirname(entry.path))
+        if directory is None:
+            return None
         judgement = self._inbox.judge(directory, entry, self._clock.boottime())
         if judgement.descriptor is not None:
             descriptors.callback(os.close, judgement.descriptor)
@@ -230,11 +252,15 @@ class Ingester:
         sweep.wait(judgement)
 
     def _is_ours(self, found: os.stat_result) -> bool:
-        spool = self._jobqueue.spool
-        return any(
-            (twin := spool.status(path)) is not None and (twin.st_dev, twin.st_ino) == (found.st_dev, found.st_ino)
-            for path, _ in spool.payloads()
-        )
+        """Whether the file's other name is in our own directories; asked once a file, it means a walk."""
+        spool, inode = self._jobqueue.spool, (found.st_dev, found.st_ino)
+        if inode in self._foreign:
+            return False
+        twins = (spool.status(path) for path, _ in spool.payloads())
+        if any(twin is not None and (twin.st_dev, twin.st_ino) == inode for twin in twins):
+            return True
+        self._foreign.add(inode)
+        return False
 
     # ---------------------------------------------------------------- unsettled
 

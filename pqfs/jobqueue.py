@@ -242,7 +242,12 @@ class JobQueue:
     def _settle(self, job: Job, outcome: Outcome, now: float) -> Job | None:
         """Inside a transaction: end an attempt that did not complete, as the queue's policy says."""
         policy = self.settings.queue(job.queue).retry_policy(job.options)
-        verdict = judge(policy, Budget(job.failures, job.crashes, job.losses), outcome, self._chance())
+        budget = Budget(job.failures, job.crashes, job.losses)
+        verdict = judge(policy, budget, outcome, self._chance())
+        if verdict.state is State.PENDING and (found := self.index.job(job.id)) and found.cancel_by:
+            # Race: a person cancelled it, and the attempt ended by itself before its consumer had heard of that.
+            outcome = replace(outcome, kind=Kind.CANCELLED, error=found.cancel_by)
+            verdict = judge(policy, verdict.budget, outcome, self._chance())
         settlement = Settlement(job, verdict.state, verdict.budget, now + verdict.wait, verdict.error)
         settled = self.index.settle(settlement, now)
         if settled is None:
@@ -256,11 +261,19 @@ class JobQueue:
         return settled
 
     def confirm(self, jobs: Iterable[Job]) -> None:
-        """Note in the index that these payloads are where their rows say."""
+        """Note in the index that these payloads are where their rows say.
+
+        Race: between our commit and our rename somebody steered one of them on and moved its payload; our rename
+        then moved it back. So a payload whose row has changed meanwhile is moved once more, to where it now says.
+        """
         jobs = list(jobs)
-        if jobs:
-            with self.index.transaction():
-                self.index.confirm(jobs)
+        if not jobs:
+            return
+        with self.index.transaction():
+            confirmed = self.index.confirm(jobs)
+        for job in jobs:
+            if job.id not in confirmed and (changed := self.index.job(job.id)) and changed.state is not State.PROCESSING:
+                self.spool.settle(changed)
 
     def end(self, job: Job, outcome: Outcome, now: float) -> None:
         """End one attempt and confirm its move."""
@@ -318,6 +331,8 @@ class JobQueue:
 
     def hold(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
         """Put a waiting job aside: it is never claimed until it is released. Kept through a rebuild."""
+        if job.state is not State.PENDING:
+            raise IllegalTransition(job.id, job.state, Verb.HOLD)
         self.spool.write_meta(job.id, self._meta(job, held=True))
         # Crash here: the meta file says held, the row does not; nobody was told, only a rebuild would notice.
         return self._steer(job, Verb.HOLD, State.HELD, actor, reason, now)
@@ -359,8 +374,8 @@ class JobQueue:
         now: float,
         error: str | None = None,
     ) -> Job:
-        if state not in TRANSITIONS.get((job.state, verb), ()):
-            raise IllegalTransition(job.id, job.state, verb)
+        if state not in TRANSITIONS.get((job.state, verb), ()) or job.state is State.PROCESSING:
+            raise IllegalTransition(job.id, job.state, verb)  # what runs is its consumer's: only cancel asks it
         ready_at = now if verb is Verb.REDRIVE else max(job.ready_at, 0.0)
         settlement = Settlement(
             job, state, Budget(job.failures, job.crashes, job.losses), ready_at, error or job.error
@@ -399,17 +414,20 @@ class JobQueue:
         if not job.confirmed:
             return False
         with self.index.transaction():
+            if job.place is not Place.GONE and not self.index.let_go(job.id):
+                return False
             self.index.add_event(now, actor, "delete", queue=job.queue, reason=reason, before=f"{job.state} {job.id}")
-            if job.place is Place.DONE:
-                self.index.let_go(job.id)
-        # Crash here: a completed row that says gone; the janitor removes the file. Others: a payload with its row.
+        # Crash here: an unconfirmed row that says gone; the janitor removes the file, and the row but of a completed.
+        return self.erase(job)
+
+    def erase(self, job: Job) -> bool:
+        """The second half of `delete`: the files of a job whose row is a tombstone, then the row."""
         if job.place is not Place.GONE:
-            self.spool.remove(self.spool.payload_path(job))
+            self.spool.remove_for_good(self.spool.payload_path(job))
         self.spool.remove(f"meta/{job.id}.json")
-        # Crash here: a row without a payload, its state final; deleting again ends it.
+        # Crash here: the same row without a file.
         with self.index.transaction():
-            if job.place is Place.DONE:
-                self.index.confirm_gone(job.id)
+            self.index.confirm_gone(job.id)
             return self.index.delete(job)
 
 

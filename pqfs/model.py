@@ -91,9 +91,9 @@ PLACES: dict[State, tuple[Place, ...]] = {
     State.HELD: (Place.READY,),
     State.PROCESSING: (Place.READY, Place.CLAIMED),  # claimed/ from the moment that it runs
     State.COMPLETED: (Place.DONE, Place.GONE),
-    State.FAILED: (Place.DEAD,),
-    State.UNPROCESSABLE: (Place.DEAD,),
-    State.CANCELLED: (Place.CANCELLED,),
+    State.FAILED: (Place.DEAD, Place.GONE),  # gone: it is being deleted, and its row goes next
+    State.UNPROCESSABLE: (Place.DEAD, Place.GONE),
+    State.CANCELLED: (Place.CANCELLED, Place.GONE),
 }
 
 

@@ -21,9 +21,9 @@ from pqfs.clock import Clock, parse_day
 from pqfs.events import Word, emit
 from pqfs.index import Settlement
 from pqfs.jobqueue import JobQueue
-from pqfs.model import Arrival, Job, Kind, Outcome, Place, State
+from pqfs.model import FINAL, Arrival, Job, Kind, Outcome, Place, State
 from pqfs.naming import Claimed, Parked
-from pqfs.owners import Owners
+from pqfs.owners import Life, Owners
 from pqfs.retry import Budget
 from pqfs.slot import Running, read_slot
 
@@ -86,6 +86,7 @@ class Recovery:
         repairs = Repairs()
         for job in self._index.unconfirmed_of(owner):
             repairs += self._take_over(job, running)
+        repairs += self._publish_late(owner)
         self._spool.remove_tree(f"work/{owner}")
         repairs += self._adopt(owner)
         with self._index.transaction():
@@ -123,6 +124,16 @@ class Recovery:
             outcome = Outcome(Kind.RELEASED, f"its consumer {job.owner} died before it started")
         return self._give_back(job, outcome)
 
+    def _publish_late(self, owner: str) -> Repairs:
+        """Outputs that are staged although their rows are confirmed: power was lost before the renames lasted."""
+        published = 0
+        for name in self._spool.entries(f"work/{owner}"):
+            scratch = naming.parse_scratch(name)
+            job = self._index.job(scratch.job) if scratch and scratch.suffix == "out" else None
+            if job and scratch and job.state is State.COMPLETED and (job.owner, job.attempt) == (owner, scratch.attempt):
+                published += self._roll_forward(job)
+        return Repairs(rolled_forward=published)
+
     def _give_back(self, job: Job, outcome: Outcome) -> Repairs:
         if job.cancel_by is not None:
             outcome = Outcome(Kind.CANCELLED, job.cancel_by)
@@ -138,10 +149,20 @@ class Recovery:
     # ---------------------------------------------------------------- rows against files
 
     def _put_in_place(self, job: Job) -> Repairs:
-        """A row that nobody runs and whose payload may be elsewhere: move it to where the row says."""
+        """A row that nobody runs and whose payload may be elsewhere: move it to where the row says.
+
+        Race: its keeper, or another janitor, is quicker than we, and the job may even run again by now. So the
+        row is read again before its payload is moved, and before it is declared lost.
+        """
+        if self._index.job(job.id) != job:
+            return Repairs()
         forward = job.state is State.COMPLETED and self._roll_forward(job)
-        if not self._spool.settle(job) and job.place is not Place.GONE:
-            return self._mourn(job)
+        found = self._spool.settle(job)
+        if job.place is Place.GONE and job.state is not State.COMPLETED:
+            self._jobqueue.erase(job)  # a tombstone: its deletion was interrupted
+            return Repairs(moved=1)
+        if not found:
+            return self._mourn(job) if self._index.job(job.id) == job else Repairs()
         self._jobqueue.confirm([job])
         return Repairs(rolled_forward=int(forward), moved=int(not forward))
 
@@ -189,7 +210,7 @@ class Recovery:
 
     def _has_keeper(self, job: Job) -> bool:
         """Whether the owner that settled a row lives and will put its payload away itself."""
-        recent = self._clock.now() - job.updated_at < 2.0
+        recent = 0.0 <= self._clock.now() - job.updated_at < 2.0  # below 0 the clock was set back
         return job.owner is not None and recent and not self._owners.is_dead(job.owner)
 
     def _explain_claimed(self, name: str) -> Repairs:
@@ -200,8 +221,9 @@ class Recovery:
             return self._register_claimed(name, claimed) if claimed else Repairs()
         if job.state is State.PROCESSING or not job.confirmed or job.place is Place.GONE:
             return Repairs()
-        if self._spool.exists(self._spool.payload_path(job)):
-            return Repairs()  # both there: fsck explains it, nobody guesses
+        here, there = self._spool.status(f"claimed/{name}"), self._spool.status(self._spool.payload_path(job))
+        if here and there and not os.path.samestat(here, there):
+            return Repairs()  # two files: fsck explains it, nobody guesses
         moved = self._spool.move(f"claimed/{name}", self._spool.payload_path(job))
         if moved:
             emit(Word.RECONCILED, job=job.id, found=f"claimed/{name}", place=job.place)
@@ -236,21 +258,31 @@ class Recovery:
         Its directory stays while registered payloads wait in it, and is looked through only once. A payload
         that somebody still writes is asked for again at the next pass.
         """
-        unregistered = [
-            parked
-            for name in self._spool.entries(f"ready/{arriver}")
-            if (parked := naming.parse_parked(name)) and self._index.job(parked.job) is None
-        ]
+        names = self._spool.entries(f"ready/{arriver}")
+        found = [(parked, self._index.job(parked.job)) for name in names if (parked := naming.parse_parked(name))]
+        unregistered = [parked for parked, job in found if job is None]
         adopted = sum(self._adopt_one(arriver, parked) for parked in unregistered)
         if adopted == len(unregistered):
             self._adopted.add(arriver)
-        return Repairs(adopted=adopted)
+        repairs = Repairs(adopted=adopted)
+        for _, job in found:
+            if job and job.state in FINAL and job.confirmed:
+                repairs += self._put_away_late(job)
+        return repairs
+
+    def _put_away_late(self, job: Job) -> Repairs:
+        """A payload in ready/ although its job has ended: power was lost before its last move lasted."""
+        self._spool.settle(job)
+        emit(Word.RECONCILED, job=job.id, place=job.place)
+        return Repairs(moved=1)
 
     def _adopt_one(self, arriver: str, parked: Parked) -> int:
         path = self._spool.ready_path(arriver, parked)
         arrival = self.arrival_of_file(path, parked)
         if arrival is None or self._jobqueue.ask_again(arriver, arrival) is None:
             return 0
+        if self._spool.alarm.exists():
+            self._spool.copy_anew(path)
         self._jobqueue.ingest(arriver, [arrival], ["inbox"], self._clock.now())
         emit(Word.ADOPTED, job=parked.job, found=path)
         return 1
@@ -295,8 +327,14 @@ class Recovery:
     def _jobs_of_tree(self) -> Iterator[Job]:
         outputs = {name12: name for name in self._published() if (name12 := naming.output_id12(name))}
         for path, name in self._spool.payloads():
-            if self._index.job(name.job) is None and (job := self.job_of_file(path, name, outputs)):
+            if self._index.job(name.job) is not None or self._is_arriving(path):
+                continue
+            if job := self.job_of_file(path, name, outputs):
                 yield job
+
+    def _is_arriving(self, path: str) -> bool:
+        """A payload in the directory of a living arriver is that one's to commit, or still being written."""
+        return path.startswith("ready/") and self._owners.life(_arriver(path)) is Life.ALIVE
 
     def _published(self) -> Iterator[str]:
         for entry in self._spool.entries("outbox"):

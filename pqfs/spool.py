@@ -24,7 +24,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ DIRECTORIES = (
     "inbox", "ready", "claimed", "work", "outbox", "done", "dead", "cancelled", "rejected", "meta", "run",
 )  # fmt: skip
 _BALLAST = "run/ballast"
+_MEMORY = Path("/dev/shm")  # where an alarm survives the volume that it is about
 _FEW = 2  # up to this many files an fsync each is as quick as one syncfs, and waits for nobody else's data
 
 
@@ -50,8 +53,11 @@ class Spool:
     that was open before the writes (measured on xfs and btrfs).
     """
 
-    def __init__(self, root: Path, files: Files | None = None, durable: bool = True) -> None:
+    def __init__(
+        self, root: Path, files: Files | None = None, durable: bool = True, alarms: Path | None = None
+    ) -> None:
         self.root = root
+        self._alarms = alarms or (_MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir()))
         self._files = files or Files()
         self._durable = durable
         try:
@@ -229,6 +235,8 @@ class Spool:
         Raises:
             Corrupt: something else lies at the target.
         """
+        if source == target:  # its own twin: the one name that it has must not be unlinked
+            return self.exists(target)
         for _ in range(2):
             try:
                 self._files.rename(self._fd, os.fsencode(source), self._fd, os.fsencode(target))
@@ -248,12 +256,28 @@ class Spool:
         if here and there and (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
             raise Corrupt(f"{source} can not move to {target}: another file is there.", "See: pqfs fsck")
         if here and there:  # two names of one inode: an interrupted move
-            self._files.unlink(self._fd, os.fsencode(source))
+            self.remove(source)
         return there is not None
 
     def start(self, job: Job) -> bool:
         """Move a leased payload from ready/ to claimed/: whoever wins this rename decides about the attempt."""
-        return self.move(self.payload_path(job, Place.READY), self.payload_path(job, Place.CLAIMED))
+        return self.win(self.payload_path(job, Place.READY), self.payload_path(job, Place.CLAIMED))
+
+    def win(self, source: str, target: str) -> bool:
+        """Move a file that others may be moving to the same place. True for the one whose rename did it.
+
+        Unlike `move` it does not take *the target is there* for success: that may be another's. Where a file
+        system lies about a rename that happened (NFS), nobody wins and the attempt is lost, which costs a loss.
+        """
+        try:
+            self._files.rename(self._fd, os.fsencode(source), self._fd, os.fsencode(target))
+        except FileNotFoundError:
+            return False
+        except FileExistsError:  # link and unlink instead of a rename: whoever removes the old name wins
+            here, there = self.status(source), self.status(target)
+            twins = here is not None and there is not None and os.path.samestat(here, there)
+            return twins and self.remove(source)
+        return True
 
     def settle(self, job: Job) -> bool:
         """Move a payload from wherever its attempt left it to where its row says. False: it is nowhere.
@@ -267,14 +291,18 @@ class Spool:
         for place in (Place.CLAIMED, Place.READY, Place.DEAD, Place.CANCELLED):
             if place is not job.place and self.move(self.payload_path(job, place), target):
                 return True
-        if self.exists(target):
-            return True
-        found = self.find(job.id)
-        return bool(found) and self.move(found[0], target)
+        # Twice: a move from a directory not yet listed to one already listed hides a file from one search.
+        return self.exists(target) or any(self._settle_from_afar(job, target) for _ in range(2))
+
+    def _settle_from_afar(self, job: Job, target: str) -> bool:
+        for path, name in list(self.payloads()):
+            if name.job == job.id and not (isinstance(name, Claimed) and name.attempt > job.attempt):
+                return self.move(path, target)
+        return False
 
     def discard(self, job: Job) -> None:
         """Remove a payload that is not kept, wherever its attempt left it."""
-        for place in (Place.CLAIMED, Place.READY, Place.DONE):
+        for place in (Place.CLAIMED, Place.READY, Place.DONE, Place.DEAD, Place.CANCELLED):
             self.remove(self.payload_path(job, place))
 
     def publish(self, owner: str, job: Job) -> bool:
@@ -332,6 +360,11 @@ class Spool:
             return False
         return True
 
+    def remove_for_good(self, relative: str) -> None:
+        """Unlink one of our files and make that durable: nothing will remember that it was to be removed."""
+        if self.remove(relative) and self._durable:
+            self._sync([], [os.path.dirname(relative)])
+
     def remove_tree(self, relative: str) -> None:
         """Remove a scratch file or directory with all below it, links not followed."""
         found = self.status(relative)
@@ -351,6 +384,32 @@ class Spool:
         except OSError:
             return False
         return True
+
+    # ---------------------------------------------------------------- alarm
+
+    @property
+    def alarm(self) -> Path:
+        """The file that says that a sync of this volume has failed: in memory, not on the volume itself."""
+        found = os.fstat(self._fd)
+        return self._alarms / f"pqfs-{os.getuid()}-{found.st_dev:x}-{found.st_ino:x}.alarm"
+
+    def raise_alarm(self, reason: str) -> Path:
+        """Leave the alarm. It stands until a reboot, or until a person removes it."""
+        self.alarm.write_text(f"{reason}\n")
+        return self.alarm
+
+    def copy_anew(self, relative: str) -> None:
+        """Give a payload a new inode with the bytes that the disk gives back now, durable.
+
+        After a failed sync the old inode's pages count as clean, whatever is on the disk: only a copy proves
+        that they can be read and written.
+        """
+        scratch = f"{os.path.dirname(relative)}/.{os.path.basename(relative)[:36]}.copy"
+        self.remove(scratch)
+        shutil.copyfile(self.path(relative), self.path(scratch), follow_symlinks=False)
+        self._sync([scratch], [])
+        self._files.replace(self._fd, os.fsencode(scratch), os.fsencode(relative))
+        self._sync([], [os.path.dirname(relative)])
 
     # ---------------------------------------------------------------- ballast
 
@@ -384,9 +443,10 @@ class Spool:
             else:
                 self._files.syncfs(self._fd)
         except OSError as error:
+            alarm = self.raise_alarm(str(error.strerror))
             raise VolumeFault(
                 f"A sync of the spool's volume failed: {error.strerror}.",
-                "Look at the kernel's log (dmesg). Files of this batch are made again or wait for a person.",
+                f"Look at the kernel's log (dmesg), replace the disk, then remove {alarm}.",
             ) from error
 
     def _sync(self, files: Sequence[str], directories: Iterable[str]) -> None:

@@ -59,7 +59,7 @@ def why(source: Source, target: str) -> Answer:
     if os.path.lexists(target):
         said = (f"It is not in the spool {source.spool.root}.", "Copy it into inbox/, or: pqfs submit FILE")
         return Answer(target, "outside", said, os.path.abspath(target))
-    said = ("pqfs knows no file, job or output of this name.", "It may have been purged; names are kept as long as rows.")
+    said = ("pqfs knows no file, job or output of this name.", "It may have been purged: names live as long as rows.")
     return Answer(target, "unknown", said)
 
 

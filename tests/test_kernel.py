@@ -203,7 +203,9 @@ def test_an_answer_that_can_not_be_had_is_an_error_not_a_no(tmp_path: Path) -> N
 
 
 def test_a_lease_break_kills_only_who_does_not_ignore_it() -> None:
-    code = "import os, signal; from pqfs import kernel; kernel.ignore_lease_breaks(); os.kill(os.getpid(), signal.SIGIO)"
+    code = (
+        "import os, signal; from pqfs import kernel; kernel.ignore_lease_breaks(); os.kill(os.getpid(), signal.SIGIO)"
+    )
 
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0
     without = code.replace("kernel.ignore_lease_breaks()", "pass")

@@ -246,6 +246,15 @@ def test_two_names_of_one_inode_are_one_interrupted_move(spool: Spool) -> None:
     assert spool.path("cancelled/a").stat().st_nlink == 1
 
 
+def test_a_file_that_is_moved_to_where_it_is_stays(spool: Spool) -> None:
+    """Race: `settle` searches the tree, and finds the payload just brought to its place by somebody else."""
+    put(spool, "dead/a", b"mine")
+
+    assert spool.move("dead/a", "dead/a")
+    assert spool.path("dead/a").read_bytes() == b"mine"
+    assert not spool.move("dead/b", "dead/b")
+
+
 def test_an_error_that_is_no_lie_is_not_swallowed(opened: Opener) -> None:
     class Broken(Files):
         def rename(self, source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
@@ -471,7 +480,9 @@ def test_a_volume_below_low_water_is_told(spool: Spool) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_few_files_are_synced_one_by_one_then_the_directories_in_the_order_given(opened: Opener, count: int) -> None:
+def test_a_few_files_are_synced_one_by_one_then_the_directories_in_the_order_given(
+    opened: Opener, count: int
+) -> None:
     files = Recorder()
     spool = opened(files)
     paths = [f"ready/me/{number}" for number in range(count)]
@@ -525,6 +536,8 @@ def test_a_failed_sync_is_a_fault_of_the_volume_and_is_not_repeated(opened: Open
         spool.barrier(paths, ["inbox"])
 
     assert len(files.asked) == 1
+    assert "Input/output error" in spool.alarm.read_text()
+    spool.alarm.unlink()
 
 
 def test_relaxed_durability_syncs_nothing(opened: Opener) -> None:

@@ -1,7 +1,120 @@
-"""A stub until the real one lands."""
+"""submit, and `pqfs jobs …`: what people do with jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from pqfs.cli import bulk, selection, terminal
+from pqfs.cli.terminal import DryRun, Json, Reason, Yes
+from pqfs.model import State
+
+Ids = Annotated[list[str] | None, typer.Argument(help="Job ids, or their beginnings; - reads them from stdin.")]
+OfState = Annotated[State | None, typer.Option("--state", "-s", help="Only jobs in this state.")]
+OfQueue = Annotated[str | None, typer.Option("--queue", "-q", help="Only jobs of this queue.")]
+Everything = Annotated[bool, typer.Option("--all", help="Every job that the verb is for.")]
+
+_NEWEST = "~"  # sorts behind every id
+_COLUMNS = ("id", "state", "queue", "priority", "attempt", "size", "updated_at", "name")
+
+jobs = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
+    help="List jobs, look at one, and steer them.",
+)  # fmt: skip
+
 
 def register(app: typer.Typer) -> None:
-    """Add nothing."""
+    """Add `submit` and `jobs`."""
+    app.command(epilog="Example: pqfs submit -q mail --delay 10m --wait report.pdf")(submit)
+    app.add_typer(jobs, name="jobs")
+
+
+def submit(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="Files to copy in; - reads one from stdin (with --name).")],
+    queue: Annotated[str, typer.Option("--queue", "-q", help="The queue.")] = "default",
+    priority: Annotated[int | None, typer.Option(help="Higher runs first; the queue's own if not given.")] = None,
+    delay: Annotated[str | None, typer.Option(help="Run no sooner than in 90s, 5m, 2h, 7d.")] = None,
+    at: Annotated[str | None, typer.Option(help="Run no sooner than at this instant (ISO 8601).")] = None,
+    name: Annotated[str | None, typer.Option(help="What the job is called; needed with -.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until every job has ended.")] = False,
+    timeout: Annotated[str | None, typer.Option(help="Wait no longer than this (exit code 3).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Copy files into the spool and make them jobs; one job id a line, printed once the job is durable."""
+    from pqfs.cli import submitting
+
+    order = submitting.Order(queue, priority, delay, at, name, wait, timeout, as_json)
+    raise typer.Exit(submitting.submit(context, files, order))
+
+
+@jobs.command("list", epilog="Example: pqfs jobs list -s failed --ids | pqfs jobs retry -y -")
+def list_jobs(
+    context: typer.Context,
+    state: OfState = None,
+    queue: OfQueue = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most this many.")] = 50,
+    before: Annotated[str | None, typer.Option(help="Only jobs older than this id: the next page.")] = None,
+    ids: Annotated[bool, typer.Option("--ids", help="Only the ids, one a line, for pipes.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Jobs, newest first."""
+    from pqfs.report import job_item
+
+    app = terminal.opened(context, read_only=True)
+    found = [job_item(job) for job in app.index.jobs(state, queue, before or _NEWEST, limit)]
+    if as_json:
+        terminal.put_json("jobs", found, next=found[-1]["id"] if len(found) == limit else None)
+    elif ids:
+        for each in found:
+            terminal.put(each["id"])
+    else:
+        terminal.put_table(found, _COLUMNS)
+        if len(found) == limit:
+            terminal.say(f"The next page: pqfs jobs list --before {found[-1]['id']}")
+    app.close()
+
+
+@jobs.command(epilog="Example: pqfs jobs show 019ab3")
+def show(context: typer.Context, job: Annotated[str, typer.Argument(help="Its id, or its beginning.")],
+         as_json: Json = False) -> None:  # fmt: skip
+    """One job with its attempts and events."""
+    from pqfs.cli import showing
+
+    app = terminal.opened(context, read_only=True)
+    showing.show_job(app, app.jobqueue.job(job), as_json)
+    app.close()
+
+
+def _bulk(verb: selection.Bulk, help_: str) -> None:
+    def command(
+        context: typer.Context,
+        ids: Ids = None,
+        state: OfState = None,
+        queue: OfQueue = None,
+        everything: Everything = False,
+        reason: Reason = None,
+        dry_run: DryRun = False,
+        yes: Yes = False,
+        as_json: Json = False,
+    ) -> None:
+        app = terminal.opened(context)
+        try:
+            chosen = selection.Selection(ids or [], state, queue, everything)
+            manner = bulk.Manner(reason, dry_run, yes, as_json)
+            bulk.perform(app, verb, selection.wanted(app, verb, chosen), manner)
+        finally:
+            app.close()
+
+    example = f"Examples: pqfs jobs {verb.word} 019ab3   pqfs jobs {verb.word} --queue mail --dry-run"
+    jobs.command(verb.word, help=help_, epilog=example)(command)
+
+
+_bulk(selection.RETRY, "Let dead (or cancelled) jobs wait again, with fresh budgets; their history stays.")
+_bulk(selection.CANCEL, "Withdraw jobs. One that runs is ended, and this waits until it has.")
+_bulk(selection.HOLD, "Put waiting jobs aside until they are released.")
+_bulk(selection.RELEASE, "Let held jobs go on.")
+_bulk(selection.FAIL, "Mark waiting jobs failed: they become dead letters.")
+_bulk(selection.DELETE, "Forget ended jobs, their inputs and their history. Outputs are never touched.")

@@ -1,44 +1,81 @@
-"""A stub until the real one lands."""
+"""The processes that supervisor runs, in the foreground: ingest, consume, janitor; and the demo producer."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
 from pqfs.cli import terminal
 
+Once = Annotated[bool, typer.Option("--once", help="Do what can be done now, then end.")]
+Drain = Annotated[bool, typer.Option("--drain", help="End when nothing is left to do.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every file and job.")]
+
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    for command in (ingest, consume, janitor, produce):
-        app.command()(command)
+    """Add the services."""
+    app.command(epilog="Example: pqfs ingest --drain && pqfs consume --drain")(ingest)
+    app.command(epilog="Example: pqfs consume -q mail -q default")(consume)
+    app.command(epilog="Example: pqfs janitor --once")(janitor)
+    app.command(epilog="Example: pqfs produce --every 1s --count 10")(produce)
 
 
-def ingest(context: typer.Context) -> None:
-    """Stub."""
-    from pqfs import events, wiring
+def ingest(
+    context: typer.Context,
+    once: Once = False,
+    drain: Drain = False,
+    patience: Annotated[str, typer.Option(help="How long --drain waits for files that are not complete.")] = "10s",
+    verbose: Verbose = False,
+) -> None:
+    """Take complete files out of the inbox and make them jobs, until stopped."""
+    from pqfs.events import log_to_stderr
+    from pqfs.settings import parse_duration
+    from pqfs.wiring import run_ingester
 
-    events.log_to_stderr()
-    wiring.run_ingester(terminal.loaded(context))
-
-
-def consume(context: typer.Context) -> None:
-    """Stub."""
-    from pqfs import events, wiring
-
-    events.log_to_stderr()
-    wiring.run_consumer(terminal.loaded(context))
-
-
-def janitor(context: typer.Context) -> None:
-    """Stub."""
-    from pqfs import events, wiring
-
-    events.log_to_stderr()
-    wiring.run_janitor(terminal.loaded(context))
+    log_to_stderr(verbose)
+    waits = parse_duration(patience) if drain else 0.0
+    taken = run_ingester(terminal.loaded(context), waits if once or drain else None)
+    if once or drain:
+        terminal.say(f"{taken} taken in.")
 
 
-def produce(context: typer.Context) -> None:
-    """Stub."""
-    import time
-    while True:
-        time.sleep(5)
+def consume(
+    context: typer.Context,
+    queue: Annotated[list[str] | None, typer.Option("--queue", "-q", help="Only this queue; may be repeated.")] = None,
+    once: Once = False,
+    drain: Drain = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run jobs until stopped. With --once or --drain: until no job is due."""
+    from pqfs.events import log_to_stderr
+    from pqfs.wiring import run_consumer
+
+    log_to_stderr(verbose)
+    completed = run_consumer(terminal.loaded(context), queue or None, once or drain)
+    if once or drain:
+        terminal.say(f"{completed} completed.")
+
+
+def janitor(context: typer.Context, once: Once = False, drain: Drain = False, verbose: Verbose = False) -> None:
+    """Repair what the dead left, retry, remove what is no longer kept, until stopped."""
+    from pqfs.events import log_to_stderr
+    from pqfs.wiring import run_janitor
+
+    log_to_stderr(verbose)
+    run_janitor(terminal.loaded(context), once or drain)
+    if once or drain:
+        terminal.say("Looked after the spool once.")
+
+
+def produce(
+    context: typer.Context,
+    every: Annotated[str, typer.Option(help="The pause between two files.")] = "5s",
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after this many; for ever if not given.")] = None,
+    queue: Annotated[str, typer.Option("--queue", "-q", help="Drop them for this queue.")] = "default",
+) -> None:
+    """Drop a small random text file into the inbox again and again, to see pqfs at work."""
+    from pqfs.cli.demo import produce_files
+    from pqfs.settings import parse_duration
+
+    produce_files(terminal.loaded(context).settings.spool, parse_duration(every), count, queue)

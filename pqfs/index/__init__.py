@@ -181,9 +181,10 @@ class Index:
         del row["owner"]
         return _first(self.engine.run("steer", row))
 
-    def confirm(self, jobs: Iterable[Job]) -> None:
-        """Note that these payloads are where their rows say, unless the rows have changed since."""
-        self.engine.run_many("confirm", ({"id": job.id, "attempt": job.attempt, "state": job.state} for job in jobs))
+    def confirm(self, jobs: Iterable[Job]) -> set[str]:
+        """Note that these payloads are where their rows say; the ids of those whose rows had not changed since."""
+        rows = ({"id": job.id, "attempt": job.attempt, "state": job.state} for job in jobs)
+        return {row[0] for row in self.engine.run_many("confirm", rows)}
 
     def record(self, job: Job, outcome: Outcome, now: float) -> None:
         """Add an attempt to a job's history."""
@@ -345,9 +346,9 @@ class Index:
         row = {"state": state, "before": before, "limit": limit}
         return [_job(found) for found in self.engine.run("set_aside_before", row)]
 
-    def let_go(self, job: str) -> None:
-        """Note that a completed job's input is about to be removed."""
-        self.engine.run("let_go", {"id": job})
+    def let_go(self, job: str) -> bool:
+        """Note that an ended job's payload is about to be removed. False: it has not ended, or is on the move."""
+        return bool(self.engine.run("let_go", {"id": job}))
 
     def confirm_gone(self, job: str) -> None:
         """Note that it was removed."""

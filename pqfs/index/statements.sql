@@ -24,14 +24,15 @@ UPDATE jobs SET due = 1 WHERE state = 'pending' AND due = 0 AND ready_at <= :now
 SELECT min(ready_at) FROM jobs WHERE state = 'pending' AND due = 0;
 
 -- name: claimable
+-- Not confirmed: its payload is still on its way back to ready/, so that its next attempt would find nothing.
 SELECT priority, ready_at, id FROM jobs
-WHERE state = 'pending' AND due = 1 AND queue = :queue
+WHERE state = 'pending' AND due = 1 AND queue = :queue AND confirmed = 1
 ORDER BY priority DESC, ready_at, id LIMIT :limit {skip_locked};
 
 -- name: claim
 UPDATE jobs SET state = 'processing', place = 'claimed', confirmed = 0, attempt = attempt + 1, owner = :owner,
                 updated_at = :now, cancel_by = NULL
-WHERE id = :id AND state = 'pending'
+WHERE id = :id AND state = 'pending' AND confirmed = 1
 RETURNING {columns};
 
 -- name: complete
@@ -51,7 +52,7 @@ RETURNING {columns};
 -- A person's verb on a job that nobody runs; the state it must be in is the guard.
 UPDATE jobs SET state = :state, place = :place, confirmed = 0, due = :due, ready_at = :ready_at,
                 failures = :failures, crashes = :crashes, losses = :losses, error = :error, updated_at = :now
-WHERE id = :id AND state = :from_state AND attempt = :attempt
+WHERE id = :id AND state = :from_state AND attempt = :attempt AND place <> 'gone'
 RETURNING {columns};
 
 -- name: set_priority
@@ -66,7 +67,8 @@ AND state = 'processing';
 
 -- name: confirm
 UPDATE jobs SET confirmed = 1
-WHERE id = :id AND attempt = :attempt AND state = :state AND state <> 'processing' AND confirmed = 0;
+WHERE id = :id AND attempt = :attempt AND state = :state AND state <> 'processing' AND confirmed = 0
+RETURNING id;
 
 -- name: unconfirmed
 SELECT {columns} FROM jobs WHERE confirmed = 0 AND state <> 'processing' ORDER BY id LIMIT :limit;
@@ -167,11 +169,13 @@ WHERE id < :high AND state = 'completed' AND place = 'gone' AND confirmed = 1 AN
 ORDER BY id LIMIT :limit;
 
 -- name: let_go
--- The input of a completed job is no longer kept; its row stays.
-UPDATE jobs SET place = 'gone', confirmed = 0 WHERE id = :id AND state = 'completed' AND place = 'done';
+-- A tombstone: the payload of a job that has ended is about to be removed. Nobody can steer the job any more.
+UPDATE jobs SET place = 'gone', confirmed = 0
+WHERE id = :id AND place IN ('done', 'dead', 'cancelled') AND confirmed = 1
+RETURNING id;
 
 -- name: confirm_gone
-UPDATE jobs SET confirmed = 1 WHERE id = :id AND state = 'completed' AND place = 'gone';
+UPDATE jobs SET confirmed = 1 WHERE id = :id AND place = 'gone';
 
 -- name: delete_job
 DELETE FROM jobs WHERE id = :id AND state = :state AND confirmed = 1 RETURNING id;

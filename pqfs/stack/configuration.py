@@ -90,13 +90,14 @@ def render(instance: Instance) -> str:
     parser = RawConfigParser(inline_comment_prefixes=(";", "#"), delimiters=("=",))
     parser.read_string(shipped("supervisord.conf").read_text())
     _fill_in_paths(parser, instance)
-    parser["supervisord"]["environment"] = environment(instance)
+    _set_environment(parser, environment(instance))
     if os.geteuid() == 0:
         parser["supervisord"]["user"] = getpass.getuser()  # said aloud, else supervisor warns
     _share_slots(parser, instance.settings.consumers)
     if not instance.with_ui:
         parser.remove_section("program:ui")
     parser["program:produce"]["autostart"] = str(instance.demo).lower()
+    parser["group:pqfs"]["programs"] = ",".join(_programs(parser))
     text = StringIO()
     parser.write(text, space_around_delimiters=False)
     return f"; Made by `pqfs up` from {shipped('supervisord.conf')}; made again at each start.\n\n{text.getvalue()}"
@@ -133,6 +134,17 @@ def environment(instance: Instance) -> str:
     if instance.loaded.config:
         variables["PQFS_CONFIG"] = str(instance.loaded.config)
     return ",".join(f'{name}="{_doubled(value)}"' for name, value in variables.items())
+
+
+def _set_environment(parser: RawConfigParser, text: str) -> None:
+    """Give it to each program: supervisor expands `%` twice in the environment of [supervisord]."""
+    del parser["supervisord"]["environment"]
+    for name in _programs(parser):
+        parser[f"program:{name}"]["environment"] = text
+
+
+def _programs(parser: RawConfigParser) -> list[str]:
+    return [name.removeprefix("program:") for name in parser.sections() if name.startswith("program:")]
 
 
 def _share_slots(parser: RawConfigParser, consumers: int) -> None:

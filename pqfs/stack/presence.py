@@ -12,6 +12,7 @@ from pqfs.owners import Facts, Owners
 from pqfs.slot import Running, read_slot
 from pqfs.stack.supervisor import Process, Supervisor
 
+_LOCKLESS = ("ui", "produce")
 UNSUPERVISED = "UNSUPERVISED"  # started by hand, or left over by a supervisord that was killed and draining
 
 
@@ -50,7 +51,10 @@ def processes(run: Path, supervisor: Supervisor, clock: Clock) -> list[Row]:
 
 def _row(run: Path, clock: Clock, process: Process, facts: Facts | None) -> Row:
     owner = facts.owner if facts else None
-    return Row(process.name, process.state, process.pid or None, process.uptime, owner, *_now(run, clock, owner))
+    state = process.state
+    if state == "RUNNING" and owner is None and process.name not in _LOCKLESS:
+        state = "STARTING"  # supervisor calls a process running from its first moment on (startsecs=0)
+    return Row(process.name, state, process.pid or None, process.uptime, owner, *_now(run, clock, owner))
 
 
 def _unsupervised(run: Path, clock: Clock, strangers: list[Facts]) -> Iterator[Row]:

@@ -12,11 +12,11 @@ in field/reliability.md, section 10.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
@@ -30,7 +30,7 @@ from pqfs.ingester import Ingester
 from pqfs.janitor import Janitor
 from pqfs.jobqueue import JobQueue
 from pqfs.model import FINAL, Job, Kind, Outcome, State
-from pqfs.owners import OwnerLock, Owners
+from pqfs.owners import Life, OwnerLock, Owners
 from pqfs.recovery import Recovery, Repairs
 from pqfs.settings import Settings
 from pqfs.slot import Slot, read_slot
@@ -134,8 +134,11 @@ class Mortals(Owners):
     def end_leftovers(self, owner: str) -> int:
         return 0
 
-    def life_without_lock(self, owner: str) -> None:
-        raise AssertionError(f"{owner} has no lock file, and its pid is this test's")
+    def life(self, owner: str) -> Life:
+        """An owner of this world without a lock file has left or was reaped; of other names nothing is known."""
+        if not (self._run / f"{owner}.lock").exists():
+            return Life.DEAD if owner.count(".") == 2 else Life.UNKNOWN
+        return super().life(owner)
 
 
 class World:
@@ -148,6 +151,7 @@ class World:
         self.fuse = Fuse()
         self.sent: dict[bytes, bytes] = {}
         self.lost: set[str] = set()
+        self.deleted: set[bytes] = set()  # names whose jobs somebody wanted deleted
         self._locks: list[OwnerLock] = []
         self._slots: dict[str, Slot] = {}
         self._open()
@@ -174,12 +178,17 @@ class World:
         self._open()
         self.clock.pass_by(0.5)
 
+    def die_again(self) -> None:
+        """After `close`: others start."""
+        self._slots = {}
+        self._open()
+
     def snapshot(self, to: Path) -> World:
         """The same world once more: what is on disk, owners dead. This one must be dead, too."""
-        shutil.copytree(self.root, to)
+        shutil.copytree(self.root, to, symlinks=True)
         clock = SettableClock(self.clock.wall, self.clock.boot)
         other = World(to, self.settings, clock)
-        other.sent, other.lost = dict(self.sent), set(self.lost)
+        other.sent, other.lost, other.deleted = dict(self.sent), set(self.lost), set(self.deleted)
         return other
 
     # ---------------------------------------------------------------- actors
@@ -255,7 +264,11 @@ class World:
         return repairs + recovery.reconcile()
 
     def invariants(self, at_rest: bool = True) -> None:
-        invariants(self.spool, self.index, sent=self.sent, lost=self.lost, at_rest=at_rest)
+        known = {job.name for job in walk(self.index)}
+        inside = {os.fsencode(path.name) for path in (self.root / "inbox").glob("*/*")}  # named after a queue, too
+        left_out = (self.deleted | inside) - known
+        sent = {name: data for name, data in self.sent.items() if name not in left_out}
+        invariants(self.spool, self.index, sent=sent, lost=self.lost, at_rest=at_rest)
 
     def drain(self) -> None:
         """Living processes do what is left: everything in the inbox is taken, everything pending is completed."""
@@ -349,16 +362,6 @@ def output_of(job: Job, spool: Spool) -> bytes:
     return f"attempt {job.attempt} of ".encode() + spool.path(path).read_bytes()
 
 
-def is_locked(path: Path) -> bool:
-    """Whether somebody holds a lock file."""
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
 def check_recovered(before: dict[str, Job], after: dict[str, Job], running: set[tuple[str, int]]) -> None:
     """What a recovery may change of a row, and what not: final stays final, and only what ran alone is charged."""
     for job_id, was in before.items():
@@ -379,11 +382,28 @@ def check_recovered(before: dict[str, Job], after: dict[str, Job], running: set[
             assert now.state in allowed, f"{job_id} was processing and came out {now.state}"
 
 
-def after_crash(world: World) -> None:
-    """The dead are dead: recover, recover again (nothing left to do), finish everything, and check it all."""
-    before, running = world.jobs(), world.in_slots()
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a crash left: the rows, and the attempts that ran."""
+
+    jobs: dict[str, Job]
+    running: set[tuple[str, int]]
+
+    @classmethod
+    def of(cls, world: World) -> Scene:
+        return cls(world.jobs(), world.in_slots())
+
+
+def after_crash(world: World, scene: Scene | None = None, mend: Callable[[World], None] | None = None) -> None:
+    """The dead are dead: recover, recover again (nothing left to do), finish everything, and check it all.
+
+    `scene` is what the first crash left, where a recovery was crashed since; `mend` is what a person does first.
+    """
+    scene = scene or Scene.of(world)
+    if mend is not None:
+        mend(world)
     world.recover()
-    check_recovered(before, world.jobs(), running)
+    check_recovered(scene.jobs, world.jobs(), scene.running)
     world.invariants()
     again = world.recover()
     assert again.is_empty, f"a second recovery found something to do: {again}"

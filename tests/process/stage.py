@@ -77,7 +77,7 @@ class Stage:
 
     def jobs(self, state: State | None = None) -> list[Job]:
         """Jobs, newest first."""
-        return self.index.jobs(state, None, "~", 10_000)
+        return self.index.jobs(state, None, "~", 100_000)
 
     def running(self, process: subprocess.Popen[bytes]) -> Running | None:
         """What a consumer runs just now."""

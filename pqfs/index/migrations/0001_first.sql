@@ -40,8 +40,8 @@ CREATE TABLE jobs (
     state IN ('pending', 'held') AND place = 'ready'
     OR state = 'processing' AND place = 'claimed'
     OR state = 'completed' AND place IN ('done', 'gone')
-    OR state IN ('failed', 'unprocessable') AND place = 'dead'
-    OR state = 'cancelled' AND place = 'cancelled'),
+    OR state IN ('failed', 'unprocessable') AND place IN ('dead', 'gone')
+    OR state = 'cancelled' AND place IN ('cancelled', 'gone')),
   CONSTRAINT a_processing_job_has_an_owner_and_an_attempt CHECK (
     state <> 'processing' OR (owner IS NOT NULL AND attempt > 0 AND confirmed = 0)),
   CONSTRAINT only_completed_jobs_have_an_output CHECK ((output IS NOT NULL) = (state = 'completed')),

@@ -1,0 +1,39 @@
+"""Progress bars for long work: on stderr, only on a terminal, and only once the work has taken a moment."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_LONG = 20  # fewer steps than these are over before a bar could be read
+
+
+@contextmanager
+def bar(what: str, total: int | None, is_bytes: bool = False) -> Iterator[Callable[[int], None]]:
+    """A function to call with each step's size. `total` None: a count without an end."""
+    short = total is not None and not is_bytes and total < _LONG
+    if not sys.stderr.isatty() or short:
+        yield lambda step: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    count = DownloadColumn() if is_bytes else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        line = shown.add_task(what, total=total)
+        yield lambda step: shown.advance(line, step)
+
+
+@contextmanager
+def counter(what: str) -> Iterator[Callable[[str, int], None]]:
+    """A function to call with what is counted and how many so far; for work whose end is not known."""
+    with bar(what, None) as advance:
+        last: dict[str, int] = {}
+
+        def count(kind: str, number: int) -> None:
+            advance(number - last.get(kind, 0))
+            last[kind] = number
+
+        yield count

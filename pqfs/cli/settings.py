@@ -1,0 +1,69 @@
+"""How settings are shown: dotted keys, durations as they are written, the origin of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ByteSize
+
+from pqfs.settings import CommandHandler, Loaded, PythonHandler, format_duration
+
+
+def rows(loaded: Loaded) -> list[dict[str, str]]:
+    """Every setting: `setting`, `value`, `origin`."""
+    return [
+        {"setting": key, "value": _shown(value), "origin": _origin(key, loaded.origins)}
+        for key, value in _flat(loaded.settings)
+    ]
+
+
+def _flat(model: BaseModel, at: str = "") -> Iterator[tuple[str, Any]]:
+    for name in type(model).model_fields:
+        yield from _value(f"{at}{name}", getattr(model, name))
+
+
+def _value(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, CommandHandler | PythonHandler):
+        yield key, value
+    elif isinstance(value, BaseModel):
+        yield from _flat(value, f"{key}.")
+    elif isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _value(f"{key}.{name}", inner)
+    else:
+        yield key, value
+
+
+def _shown(value: Any) -> str:
+    """As it would be written in pqfs.toml. Every float among the settings is a duration."""
+    match value:
+        case ByteSize():
+            return value.human_readable(separator="").replace(".0", "")
+        case bool():
+            return str(value).lower()
+        case float():
+            return format_duration(value)
+        case CommandHandler():
+            return " ".join(value.command)
+        case PythonHandler():
+            return value.python
+        case tuple() | list():
+            return f"[{', '.join(map(str, value))}]"
+        case Mapping():
+            return "{}"
+        case None:
+            return "-"
+        case str() | int() | Path():
+            return str(value)
+        case _:
+            raise TypeError(f"a setting of type {type(value).__name__} has no form yet")
+
+
+def _origin(key: str, origins: Mapping[str, str]) -> str:
+    if key in origins:
+        return origins[key]
+    first, _, rest = key.partition(".")
+    inherited = f"defaults.{rest.partition('.')[2]}" if first == "queues" else ""
+    return origins.get(inherited, "default")

@@ -1,0 +1,186 @@
+"""How `pqfs submit` works: staged copies, or a drop into the inbox without rights on the spool."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import typer
+
+from pqfs.cli import progress, terminal
+from pqfs.clock import parse_iso
+from pqfs.errors import Misconfigured, PqfsError, Refused
+from pqfs.model import DEFAULT_QUEUE, FINAL, Job, State
+from pqfs.settings import Settings, parse_duration
+from pqfs.submission import Submitter, Wish, check_source, drop, may_submit
+from pqfs.wiring import App
+
+_BATCH = 256
+_STDIN = Path("-")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The options of `pqfs submit`, as they were written."""
+
+    queue: str
+    priority: int | None
+    delay: str | None
+    at: str | None
+    name: str | None
+    wait: bool
+    timeout: str | None
+    as_json: bool
+
+    def wish(self, now: float) -> Wish:
+        """What it means now.
+
+        Raises:
+            Misconfigured: an instant or a duration that can not be read, or both.
+        """
+        if self.delay and self.at:
+            raise Misconfigured("--delay and --at exclude each other.")
+        try:
+            ready_at = now + parse_duration(self.delay) if self.delay else parse_iso(self.at) if self.at else 0.0
+            self.patience()
+        except ValueError as error:
+            raise Misconfigured(f"{str(error).rstrip('.')}.") from error
+        return Wish(self.queue, self.priority, ready_at)
+
+    def patience(self) -> float:
+        """Seconds to wait at most."""
+        return parse_duration(self.timeout) if self.timeout else float("inf")
+
+
+def submit(context: typer.Context, files: Sequence[Path], order: Order) -> int:
+    """Submit or drop; the exit code."""
+    _check_names(files, order)
+    settings = terminal.loaded(context).settings
+    total = sum(check_source(path) for path in files if path != _STDIN)
+    with progress.bar("copying", total, is_bytes=True) as advance:
+        if not may_submit(settings.spool) and os.access(_inbox(settings, order.queue), os.W_OK | os.X_OK):
+            return _drop_all(settings, files, order, advance)
+        app = terminal.opened(context)
+        try:
+            ids = _submit_all(app, files, order, advance)
+        except BaseException:
+            app.close()
+            raise
+    try:
+        return _wait(app, ids, order) if order.wait else 0
+    finally:
+        app.close()
+
+
+def _check_names(files: Sequence[Path], order: Order) -> None:
+    if _STDIN in files and not order.name:
+        raise Misconfigured("A job from stdin needs a name.", "Say it with --name.")
+    if order.name and len(files) > 1:
+        raise Misconfigured("--name is for one file.")
+    if order.name is not None and (not order.name or "/" in order.name or order.name in (".", "..")):
+        raise Misconfigured(f"{order.name!r} can not be a file's name.")
+
+
+def _inbox(settings: Settings, queue: str) -> Path:
+    inbox = settings.spool / "inbox"
+    return inbox if queue == DEFAULT_QUEUE else inbox / queue
+
+
+@contextmanager
+def _source(path: Path) -> Iterator[IO[bytes]]:
+    if path == _STDIN:
+        yield sys.stdin.buffer
+        return
+    with path.open("rb") as file:
+        yield file
+
+
+def _name(path: Path, order: Order) -> bytes:
+    return os.fsencode(order.name or path.name)
+
+
+def _submit_all(app: App, files: Sequence[Path], order: Order, advance: Callable[[int], None]) -> list[str]:
+    known = {queue.name for queue in app.index.queues()}
+    if order.queue not in known:
+        raise Refused(f"There is no queue {order.queue}.", f"There are: {', '.join(sorted(known))}")
+    wish = order.wish(app.clock.now())
+    ids: list[str] = []
+    with Submitter(app.jobqueue, "submit", app.clock, advance) as submitter:
+        for first in range(0, len(files), _BATCH):
+            for path in files[first : first + _BATCH]:
+                with _source(path) as source:
+                    submitter.stage(source, _name(path, order), wish)
+            arrivals = submitter.commit()
+            ids += [arrival.id for arrival in arrivals]
+            if not order.as_json:
+                for arrival in arrivals:
+                    terminal.put(arrival.id)
+    if order.as_json and not order.wait:
+        _put_items(app, ids)
+    return ids
+
+
+def _put_items(app: App, ids: Sequence[str]) -> None:
+    from pqfs.report import job_item
+
+    terminal.put_json("jobs", [job_item(job) for each in ids if (job := app.index.job(each))])
+
+
+def _drop_all(settings: Settings, files: Sequence[Path], order: Order, advance: Callable[[int], None]) -> int:
+    from pqfs.clock import SystemClock
+
+    if order.wait:
+        raise Refused("This user may only drop files into the inbox, so no job can be waited for.")
+    wish = order.wish(SystemClock().now())
+    for path in files:
+        with _source(path) as source:
+            target = drop(settings.spool, source, _name(path, order), wish, advance)
+        terminal.say(f"No rights on the spool: dropped into the inbox as {target}. Ask later: pqfs why {target}")
+    return 0
+
+
+def _wait(app: App, ids: Sequence[str], order: Order) -> int:
+    """Wait until every job has ended: 0 when all are completed, 1 when one is not, 3 when time is over."""
+    deadline = time.monotonic() + order.patience()
+    left = list(ids)
+    while left:
+        left = [each for each in left if _is_open(app.index.job(each))]
+        if left and time.monotonic() >= deadline:
+            raise TimedOut(f"{len(left)} of {len(ids)} jobs have not ended.", f"See: pqfs why {left[0]}")
+        if left:
+            time.sleep(0.05)
+    if order.as_json:
+        _put_items(app, ids)
+    return _say_ends(app, ids)
+
+
+def _is_open(job: Job | None) -> bool:
+    return job is not None and job.state not in FINAL
+
+
+def _say_ends(app: App, ids: Sequence[str]) -> int:
+    code = 0
+    for each in ids:
+        job = app.index.job(each)
+        if job is None:
+            continue
+        if job.state is State.COMPLETED and job.output:
+            terminal.say(f"{job.id} completed: {app.spool.path(app.spool.output_path(job.queue, job.output))}")
+        else:
+            terminal.say(f"{job.id} {job.state}: {job.error}")
+            code = 1
+    return code
+
+
+class TimedOut(PqfsError):
+    """Somebody's patience is over; what was waited for goes on."""
+
+    exit_code = 3
+
+

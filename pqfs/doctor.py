@@ -1,0 +1,246 @@
+"""Examines the machine, the settings and the spool: will pqfs work here, and if not, what is in the way?
+
+Each check is a function that returns one `Check` (or several); none changes anything but temp files of its own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pqfs import kernel
+from pqfs.errors import Misconfigured, PqfsError
+from pqfs.handlers import resolve
+from pqfs.inbox import LEASE_TELLS_ALL
+from pqfs.settings import CommandHandler, HandlerSpec, Loaded, PythonHandler, Settings
+from pqfs.spool import DIRECTORIES, Spool
+
+_SOCKET_PATH = 108  # bytes of sun_path in unix(7)
+_SANE_SINCE = 1_767_225_600.0  # 2026-01-01: a clock before this was never set
+
+
+class Grade(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARN = "warn"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: its name, how it is, and a sentence."""
+
+    name: str
+    grade: Grade
+    sentence: str
+
+
+def examine(loaded: Loaded) -> Iterator[Check]:
+    """Every check, one after the other; a check that itself fails is bad and says why."""
+    checks: list[Callable[[Settings], Iterator[Check]]] = [
+        _sqlite, _tree, _file_system, _leases, _renames, _inotify, _permissions, _disk, _index, _socket, _clock,
+        _supervisor,
+    ]  # fmt: skip
+    for check in checks:
+        yield from _run(check, loaded.settings)
+    yield from _handlers(loaded)
+
+
+def _run(check: Callable[[Settings], Iterator[Check]], settings: Settings) -> Iterator[Check]:
+    name = check.__name__.strip("_").replace("_", " ")
+    try:
+        yield from check(settings)
+    except PqfsError as error:
+        yield Check(name, Grade.BAD, f"{error.message} {error.hint}".strip())
+    except OSError as error:
+        yield Check(name, Grade.BAD, f"It could not be looked at: {error}.")
+
+
+def _sqlite(settings: Settings) -> Iterator[Check]:
+    from pqfs.index.sqlite import is_affected, library_version
+
+    version = ".".join(map(str, library_version()))
+    if is_affected(library_version()):
+        yield Check("sqlite", Grade.BAD, f"SQLite {version} can corrupt an index: install apsw 3.51.3 or later.")
+    else:
+        yield Check("sqlite", Grade.OK, f"SQLite {version}, without the bug that corrupts databases of many writers.")
+
+
+def _tree(settings: Settings) -> Iterator[Check]:
+    spool = Spool(settings.spool)
+    try:
+        spool.check_one_file_system()
+    finally:
+        spool.close()
+    yield Check("tree", Grade.OK, f"{settings.spool} is complete and on one file system.")
+
+
+def _file_system(settings: Settings) -> Iterator[Check]:
+    kind = kernel.file_system(os.fsencode(settings.spool))
+    if kind in LEASE_TELLS_ALL:
+        yield Check("file system", Grade.OK, f"{kind}: leases tell of every writer of this host.")
+    else:
+        wait = f"{settings.ingest.settle:g} s"
+        said = f"{kind}: not known to tell of every writer; files must stay unchanged for {wait}."
+        yield Check("file system", Grade.WARN, said)
+    if kind == "tmpfs":
+        yield Check("file system", Grade.WARN, "tmpfs is memory: nothing in this spool survives a restart.")
+
+
+def _leases(settings: Settings) -> Iterator[Check]:
+    """Ask for a lease on a file that nobody writes, and on one that somebody does."""
+    may_ask = _ignore_lease_breaks()
+    with tempfile.NamedTemporaryFile(dir=settings.spool / "inbox", prefix=".doctor.", suffix=".tmp") as file:
+        descriptor = os.open(file.name, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            works = may_ask and kernel.is_open_for_writing(descriptor)
+        except OSError as error:
+            yield Check("leases", Grade.WARN, f"Refused here ({error.strerror}); files must settle instead.")
+            return
+        finally:
+            os.close(descriptor)
+    if works:
+        yield Check("leases", Grade.OK, "The kernel tells when a file is still being written.")
+    else:
+        yield Check("leases", Grade.WARN, "The kernel does not see writers here.")
+
+
+def _ignore_lease_breaks() -> bool:
+    try:
+        kernel.ignore_lease_breaks()
+    except ValueError:  # not the main thread
+        return False
+    return True
+
+
+def _renames(settings: Settings) -> Iterator[Check]:
+    """Whether a rename never overwrites, tried with files of our own."""
+    with tempfile.TemporaryDirectory(dir=settings.spool / "run", prefix=".doctor.") as folder:
+        (Path(folder) / "a").write_bytes(b"")
+        (Path(folder) / "b").write_bytes(b"")
+        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            kernel.rename_noreplace(directory, b"a", directory, b"b")
+        except FileExistsError:
+            yield Check("renames", Grade.OK, "Moves never overwrite.")
+        else:
+            yield Check("renames", Grade.BAD, "A move overwrote a file: this file system must not hold a spool.")
+        finally:
+            os.close(directory)
+
+
+def _inotify(settings: Settings) -> Iterator[Check]:
+    if settings.ingest.watch == "polling":
+        yield Check("inotify", Grade.OK, "Not used: ingest.watch is polling.")
+        return
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    if not limit.exists():
+        yield Check("inotify", Grade.WARN, "This system has none: the inbox is polled.")
+        return
+    instances, watches = int(limit.read_text()), int(limit.with_name("max_user_watches").read_text())
+    grade = Grade.OK if instances >= 16 and watches >= 64 else Grade.WARN
+    yield Check("inotify", grade, f"The kernel allows each user {instances} instances and {watches} watches.")
+
+
+def _permissions(settings: Settings) -> Iterator[Check]:
+    closed = [name for name in DIRECTORIES if not os.access(settings.spool / name, os.R_OK | os.W_OK | os.X_OK)]
+    if closed:
+        yield Check("permissions", Grade.BAD, f"This user may not write {', '.join(closed)}.")
+    if (settings.spool / "run").stat().st_mode & 0o077:
+        yield Check("permissions", Grade.WARN, "run/ is open to other users; it should be 0700.")
+    index = settings.spool / "index.db"
+    if index.exists() and index.stat().st_mode & 0o077:
+        yield Check("permissions", Grade.WARN, "index.db can be opened by other users; it should be 0600.")
+    if not closed:
+        yield Check("permissions", Grade.OK, "This user may read and write the whole spool.")
+
+
+def _disk(settings: Settings) -> Iterator[Check]:
+    spool = Spool(settings.spool)
+    try:
+        free, low = spool.free_bytes(), spool.is_below(int(settings.low_water))
+    finally:
+        spool.close()
+    more = ": below low water, work pauses." if low else "."
+    yield Check("disk", Grade.BAD if low else Grade.OK, f"{free:,} bytes are free{more}")
+
+
+def _index(settings: Settings) -> Iterator[Check]:
+    from pqfs.wiring import open_index
+
+    if not (settings.spool / "index.db").exists():
+        yield Check("index", Grade.WARN, "There is none yet; it is made at the first start, or by: pqfs index rebuild")
+        return
+    index = open_index(settings, read_only=True)
+    try:
+        problems = index.engine.integrity()
+        version = index.engine.schema_version()
+    finally:
+        index.close()
+    said = f"Damaged: {problems[0]}" if problems else f"Sound, schema {version}."
+    yield Check("index", Grade.BAD if problems else Grade.OK, said)
+
+
+def _socket(settings: Settings) -> Iterator[Check]:
+    length = len(os.fsencode(settings.spool / "run" / "supervisor.sock")) + 1
+    if length > _SOCKET_PATH:
+        said = f"The path of supervisor's socket has {length} bytes, {_SOCKET_PATH} are possible: use a shorter spool."
+        yield Check("socket", Grade.BAD, said)
+    else:
+        yield Check("socket", Grade.OK, f"The path of supervisor's socket has {length} of {_SOCKET_PATH} bytes.")
+
+
+def _clock(settings: Settings) -> Iterator[Check]:
+    if time.time() < _SANE_SINCE:
+        yield Check("clock", Grade.BAD, "The clock was never set: outputs would carry wrong times.")
+    else:
+        yield Check("clock", Grade.OK, "The clock is set.")
+
+
+def _supervisor(settings: Settings) -> Iterator[Check]:
+    if importlib.util.find_spec("supervisor") is None:
+        yield Check("supervisor", Grade.BAD, "It is not installed in this environment: pip install supervisor")
+    else:
+        yield Check("supervisor", Grade.OK, "supervisor is installed.")
+
+
+def _handlers(loaded: Loaded) -> Iterator[Check]:
+    settings = loaded.settings
+    for name in settings.queue_names():
+        yield _handler(name, settings.queue(name).handler, loaded.config)
+
+
+def _handler(queue: str, specification: HandlerSpec, config: Path | None) -> Check:
+    check = f"handler of {queue}"
+    match specification:
+        case CommandHandler():
+            program = specification.command[0]
+            if shutil.which(program) is None:
+                return Check(check, Grade.BAD, f"The command {program} is not found in PATH.")
+            return Check(check, Grade.OK, f"Runs {shutil.which(program)}.")
+        case PythonHandler():
+            return _python_handler(check, specification.python, config)
+        case _:
+            return Check(check, Grade.OK, f"The built-in {specification}.")
+
+
+def _python_handler(check: str, target: str, config: Path | None) -> Check:
+    import sys
+
+    folder = str((config or Path.cwd() / "x").parent)
+    sys.path.insert(0, folder)
+    try:
+        resolve({"kind": "python", "python": target})
+    except Misconfigured as error:
+        return Check(check, Grade.BAD, error.message)
+    finally:
+        sys.path.remove(folder)
+    return Check(check, Grade.OK, f"Calls {target}.")

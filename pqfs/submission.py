@@ -1,0 +1,167 @@
+"""Submit: copying files that a caller names into the spool and making them jobs.
+
+A submitter stages copies in work/<me>/ under an owner lock of its own, so that nobody else touches them, and
+hands them to `JobQueue.submit`; if it dies in between, recovery removes the scratch or adopts what had already
+moved to ready/. Whoever may not write the spool drops the file into the inbox instead: a hidden name, fsync,
+rename, exactly as a careful producer does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from pqfs import kernel
+from pqfs.clock import Clock, boot_id, iso
+from pqfs.errors import DiskFull, Refused
+from pqfs.jobqueue import JobQueue
+from pqfs.model import DEFAULT_QUEUE, Arrival
+from pqfs.naming import JobIds
+from pqfs.owners import OwnerLock
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the caller wants of the jobs. `priority` None: the queue's; `ready_at` 0: at once."""
+
+    queue: str = DEFAULT_QUEUE
+    priority: int | None = None
+    ready_at: float = 0.0
+
+
+class Submitter:
+    """Stages and submits: `with Submitter(jobqueue, "submit", clock) as me:`. Nothing is a job before `commit`."""
+
+    def __init__(
+        self, jobqueue: JobQueue, program: str, clock: Clock, progress: Callable[[int], None] = lambda count: None
+    ) -> None:
+        self._jobqueue = jobqueue
+        self._clock = clock
+        self._program = program
+        self._progress = progress
+        self._ids = JobIds()
+        self._staged: list[tuple[Arrival, str]] = []
+
+    def __enter__(self) -> Self:
+        spool = self._jobqueue.spool
+        self._lock = OwnerLock(spool.path("run"), self._program, boot_id(), self._clock.now())
+        spool.make_directory(f"work/{self._lock.name}")
+        spool.make_directory(f"ready/{self._lock.name}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        spool = self._jobqueue.spool
+        spool.remove_tree(f"work/{self._lock.name}")
+        spool.remove_directory(f"ready/{self._lock.name}")  # stays while jobs wait in it
+        self._lock.release()
+
+    def stage(self, source: IO[bytes], name: bytes, wish: Wish) -> Arrival:
+        """Copy an open file into the submitter's scratch; the job that it will be.
+
+        Raises:
+            Refused: it is larger than its queue takes.
+            DiskFull: the volume would fall below low water.
+        """
+        settings = self._jobqueue.settings.queue(wish.queue)
+        priority = settings.priority if wish.priority is None else wish.priority
+        job = self._ids.next(self._clock.now())
+        path = self._jobqueue.spool.scratch_path(self._lock.name, job, 1, "part")
+        size = self._copy(source, self._jobqueue.spool.path(path))
+        if settings.max_size is not None and size > settings.max_size:
+            self._jobqueue.spool.remove(path)
+            raise Refused(f"It has {size} bytes; queue {wish.queue} takes at most {int(settings.max_size)}.")
+        arrival = Arrival(job, wish.queue, name, size, priority, wish.ready_at)
+        self._staged.append((arrival, path))
+        return arrival
+
+    def _copy(self, source: IO[bytes], target: Path) -> int:
+        size = 0
+        with open(target, "xb") as copy:
+            while block := source.read(_BLOCK):
+                if self._jobqueue.spool.is_below(int(self._jobqueue.settings.low_water)):
+                    raise DiskFull("The spool's volume is below low water.", "Make room, then submit again.")
+                size += copy.write(block)
+                self._progress(len(block))
+        return size
+
+    def commit(self) -> list[Arrival]:
+        """Make everything staged so far jobs; once this returns they survive anything."""
+        staged, self._staged = self._staged, []
+        if staged:
+            self._jobqueue.submit(self._lock.name, staged, self._clock.now())
+        return [arrival for arrival, _ in staged]
+
+
+def drop(spool: Path, source: IO[bytes], name: bytes, wish: Wish, progress: Callable[[int], None]) -> Path:
+    """Leave a copy in the inbox, with a sidecar for what is wished, and return its path. No job id is known yet.
+
+    Raises:
+        Refused: a file of this name still waits there.
+    """
+    folder = spool / "inbox" if wish.queue == DEFAULT_QUEUE else spool / "inbox" / wish.queue
+    target = folder / os.fsdecode(name)
+    if os.path.lexists(target):
+        raise Refused(f"{target} still waits in the inbox.", "Try again when it has been taken, or use --name.")
+    if wished := _sidecar(wish):
+        _place(folder, f"{os.fsdecode(name)}.job.json".encode(), [json.dumps(wished).encode()], progress)
+    _place(folder, name, iter(lambda: source.read(_BLOCK), b""), progress)
+    return target
+
+
+def _sidecar(wish: Wish) -> dict[str, Any]:
+    wished: dict[str, Any] = {} if wish.priority is None else {"priority": wish.priority}
+    return wished | ({"not_before": iso(wish.ready_at)} if wish.ready_at else {})
+
+
+def _place(folder: Path, name: bytes, blocks: Any, progress: Callable[[int], None]) -> None:
+    """A hidden name, fsync, rename: nobody sees half a file."""
+    hidden = folder / f".submit.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with open(hidden, "xb") as copy:
+            for block in blocks:
+                copy.write(block)
+                progress(len(block))
+            copy.flush()
+            os.fchmod(copy.fileno(), 0o644)  # the ingester may be another user
+            os.fsync(copy.fileno())
+        kernel.rename_noreplace(directory, os.fsencode(hidden.name), directory, name)
+        os.fsync(directory)
+    finally:
+        hidden.unlink(missing_ok=True)
+        os.close(directory)
+
+
+def may_submit(spool: Path) -> bool:
+    """Whether this user may write the spool itself, and not only its inbox."""
+    places = [spool / name for name in ("run", "work", "ready", "meta")]
+    index = spool / "index.db"
+    return all(os.access(place, os.W_OK | os.X_OK) for place in places) and (
+        os.access(index, os.W_OK | os.R_OK) if index.exists() else os.access(spool, os.W_OK)
+    )
+
+
+def check_source(path: Path) -> int:
+    """The size of a file that can be submitted.
+
+    Raises:
+        Refused: it is not a regular file, or can not be read.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise Refused(f"{path} can not be read: {error.strerror}.") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise Refused(f"{path} is not a regular file.", "Copy folders into the inbox: cp -r FOLDER spool/inbox/")
+    return found.st_size

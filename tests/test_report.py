@@ -1,0 +1,190 @@
+"""One look at a spool, and what in it needs a person."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pqfs.index import Settlement
+from pqfs.jobqueue import JobQueue
+from pqfs.model import State
+from pqfs.report import ailments, consumers, job_item, overview, retention, to_json
+from pqfs.retry import Budget
+from pqfs.settings import KeepSettings
+from pqfs.wiring import App
+from tests.opened import app_of, consumer, live, run
+from tests.world import SettableClock, submitted
+
+
+@pytest.fixture
+def app(jobqueue: JobQueue, clock: SettableClock) -> App:
+    return app_of(jobqueue, clock)
+
+
+def _rules(app: App) -> set[str]:
+    return {each.rule for each in ailments(overview(app))}
+
+
+def test_an_empty_spool_has_nothing_in_it_and_nothing_wrong(app: App) -> None:
+    found = overview(app)
+
+    assert set(found.jobs) == set(State)
+    assert not any(found.jobs.values())
+    assert (found.inbox, found.rejected, found.late, found.oldest_wait) == (0, 0, 0, None)
+    assert ailments(found) == []
+
+
+def test_jobs_are_counted_by_state_and_queue(app: App, clock: SettableClock) -> None:
+    with app.index.transaction():
+        app.index.create_queue("mail", clock.now())
+    job = submitted(app.jobqueue, clock.now(), b"a")
+    submitted(app.jobqueue, clock.now(), b"b", queue="mail")
+    app.jobqueue.hold(job, "me", None, clock.now())
+
+    found = overview(app)
+
+    assert (found.jobs[State.PENDING], found.jobs[State.HELD]) == (1, 1)
+    assert {queue.name: queue.jobs for queue in found.queues} == {
+        "default": {State.HELD: 1},
+        "mail": {State.PENDING: 1},
+    }
+
+
+def test_the_oldest_wait_is_that_of_the_job_that_has_been_due_longest(app: App, clock: SettableClock) -> None:
+    submitted(app.jobqueue, clock.now(), b"old")
+    clock.pass_by(40)
+    submitted(app.jobqueue, clock.now(), b"new")
+    submitted(app.jobqueue, clock.now(), b"urgent", priority=9)
+    submitted(app.jobqueue, clock.now(), b"later", ready_at=clock.now() + 999)
+
+    assert overview(app).oldest_wait == pytest.approx(40)
+
+
+def test_a_job_whose_time_has_come_while_nobody_claimed_counts_as_waiting(app: App, clock: SettableClock) -> None:
+    submitted(app.jobqueue, clock.now(), ready_at=clock.now() + 10)
+    assert overview(app).oldest_wait is None
+
+    clock.pass_by(25)
+
+    assert overview(app).oldest_wait == pytest.approx(15)
+
+
+def test_rates_slide_with_the_clock(app: App, clock: SettableClock) -> None:
+    submitted(app.jobqueue, clock.now(), data=b"12345")
+    assert (overview(app).last_minute.ingested, overview(app).last_minute.bytes) == (1, 5)
+
+    clock.pass_by(90)  # the minute of the arrival is half inside
+
+    assert overview(app).last_minute.ingested == pytest.approx(0.5)
+    assert overview(app).last_hour.ingested == 1
+
+
+def test_a_consumer_is_shown_with_what_it_runs(app: App, clock: SettableClock) -> None:
+    lock = live(app, "consumer-00")
+    consumer(app, lock.name)
+    submitted(app.jobqueue, clock.now(), b"a.txt")
+    [job] = app.jobqueue.claim(lock.name, ["default"], 1, clock.now())
+    run(app, lock.name, job.id, job.attempt)
+    clock.pass_by(3)
+
+    [found] = consumers(app)
+
+    assert found.is_alive
+    assert found.running is not None
+    assert (found.running.name, found.running.attempt, found.running.seconds) == ("a.txt", 1, 3)
+    lock.release()
+
+
+def test_hidden_files_do_not_wait_in_the_inbox(app: App) -> None:
+    inbox = app.spool.path("inbox")
+    (inbox / "sub").mkdir()
+    for name in (".hidden", "a.tmp", "a", "sub/b"):
+        (inbox / name).write_bytes(b"")
+
+    assert overview(app).inbox == 2
+
+
+def test_a_backlog_without_a_living_consumer_is_unhealthy(app: App, clock: SettableClock) -> None:
+    submitted(app.jobqueue, clock.now())
+    assert "no-consumer" in _rules(app)
+
+    lock = live(app, "consumer-00")
+    consumer(app, lock.name, queues=("mail",))
+    assert "no-consumer" in _rules(app)  # it takes another queue
+
+    other = live(app, "consumer-01")
+    consumer(app, other.name)
+    assert "no-consumer" not in _rules(app)
+    lock.release()
+    other.release()
+
+
+def test_a_consumer_that_is_silent_past_its_lease_is_unhealthy(app: App, clock: SettableClock) -> None:
+    lock = live(app, "consumer-00")
+    consumer(app, lock.name, lease=30)
+    assert _rules(app) == set()
+
+    clock.pass_by(31)
+
+    assert _rules(app) == {"consumer-silent"}
+    lock.release()
+
+
+def test_files_in_the_inbox_without_an_ingester_are_unhealthy(app: App) -> None:
+    app.spool.path("inbox/a").write_bytes(b"")
+    assert _rules(app) == {"no-ingester"}
+
+    lock = live(app, "ingester")
+
+    assert _rules(app) == set()
+    lock.release()
+
+
+def test_a_payload_that_nobody_puts_in_place_is_unhealthy_after_a_minute(app: App, clock: SettableClock) -> None:
+    submitted(app.jobqueue, clock.now())
+    [claimed] = app.jobqueue.claim("consumer.1.aa", ["default"], 1, clock.now())
+    with app.index.transaction():
+        app.index.settle(Settlement(claimed, State.FAILED, Budget(), clock.now(), "no"), clock.now())
+
+    assert "unconfirmed" not in _rules(app)
+    clock.pass_by(61)
+    assert "unconfirmed" in _rules(app)
+
+
+def test_a_full_disk_is_unhealthy(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(app.spool), "is_below", lambda self, low: True)
+
+    assert _rules(app) == {"disk-low"}
+
+
+def test_a_job_is_listed_with_exactly_these_fields(app: App, clock: SettableClock) -> None:
+    item = job_item(submitted(app.jobqueue, clock.now(), b"-a\n%"))
+
+    assert list(item) == (
+        "id name queue state priority attempt failures crashes size created_at ready_at updated_at owner output error"
+    ).split()
+    assert item["name"] == "%2Da%0A%25"
+    assert item["created_at"] == "2027-01-15T08:00:00.000000Z"
+
+
+def test_every_answer_becomes_json(app: App, clock: SettableClock) -> None:
+    submitted(app.jobqueue, clock.now(), b"\xff")
+
+    found = json.loads(json.dumps(to_json(overview(app))))
+
+    assert found["at"] == "2027-01-15T08:00:00.000000Z"
+    assert found["jobs"]["pending"] == 1
+
+
+def test_what_is_no_longer_kept_is_counted_without_removing_it(app: App, clock: SettableClock) -> None:
+    settings = app.settings.model_copy(update={"keep": KeepSettings(cancelled=60.0)})
+    aged = app_of(JobQueue(app.spool, app.index, settings), clock)
+    job = submitted(app.jobqueue, clock.now())
+    app.jobqueue.cancel(job, "me", None, clock.now())
+    assert retention(aged) == []
+
+    clock.pass_by(61)
+
+    assert retention(aged) == [("cancelled jobs", 1, False)]
+    assert app.index.job(job.id) is not None

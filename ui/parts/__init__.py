@@ -1,0 +1,1 @@
+"""Parts: each draws one thing that pages share."""

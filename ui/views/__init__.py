@@ -1,0 +1,1 @@
+"""Pages: each composes parts from what the store answers."""
