@@ -301,6 +301,8 @@ class Consumer:
                 self._finish(job, Outcome(Kind.CANCELLED, why))
 
     def _give_back(self, reason: str) -> None:
+        # Race: the runner comes to one of these after it is back in ready/, and would start a lease that is over.
+        self._link.void()
         running = self._link.running()
         waiting = [job for job in self._outstanding.values() if not running or job.id != running.job]
         for job_id in self._jobqueue.give_back(waiting, reason, self._clock.now()):

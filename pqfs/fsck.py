@@ -9,13 +9,14 @@ look and a registration of the payloads that no row knows, then this check once 
 from __future__ import annotations
 
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pqfs import naming
 from pqfs.index import walk
-from pqfs.model import Job, Place, State
+from pqfs.model import FINAL, Job, Place, State
 from pqfs.naming import Claimed, Parked
 from pqfs.owners import Life
 from pqfs.report import Source
@@ -30,6 +31,7 @@ _PAUSE = 0.02  # between two looks: most moves take far less
 _REMEMBERED = 100_000  # payloads found elsewhere that are kept in mind, so that their rows are not reported too
 _AT_ROOT = re.compile(r"index\.db(-wal|-shm)?|index\.db\..*aside.*|README\.md|\..*")
 _REJECTED = re.compile(r"[0-9a-f]{12}\..+", re.DOTALL)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _HINT = "pqfs fsck --repair"
 
 
@@ -91,6 +93,9 @@ class Fsck:
         found = self._spool.status(path)
         if found is None:
             return self._judge_missing(job, path)
+        if not stat.S_ISREG(found.st_mode):
+            said = "it is not a regular file any more"
+            return Finding("payload exchanged", path, job.id, said, "Look at it, then move it away by hand")
         if job.state in (State.PENDING, State.HELD) and found.st_size != job.size:
             said = f"its row says {job.size} bytes, the file has {found.st_size}"
             return Finding("size differs", path, job.id, said, f"Somebody wrote it: pqfs jobs cancel {job.id}")
@@ -100,7 +105,8 @@ class Fsck:
         if job.id in self._elsewhere or (len(self._elsewhere) >= _REMEMBERED and self._spool.find(job.id)):
             return None
         said = f"its row says {job.state}, and its payload is nowhere in the spool"
-        return Finding("payload missing", path, job.id, said, f"Nothing brings it back: pqfs jobs fail {job.id}")
+        verb = "delete" if job.state in FINAL else "fail"
+        return Finding("payload missing", path, job.id, said, f"Nothing brings it back: pqfs jobs {verb} {job.id}")
 
     def _judge_processing(self, job: Job) -> Finding | None:
         if job.owner is not None and self._source.owners.life(job.owner) is Life.DEAD:
@@ -150,6 +156,8 @@ class Fsck:
         for name in self._spool.entries("."):
             if name not in DIRECTORIES and not _AT_ROOT.fullmatch(name):
                 yield _unexplained(name)
+        for folder in ("ready", "work", "done"):
+            yield from self._check_folders(folder)
         for arriver in self._spool.entries("ready"):
             yield from self._check_directory(f"ready/{arriver}", naming.parse_parked)
         yield from self._check_directory("claimed", naming.parse_claimed)
@@ -161,9 +169,15 @@ class Fsck:
         yield from self._check_rejected()
         yield from self._check_meta()
 
+    def _check_folders(self, relative: str) -> Iterator[Finding]:
+        """What holds one folder an owner or a day holds nothing else."""
+        for name in self._spool.entries(relative):
+            found = self._spool.status(f"{relative}/{name}")
+            strange = relative == "done" and not _DAY.fullmatch(name)
+            if found and not name.startswith(".") and (strange or not stat.S_ISDIR(found.st_mode)):
+                yield _unexplained(f"{relative}/{name}")
+
     def _check_directory(self, relative: str, parse: Callable[[str], Parked | Claimed | None]) -> Iterator[Finding]:
-        if relative.startswith("done/") and not re.fullmatch(r"\d{4}-\d\d-\d\d", relative.removeprefix("done/")):
-            yield _unexplained(relative)
         for name in self._spool.entries(relative):
             parsed = parse(name)
             self._files += 1

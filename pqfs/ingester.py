@@ -26,7 +26,7 @@ from pqfs.events import Word, emit, trouble
 from pqfs.inbox import SIDECAR, Entry, Inbox, Judgement, Verdict
 from pqfs.jobqueue import JobQueue, Taken
 from pqfs.model import Arrival
-from pqfs.naming import JobIds
+from pqfs.naming import JobIds, Parked
 from pqfs.runtime import Stop
 from pqfs.sidecar import Sidecar
 from pqfs.watch import Watch
@@ -151,7 +151,15 @@ class Ingester:
     def _take_batch(self, entries: Sequence[Entry], sidecars: dict[bytes, Entry], sweep: Sweep) -> None:
         with ExitStack() as descriptors:
             parents = self._open_parents(entries, descriptors)
-            taken = [each for entry in entries if (each := self._take(entry, parents, sidecars, sweep, descriptors))]
+            taken: list[Taken] = []
+            try:
+                for entry in entries:
+                    if each := self._take(entry, parents, sidecars, sweep, descriptors):
+                        taken.append(each)
+            except Exception:
+                # What has left the inbox must not be forgotten because a later file failed.
+                self._unsettled += [(each.arrival, _inbox_dir(each.entry)) for each in taken]
+                raise
             settled = [each for each in taken if self._is_settled(each)]
             self._commit([each.arrival for each in settled], {_inbox_dir(each.entry) for each in settled})
         sweep.taken += len(settled)
@@ -274,18 +282,29 @@ class Ingester:
     def _ask_unsettled_again(self, sweep: Sweep) -> None:
         """Files in ready/<me>/ that somebody opened for writing just before we moved them."""
         waiting, self._unsettled = self._unsettled, []
-        for arrival, directory in waiting:
-            try:
-                complete = self._jobqueue.ask_again(self._owner, arrival)
-            except (OSError, Rejected) as error:
-                emit(Word.ALARM, what="unsettled file", job=arrival.id, error=str(error))
-                continue
-            if complete is None:
-                self._unsettled.append((arrival, directory))
-                sweep.next_look = min(sweep.next_look, 0.25)
-            else:
-                self._commit([complete], {directory})
-                sweep.taken += 1
+        try:
+            while waiting:
+                self._ask_one_again(*waiting.pop(0), sweep)
+        finally:
+            self._unsettled += waiting
+
+    def _ask_one_again(self, arrival: Arrival, directory: str, sweep: Sweep) -> None:
+        try:
+            complete = self._jobqueue.ask_again(self._owner, arrival)
+        except FileNotFoundError as error:
+            emit(Word.ALARM, what="an unsettled file has gone", job=arrival.id, error=str(error))
+            return
+        except Rejected as error:
+            parked = Parked(arrival.id, arrival.queue, naming.disk_name(arrival.name))
+            self._jobqueue.refuse(self._owner, parked, error.message, self._clock.now())
+            sweep.rejected += 1
+            return
+        if complete is None:
+            self._unsettled.append((arrival, directory))
+            sweep.next_look = min(sweep.next_look, 0.25)
+        else:
+            self._commit([complete], {directory})
+            sweep.taken += 1
 
     # ---------------------------------------------------------------- sidecars
 

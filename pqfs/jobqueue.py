@@ -120,6 +120,12 @@ class JobQueue:
             os.close(descriptor)
         return None if written else replace(arrival, size=found.st_size)
 
+    def refuse(self, arriver: str, parked: Parked, reason: str, now: float) -> None:
+        """Put what can not become a job although it has left the inbox into rejected/, with its reason."""
+        said = {"name": parked.name, "queue": parked.queue, "reason": reason, "at": now, "job": parked.job}
+        path = self.spool.refuse(self.spool.ready_path(arriver, parked), naming.original(parked.name), parked.job, said)
+        emit(Word.REJECTED, name=parked.name, reason=reason, path=path)
+
     def ingest(self, arriver: str, arrivals: Sequence[Arrival], directories: Iterable[str], now: float) -> None:
         """Make accepted payloads jobs (effects 4 to 6 of ingest).
 

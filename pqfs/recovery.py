@@ -279,6 +279,9 @@ class Recovery:
     def _adopt_one(self, arriver: str, parked: Parked) -> int:
         path = self._spool.ready_path(arriver, parked)
         arrival = self.arrival_of_file(path, parked)
+        if arrival is None and self._spool.exists(path):
+            self._jobqueue.refuse(arriver, parked, "it is not a regular file", self._clock.now())
+            return 1
         if arrival is None or self._jobqueue.ask_again(arriver, arrival) is None:
             return 0
         if self._spool.alarm.exists():

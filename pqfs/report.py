@@ -54,7 +54,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """A queue and its jobs by state. `oldest_wait`: seconds that the job at its head has been due."""
+    """A queue and its jobs by state. `oldest_wait`: seconds that its longest waiting job has been due."""
 
     name: str
     paused_at: float | None
@@ -164,6 +164,9 @@ def overview(source: Source) -> Overview:
     counts = source.index.counts()
     queues = tuple(_queue_statuses(source, counts, now))
     waits = [each.oldest_wait for each in queues if each.oldest_wait is not None]
+    wake = source.index.next_wake()
+    if wake is not None and wake <= now:
+        waits.append(now - wake)  # due by now, and nobody has claimed since
     inbox, inbox_capped = _count_inbox(source)
     rejected, rejected_capped = _count(source.spool.path("rejected"), lambda name: not name.endswith(".reason.json"))
     return Overview(
@@ -243,11 +246,7 @@ def _queue_statuses(source: Source, counts: list[tuple[str, State, int]], now: f
 
 
 def _oldest_wait(source: Source, queue: str, now: float) -> float | None:
-    """How long the job at a queue's head has been due. Known weakness: jobs of lower priority may be older."""
-    head = source.index.engine.run("claimable", {"queue": queue, "limit": 1})
-    if not head:
-        return None
-    oldest = source.index.engine.run("oldest_due", {"queue": queue, "priority": head[0][0]})[0][0]
+    oldest = source.index.oldest_due(queue)
     return None if oldest is None else max(0.0, now - oldest)
 
 

@@ -75,7 +75,8 @@ class Runner:
     def _attempt(self, assignment: Message) -> None:
         job, attempt = assignment["job"], assignment["attempt"]
         answer = {"job": job, "attempt": attempt}
-        if not self._spool.win(assignment["ready"], assignment["claimed"]):
+        is_void = assignment["generation"] != self._slot.generation
+        if is_void or not self._spool.win(assignment["ready"], assignment["claimed"]):
             self._channel.send({**answer, "kind": Kind.MISSING})
             return
         # Crash here: the payload is in claimed/ and no slot names it; recovery gives the job back at no cost.

@@ -82,8 +82,13 @@ class RunnerLink:
             "name": os.fsdecode(job.name),
             "ready": self._spool.payload_path(job, Place.READY),
             "claimed": self._spool.payload_path(job, Place.CLAIMED),
+            "generation": self._slot.generation,
             "metadata": (job.options or {}).get("metadata", {}),
         }
+
+    def void(self) -> None:
+        """Keep the runner from starting anything that was sent so far; what runs goes on."""
+        self._slot.next_generation()
 
     def running(self) -> Running | None:
         """The attempt that runs just now."""

@@ -16,6 +16,7 @@ from pathlib import Path
 _LAYOUT = struct.Struct("<d36sId")  # started, job, attempt, progress
 _STARTED = struct.Struct("<d")
 _PROGRESS_AT = _LAYOUT.size - 8
+_GENERATION = struct.Struct("<I")
 SIZE = 64
 
 
@@ -54,6 +55,15 @@ class Slot:
     def end(self) -> None:
         """Note that nothing runs."""
         _STARTED.pack_into(self._map, 0, 0.0)
+
+    @property
+    def generation(self) -> int:
+        """The assignments that count: the runner starts none of an older generation."""
+        return int(_GENERATION.unpack_from(self._map, _LAYOUT.size)[0])
+
+    def next_generation(self) -> None:
+        """Make every assignment that was sent so far void, but for the attempt that runs."""
+        _GENERATION.pack_into(self._map, _LAYOUT.size, self.generation + 1)
 
     def read(self) -> Running | None:
         """What runs now; None when nothing does."""

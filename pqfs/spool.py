@@ -215,11 +215,21 @@ class Spool:
         The reason is written first. Crash here: a reason without its object, which says that the object is
         still in the inbox; the next sweep refuses it again under another id.
         """
+        return self._refuse(inbox_dir, name, naming.disk_name(os.path.basename(name)), job, reason)
+
+    def refuse(self, source: str, name: bytes, job: str, reason: dict[str, Any]) -> str:
+        """The same for something that lies in the spool already; `name` is what it was called."""
+        return self._refuse(self._fd, os.fsencode(source), naming.disk_name(name), job, reason)
+
+    def _refuse(self, directory: int, source: bytes, disk_name: str, job: str, reason: dict[str, Any]) -> str:
         number = naming.id12(job)
-        target = f"rejected/{number}.{naming.disk_name(os.path.basename(name))}"
+        target = f"rejected/{number}.{disk_name}"
         data = json.dumps({"schema": "pqfs.rejected/1", **reason}, indent=1).encode() + b"\n"
-        self._files.write(self._fd, f"rejected/{number}.reason.json".encode(), data)
-        self._files.rename(inbox_dir, name, self._fd, os.fsencode(target))
+        try:
+            self._files.write(self._fd, f"rejected/{number}.reason.json".encode(), data)
+        except FileExistsError:
+            pass  # of the same refusal, which was interrupted
+        self._files.rename(directory, source, self._fd, os.fsencode(target))
         return target
 
     def drop(self, inbox_dir: int, name: bytes) -> None:

@@ -51,7 +51,7 @@ def _pending(source: Source, job: Job) -> Iterator[str]:
     yield from _why_nobody_runs(source, job)
     ahead = source.index.jobs_ahead(job, _AHEAD)
     more = " or more" if ahead >= _AHEAD else ""
-    yield f"{ahead}{more} jobs of its queue come before it." if ahead else "It is the next of its queue."
+    yield f"Jobs of its queue that come before it: {ahead}{more}." if ahead else "It is the next of its queue."
 
 
 def _why_nobody_runs(source: Source, job: Job) -> Iterator[str]:
@@ -109,8 +109,8 @@ def _completed(source: Source, job: Job) -> Iterator[str]:
 
 
 def _dead(source: Source, job: Job) -> Iterator[str]:
-    yield f"It ended at {iso(job.updated_at)} after {job.attempt} attempts: {job.error or 'no reason was given'}."
-    yield f"{job.failures} failures and {job.crashes} crashes were counted."
+    yield f"It ended at {iso(job.updated_at)}: {job.error or 'no reason was given'}."
+    yield f"Counted until then: attempts {job.attempt}, failures {job.failures}, crashes {job.crashes}."
     for attempt in source.index.attempts(job.id)[-1:]:
         if attempt.log:
             yield f"The last attempt wrote: {attempt.log.strip()[-500:]}"

@@ -267,7 +267,9 @@ def test_what_is_not_a_regular_file_is_refused_without_blocking_or_following(
     assert judgement.descriptor is None
 
 
-def test_what_is_exchanged_between_listing_and_judging_is_judged_as_what_it_is_now(inbox: Inbox, folder: Path) -> None:
+def test_what_is_exchanged_between_listing_and_judging_is_judged_as_what_it_is_now(
+    inbox: Inbox, folder: Path
+) -> None:
     (folder / "a").write_bytes(b"1")
     (entry,) = entries(inbox)
     (folder / "a").unlink()

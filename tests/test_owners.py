@@ -54,7 +54,10 @@ def holding(run: Path) -> Iterator[Callable[[], Holder]]:
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            stream.close()
 
 
 def test_a_lock_is_held_while_its_process_lives_and_free_however_it_dies(
@@ -264,7 +267,7 @@ def test_a_grandchild_does_not_keep_a_dead_owner_alive(run: Path) -> None:
     ) as process:  # fmt: skip
         assert process.stdout is not None
         name = process.stdout.readline().strip()
-        eventually(lambda: (Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()), "it has a child")
+        eventually(lambda: Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(), "it has a child")
         process.kill()
         process.wait()
         try:

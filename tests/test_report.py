@@ -161,9 +161,12 @@ def test_a_full_disk_is_unhealthy(app: App, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_job_is_listed_with_exactly_these_fields(app: App, clock: SettableClock) -> None:
     item = job_item(submitted(app.jobqueue, clock.now(), b"-a\n%"))
 
-    assert list(item) == (
-        "id name queue state priority attempt failures crashes size created_at ready_at updated_at owner output error"
-    ).split()
+    assert (
+        list(item)
+        == (
+            "id name queue state priority attempt failures crashes size created_at ready_at updated_at owner output error"
+        ).split()
+    )
     assert item["name"] == "%2Da%0A%25"
     assert item["created_at"] == "2027-01-15T08:00:00.000000Z"
 

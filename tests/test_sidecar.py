@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ PLAIN = Arrival("id", "default", b"name", 1, priority=4)
 
 
 @pytest.fixture
-def reading(tmp_path: Path) -> Iterator[Reader]:
+def reading(tmp_path: Path) -> Reader:
     """Read these bytes as a sidecar file."""
 
     def from_file(data: bytes) -> Sidecar:

@@ -61,7 +61,7 @@ def perform(app: App, bulk: Bulk, wanted: Wanted, manner: Manner) -> None:
         for job in wanted.ids:
             _act(app, bulk, job, manner.reason, tally)
             advance(1)
-    if wanted.is_one and tally.skipped:
+    if wanted.is_one and tally.skipped and not manner.as_json:
         raise tally.skipped[0][1]
     _report(bulk, tally, manner.as_json)
     raise typer.Exit(tally.exit_code())

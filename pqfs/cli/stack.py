@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,9 +15,7 @@ from pqfs.cli import terminal
 from pqfs.errors import Unavailable
 
 if TYPE_CHECKING:
-    import subprocess
-
-    from pqfs.stack import Instance
+    from pqfs.stack import Instance, Stack
     from pqfs.stack.presence import Row
 
 Consumers = Annotated[int | None, typer.Option("--consumers", "-c", help="How many consumers run [2].")]
@@ -50,7 +47,7 @@ def up(
         stack.start()
         _announce(instance, "pqfs down")
     else:
-        _stay(stack.start_here, instance)
+        _stay(stack)
 
 
 def _instance(
@@ -64,22 +61,23 @@ def _instance(
     )
 
 
-def _stay(start: Callable[[], subprocess.Popen[bytes]], instance: Instance) -> None:
+def _stay(stack: Stack) -> None:
     """Run in the foreground. The first Ctrl-C or TERM stops everything; a second one no longer waits for it."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     supervisord = None
     try:
-        supervisord = start()
-        _announce(instance, "Ctrl-C, or: pqfs down")
+        supervisord = stack.start_here()
+        _announce(stack.instance, "Ctrl-C, or: pqfs down")
         code = supervisord.wait()
     except KeyboardInterrupt:
         terminal.say("Stopping: what runs is finished first.")
         if supervisord:
-            supervisord.terminate()
-            supervisord.wait()
+            stack.stop_here(supervisord)
         return
     if code:
-        raise Unavailable(f"supervisord ended with code {code}.", f"See: {instance.settings.logs}/supervisord.log")
+        raise Unavailable(
+            f"supervisord ended with code {code}.", f"See: {stack.instance.settings.logs}/supervisord.log"
+        )
 
 
 def _announce(instance: Instance, how_to_stop: str) -> None:

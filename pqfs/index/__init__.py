@@ -256,6 +256,11 @@ class Index:
         row = {"queue": job.queue, "priority": job.priority, "ready_at": job.ready_at, "id": job.id}
         return int(self.engine.run("jobs_ahead", {**row, "limit": limit})[0][0])
 
+    def oldest_due(self, queue: str) -> float | None:
+        """Since when the longest waiting job of a queue has been due; None when none is."""
+        found: float | None = self.engine.run("oldest_due", {"queue": queue})[0][0]
+        return found
+
     def next_wake(self) -> float | None:
         """When the next waiting job becomes due."""
         found: float | None = self.engine.run("next_wake", {})[0][0]

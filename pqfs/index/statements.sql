@@ -99,7 +99,16 @@ SELECT count(*) FROM (
   LIMIT :limit) AS ahead;
 
 -- name: oldest_due
-SELECT min(ready_at) FROM jobs WHERE state = 'pending' AND due = 1 AND queue = :queue AND priority = :priority;
+-- Since when the longest waiting job of a queue has been due: one probe of jobs_to_claim for each priority in use.
+WITH RECURSIVE levels (priority) AS (
+  SELECT max(priority) FROM jobs WHERE state = 'pending' AND due = 1 AND queue = :queue
+  UNION ALL
+  SELECT (SELECT max(jobs.priority) FROM jobs
+          WHERE state = 'pending' AND due = 1 AND queue = :queue AND jobs.priority < levels.priority)
+  FROM levels WHERE levels.priority IS NOT NULL)
+SELECT min((SELECT min(ready_at) FROM jobs
+            WHERE state = 'pending' AND due = 1 AND queue = :queue AND jobs.priority = levels.priority))
+FROM levels WHERE levels.priority IS NOT NULL;
 
 -- name: insert_attempt
 INSERT INTO attempts (job, attempt, owner, started_at, ended_at, run_seconds, outcome, error, exit_code, log)

@@ -62,10 +62,15 @@ class Stack:
             try:
                 self._wait_until_up(supervisord)
             except BaseException:
-                supervisord.terminate()
-                supervisord.wait()
+                self.stop_here(supervisord)
                 raise
             return supervisord
+
+    def stop_here(self, supervisord: subprocess.Popen[bytes]) -> None:
+        """Stop what `start_here` started, and wait until it has ended."""
+        supervisord.terminate()
+        wait_for_end(supervisord.pid, float("inf"))
+        supervisord.wait()
 
     @contextmanager
     def _prepared(self) -> Iterator[Path]:

@@ -23,6 +23,7 @@ SLOTS = 64  # consumers that can run at once; each is a named slot, because nump
 SOCKET = "run/supervisor.sock"
 _SOCKET_LIMIT = 107  # bytes of sockaddr_un.sun_path, without the closing 0
 _PID_SUFFIX = len(".4194304")  # supervisor binds <socket>.<pid> first and links it to its name
+_EXPANDED_TWICE = ("stdout_logfile",)  # by supervisor 4.3, as in the environment of [supervisord]
 _UNWRITABLE = (" ;", " #", '"', "\n", "\r")
 
 
@@ -113,7 +114,8 @@ def _fill_in_paths(parser: RawConfigParser, instance: Instance) -> None:
     for section in parser.sections():
         for key, value in parser.items(section):
             for mark, path in places.items():
-                value = value.replace(mark, _doubled(path))
+                text = _doubled(path)
+                value = value.replace(mark, _doubled(text) if key in _EXPANDED_TWICE else text)
             parser[section][key] = value
 
 
@@ -137,7 +139,7 @@ def environment(instance: Instance) -> str:
 
 
 def _set_environment(parser: RawConfigParser, text: str) -> None:
-    """Give it to each program: supervisor expands `%` twice in the environment of [supervisord]."""
+    """Give it to each program instead of to [supervisord], where `%` is expanded twice."""
     del parser["supervisord"]["environment"]
     for name in _programs(parser):
         parser[f"program:{name}"]["environment"] = text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 import socket
 import time
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from pqfs.errors import NotRunning, Unavailable
 
+_REMIND_EVERY = 3.0
 _SILENCE = (OSError, http.client.HTTPException, ProtocolError)
 
 
@@ -95,12 +97,33 @@ def _process(info: dict[str, Any]) -> Process:
 
 
 def wait_for_end(pid: int, deadline: float) -> bool:
-    """Wait until a process is gone, up to an instant of time.monotonic; whether it is."""
+    """Wait until a supervisord that was asked to end is gone, up to an instant of time.monotonic; whether it is.
+
+    Its children are reminded every few seconds. Race: supervisord forks a child; TERM comes before the child has
+    become our program, and is taken by the Python code that both share; the program never hears of it.
+    """
+    remind_at = time.monotonic() + _REMIND_EVERY
     while _is_there(pid):
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        if now >= deadline:
             return False
+        if now >= remind_at:
+            _remind(pid)
+            remind_at = now + _REMIND_EVERY
         time.sleep(0.02)
     return True
+
+
+def _remind(pid: int) -> None:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return
+    for child in children:
+        try:
+            os.kill(int(child), signal.SIGTERM)  # to a process that drains already it means nothing new
+        except ProcessLookupError:
+            continue
 
 
 def _is_there(pid: int) -> bool:

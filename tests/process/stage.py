@@ -55,7 +55,7 @@ class Stage:
         environment |= {"SUPERVISOR_PROCESS_NAME": program or command}
         with (self.root / "logs" / f"{program or command}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "/tmp/acc/svc.py", command, *options], env=environment, stdout=log, stderr=log
+                [sys.executable, "-m", "pqfs", command, *options], env=environment, stdout=log, stderr=log
             )
         self._processes.append(process)
         return process

@@ -1,0 +1,239 @@
+"""Whatever is refused, ignored, waiting or lost is explained in words."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from pqfs.index import Settlement
+from pqfs.inbox import Inbox
+from pqfs.ingester import Ingester
+from pqfs.jobqueue import JobQueue
+from pqfs.model import Job, Kind, Outcome, State
+from pqfs.retry import Budget
+from pqfs.settings import IngestSettings, QueueSettings
+from pqfs.why import why
+from pqfs.wiring import App
+from tests.opened import app_of, consumer, die, live, run
+from tests.world import SettableClock, submitted, write_output
+
+
+@pytest.fixture
+def app(jobqueue: JobQueue, clock: SettableClock) -> App:
+    return app_of(jobqueue, clock)
+
+
+def _drop(app: App, name: str = "a.txt", data: bytes = b"x") -> Path:
+    path = app.spool.path(f"inbox/{name}")
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def _said(app: App, target: object) -> str:
+    return " ".join(why(app, str(target)).sentences)
+
+
+def _with(app: App, clock: SettableClock, **update: object) -> App:
+    return app_of(JobQueue(app.spool, app.index, app.settings.model_copy(update=update)), clock)
+
+
+def _claimed(app: App, owner: str, name: bytes = b"a.txt") -> Job:
+    submitted(app.jobqueue, app.clock.now(), name)
+    [job] = app.jobqueue.claim(owner, ["default"], 1, app.clock.now())
+    assert app.spool.start(job)
+    return job
+
+
+def test_a_file_that_is_being_written_names_its_writer(app: App) -> None:
+    path = _drop(app)
+    with path.open("ab"):
+        assert f"still being written, by process {os.getpid()} (" in _said(app, path)
+
+    assert "complete and can be taken" in _said(app, path)
+
+
+def test_an_ignored_name_names_its_pattern(app: App, clock: SettableClock) -> None:
+    assert "b.tmp matches *.tmp" in _said(app, _drop(app, "b.tmp"))
+    own = _with(app, clock, ingest=IngestSettings(ignore=("*.bak",)))
+    assert "c.bak matches *.bak" in _said(own, _drop(app, "c.bak"))
+
+
+def test_a_file_that_must_settle_says_for_how_long(app: App, clock: SettableClock) -> None:
+    own = _with(app, clock, defaults=QueueSettings(settle=7.0))
+
+    assert "must stay unchanged for 7 seconds" in _said(own, _drop(app))
+
+
+def test_a_second_hard_link_is_told(app: App) -> None:
+    path = _drop(app)
+    os.link(path, app.spool.root.parent / "other")
+
+    assert "another hard link" in _said(app, path)
+
+
+def test_a_file_that_waits_for_its_sidecar_names_it(app: App, clock: SettableClock) -> None:
+    own = _with(app, clock, defaults=QueueSettings(sidecar="required"))
+    path = _drop(app)
+    assert "waits for a.txt.job.json" in _said(own, path)
+
+    sidecar = _drop(app, "a.txt.job.json", b"{}")
+
+    assert "waits for" not in _said(own, path)
+    assert "sidecar of a file that is still in the inbox" in _said(own, sidecar)
+
+
+def test_what_can_never_be_a_job_says_so(app: App) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(app.spool.path("inbox/s")))
+        assert "will be rejected: it is a socket" in _said(app, app.spool.path("inbox/s"))
+    link = app.spool.path("inbox/link")
+    link.symlink_to("/etc/passwd")
+    assert "will be rejected: it is a symbolic link" in _said(app, link)
+
+
+def test_a_missing_ingester_and_a_full_disk_are_told(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _drop(app)
+    assert "No ingester is alive" in _said(app, path)
+
+    lock = live(app, "ingester")
+    assert "No ingester" not in _said(app, path)
+    monkeypatch.setattr(type(app.spool), "is_below", lambda self, low: True)
+    assert "below low water" in _said(app, path)
+    lock.release()
+
+
+def test_a_scheduled_job_says_when(app: App, clock: SettableClock) -> None:
+    job = submitted(app.jobqueue, clock.now(), ready_at=clock.now() + 60)
+
+    assert "scheduled and may run at 2027-01-15T08:01:00" in _said(app, job.id)
+
+
+def test_a_retrying_job_says_what_went_wrong_and_when_it_is_tried_again(app: App, clock: SettableClock) -> None:
+    job = _claimed(app, "consumer.1.aa")
+    app.jobqueue.end(job, Outcome(Kind.FAILED, "the printer is on fire"), clock.now())
+
+    said = _said(app, job.id)
+
+    assert "the printer is on fire" in said
+    assert "tried again at" in said
+
+
+def test_a_waiting_job_counts_those_before_it(app: App, clock: SettableClock) -> None:
+    lock = live(app, "consumer-00")
+    consumer(app, lock.name)
+    submitted(app.jobqueue, clock.now())
+    submitted(app.jobqueue, clock.now(), priority=5)
+    last = submitted(app.jobqueue, clock.now())
+
+    assert "come before it: 2." in _said(app, last.id)
+    assert "No consumer" not in _said(app, last.id)
+    lock.release()
+
+
+def test_a_queue_that_nobody_serves_is_told(app: App, clock: SettableClock) -> None:
+    job = submitted(app.jobqueue, clock.now())
+    assert "No consumer is alive" in _said(app, job.id)
+
+    lock = live(app, "consumer-00")
+    consumer(app, lock.name, queues=("mail",))
+
+    assert "No living consumer takes queue default" in _said(app, job.id)
+    lock.release()
+
+
+def test_a_held_job_names_who_and_why(app: App, clock: SettableClock) -> None:
+    job = submitted(app.jobqueue, clock.now())
+    app.jobqueue.hold(job, "cli:ann", "wait for Bob", clock.now())
+
+    assert "put aside by cli:ann at 2027-01-15T08:00:00.000000Z: wait for Bob" in _said(app, job.id)
+
+
+def test_a_running_job_names_its_consumer_and_since_when(app: App, clock: SettableClock) -> None:
+    lock = live(app, "consumer-00")
+    consumer(app, lock.name)
+    job = _claimed(app, lock.name)
+    assert "has not started it yet" in _said(app, job.id)
+
+    run(app, lock.name, job.id, job.attempt)
+    clock.pass_by(4)
+
+    assert f"{lock.name} has been running attempt 1 for 4.0 seconds" in _said(app, job.id)
+    lock.release()
+
+
+def test_a_job_of_a_dead_consumer_says_who_takes_care(app: App) -> None:
+    owner = die(app, "consumer-00")
+    job = _claimed(app, owner)
+
+    assert f"{owner} is dead: the janitor gives the job to another" in _said(app, job.id)
+
+
+def test_a_completed_job_is_found_by_id_output_name_and_name(app: App, clock: SettableClock) -> None:
+    job = _claimed(app, "consumer.1.aa", b"report.pdf")
+    write_output(app.spool, job)
+    app.jobqueue.end(job, Outcome(Kind.DONE), clock.now())
+    done = app.index.job(job.id)
+    assert done is not None
+    assert done.output is not None
+
+    for target in (job.id, job.id[:20], done.output, app.spool.path(f"outbox/{done.output}"), "report.pdf",
+                   app.spool.path("inbox/report.pdf"), app.spool.path(app.spool.payload_path(done))):  # fmt: skip
+        assert f"Its output is {app.spool.path('outbox')}/{done.output}" in _said(app, target)
+
+
+def test_an_output_that_a_reader_took_is_told(app: App, clock: SettableClock) -> None:
+    job = _claimed(app, "consumer.1.aa")
+    write_output(app.spool, job)
+    app.jobqueue.end(job, Outcome(Kind.DONE), clock.now())
+    for output in app.spool.entries("outbox"):
+        app.spool.remove(f"outbox/{output}")
+
+    assert "somebody has taken it" in _said(app, job.id)
+
+
+def test_a_dead_letter_tells_its_error_and_the_way_back(app: App, clock: SettableClock) -> None:
+    job = _claimed(app, "consumer.1.aa")
+    app.jobqueue.end(job, Outcome(Kind.PERMANENT, "not a PDF", log="line 1 is odd"), clock.now())
+
+    said = _said(app, job.id)
+
+    assert "not a PDF" in said
+    assert f"pqfs jobs retry {job.id}" in said
+
+
+def test_a_cancelled_job_names_who(app: App, clock: SettableClock) -> None:
+    job = submitted(app.jobqueue, clock.now())
+    app.jobqueue.cancel(job, "cli:ann", "wrong file", clock.now())
+
+    assert "cancelled by cli:ann" in _said(app, job.id)
+    assert "wrong file" in _said(app, job.id)
+
+
+def test_a_refusal_is_found_by_number_path_and_original_name(app: App) -> None:
+    app.spool.path("inbox/link").symlink_to("/etc/passwd")
+    ingester = Ingester(app.jobqueue, Inbox(app.spool.root, app.settings), "ingester.1.aa", app.clock)
+    ingester.sweep()
+    [refused] = [name for name in app.spool.entries("rejected") if name.endswith(".link")]
+
+    for target in ("link", refused, refused[:12], app.spool.path(f"rejected/{refused}")):
+        answer = why(app, str(target))
+        assert answer.kind == "rejected"
+        assert "it is a symbolic link" in answer.sentences[0]
+
+
+def test_what_pqfs_never_saw_is_unknown(app: App, tmp_path: Path) -> None:
+    assert why(app, "nosuch").kind == "unknown"
+    (tmp_path / "elsewhere").write_bytes(b"")
+    assert why(app, str(tmp_path / "elsewhere")).kind == "outside"
+
+
+def test_a_payload_on_its_way_is_told(app: App, clock: SettableClock) -> None:
+    job = _claimed(app, "consumer.1.aa")
+    with app.index.transaction():
+        app.index.settle(Settlement(job, State.FAILED, Budget(1), clock.now(), "no"), clock.now())
+
+    assert "on its way to dead/" in _said(app, job.id)
