@@ -65,6 +65,9 @@ def day(instant: float) -> str:
     return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%d")
 
 
-def parse_day(text: str) -> float:
-    """The instant at which a day of UTC begins."""
-    return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+def parse_day(text: str) -> float | None:
+    """The instant at which a day of UTC begins; None when the text is not a day."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None

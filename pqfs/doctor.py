@@ -9,13 +9,13 @@ import importlib.util
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from pqfs import kernel
+from pqfs.clock import SystemClock
 from pqfs.errors import Misconfigured, PqfsError
 from pqfs.handlers import resolve
 from pqfs.inbox import LEASE_TELLS_ALL
@@ -177,7 +177,9 @@ def _index(settings: Settings) -> Iterator[Check]:
     from pqfs.wiring import open_index
 
     if not (settings.spool / "index.db").exists():
-        yield Check("index", Grade.WARN, "There is none yet; it is made at the first start, or by: pqfs index rebuild")
+        yield Check(
+            "index", Grade.WARN, "There is none yet; it is made at the first start, or by: pqfs index rebuild"
+        )
         return
     index = open_index(settings, read_only=True)
     try:
@@ -192,14 +194,16 @@ def _index(settings: Settings) -> Iterator[Check]:
 def _socket(settings: Settings) -> Iterator[Check]:
     length = len(os.fsencode(settings.spool / "run" / "supervisor.sock")) + 1
     if length > _SOCKET_PATH:
-        said = f"The path of supervisor's socket has {length} bytes, {_SOCKET_PATH} are possible: use a shorter spool."
+        said = (
+            f"The path of supervisor's socket has {length} bytes, {_SOCKET_PATH} are possible: use a shorter spool."
+        )
         yield Check("socket", Grade.BAD, said)
     else:
         yield Check("socket", Grade.OK, f"The path of supervisor's socket has {length} of {_SOCKET_PATH} bytes.")
 
 
 def _clock(settings: Settings) -> Iterator[Check]:
-    if time.time() < _SANE_SINCE:
+    if SystemClock().now() < _SANE_SINCE:
         yield Check("clock", Grade.BAD, "The clock was never set: outputs would carry wrong times.")
     else:
         yield Check("clock", Grade.OK, "The clock is set.")

@@ -64,7 +64,7 @@ class Fsck:
         yield from self._check_owners()
         yield from self._check_tree()
         for number, job in enumerate(walk(self._index), 1):
-            if finding := self._standing(job.id):
+            if self._judge(job) and (finding := self._standing(job.id)):
                 yield finding
             self._progress("rows", number)
 

@@ -155,7 +155,7 @@ class Ingester:
             try:
                 for entry in entries:
                     if each := self._take(entry, parents, sidecars, sweep, descriptors):
-                        taken.append(each)
+                        taken.append(each)  # noqa: PERF401 -- what came before an error must be known
             except Exception:
                 # What has left the inbox must not be forgotten because a later file failed.
                 self._unsettled += [(each.arrival, _inbox_dir(each.entry)) for each in taken]

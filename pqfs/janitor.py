@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from pqfs.clock import Clock, parse_day
+from pqfs.clock import Clock, day
 from pqfs.doorbell import Bell
 from pqfs.events import Word, emit, trouble
 from pqfs.jobqueue import JobQueue
@@ -146,13 +146,13 @@ class Janitor:
         keep = self._jobqueue.settings.keep.seconds("done")
         left = _CHUNK
         for date in self._spool.entries("done"):
-            if now - keep < parse_day(date) or left <= 0:
-                return
+            if date > day(max(0.0, now - keep)) or left <= 0:
+                continue
             names = self._spool.entries(f"done/{date}")
             if not names:
                 self._spool.remove_directory(f"done/{date}")
-            for parked in filter(None, map(parse_parked, names[:left])):
-                job = self._index.job(parked.job)
+            for parked in filter(None, map(parse_parked, names)):
+                job = self._index.job(parked.job) if left > 0 else None
                 if job and job.confirmed and job.state is State.COMPLETED and job.updated_at < now - keep:
                     left -= 1
                     yield job

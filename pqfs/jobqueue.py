@@ -122,8 +122,13 @@ class JobQueue:
 
     def refuse(self, arriver: str, parked: Parked, reason: str, now: float) -> None:
         """Put what can not become a job although it has left the inbox into rejected/, with its reason."""
-        said = {"name": parked.name, "queue": parked.queue, "reason": reason, "at": now, "job": parked.job}
-        path = self.spool.refuse(self.spool.ready_path(arriver, parked), naming.original(parked.name), parked.job, said)
+        source = self.spool.ready_path(arriver, parked)
+        found = self.spool.status(source)
+        said = {
+            "name": parked.name, "queue": parked.queue, "reason": reason, "at": now,
+            "size": found.st_size if found else 0, "job": parked.job,
+        }  # fmt: skip
+        path = self.spool.refuse(source, naming.original(parked.name), parked.job, said)
         emit(Word.REJECTED, name=parked.name, reason=reason, path=path)
 
     def ingest(self, arriver: str, arrivals: Sequence[Arrival], directories: Iterable[str], now: float) -> None:
@@ -136,7 +141,7 @@ class JobQueue:
             VolumeFault: the sync failed; nothing is committed and the files stay where they are.
         """
         paths = [self._ready_path(arriver, each) for each in arrivals]
-        self.spool.barrier(paths, [*directories, f"ready/{arriver}"])
+        self.spool.barrier(paths, [*directories, f"ready/{arriver}", "ready"])
         # Crash here: durable payloads without rows; recovery adopts them.
         with self.index.transaction():
             self.index.insert(arrivals, arriver, now)
@@ -202,7 +207,7 @@ class JobQueue:
 
     def _make_durable(self, jobs: Sequence[Job]) -> None:
         outputs = [self.spool.scratch_path(str(job.owner), job.id, job.attempt, "out") for job in jobs]
-        self.spool.barrier(outputs, sorted({os.path.dirname(path) for path in outputs}))
+        self.spool.barrier(outputs, [*sorted({os.path.dirname(path) for path in outputs}), "work"])
 
     def _completion(self, job: Job, outcome: Outcome, now: float) -> Completion:
         place = Place.DONE if self.settings.keep.seconds("done") > 0 else Place.GONE
@@ -278,7 +283,11 @@ class JobQueue:
         with self.index.transaction():
             confirmed = self.index.confirm(jobs)
         for job in jobs:
-            if job.id not in confirmed and (changed := self.index.job(job.id)) and changed.state is not State.PROCESSING:
+            if (
+                job.id not in confirmed
+                and (changed := self.index.job(job.id))
+                and changed.state is not State.PROCESSING
+            ):
                 self.spool.settle(changed)
 
     def end(self, job: Job, outcome: Outcome, now: float) -> None:
@@ -293,7 +302,7 @@ class JobQueue:
         row now stands, not yet confirmed; None when the lease was lost to somebody else.
         """
         self.spool.start(job)
-        # Crash here: the payload in claimed/, no slot names it; recovery gives it back at no cost.
+        # Crash here: the payload in claimed/, no slot names it; recovery gives it back and counts a loss, no more.
         with self.index.transaction():
             settled = self._settle(job, outcome, now)
         # Crash here: a pending job whose payload is in claimed/; the janitor moves it.
@@ -327,7 +336,7 @@ class JobQueue:
         Raises:
             JobNotFound: none, or more than one.
         """
-        found = self.index.job(text)
+        found = self.index.job(text) if naming.is_text(text) else None
         if found is None and len(text) >= 4 and not set(text) - set("0123456789abcdef-"):
             like = self.index.jobs_like(text, 2)
             found = like[0] if len(like) == 1 else None

@@ -171,6 +171,20 @@ def printable(name: bytes) -> str:
     return _escape(escaped[0]) + escaped[1:] if escaped[:1] in ("-", ".") else escaped
 
 
+def printable_path(path: str) -> str:
+    """A relative path whose parts may be any names, in a form that can be shown; for people, not for opening."""
+    return "/".join(printable(os.fsencode(part)) for part in path.split("/"))
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be written as UTF-8: a name of other bytes can not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _must_escape(char: str) -> bool:
     return char in "%/" or unicodedata.category(char) in _HIDDEN_CATEGORIES
 

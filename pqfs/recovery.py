@@ -130,7 +130,12 @@ class Recovery:
         for name in self._spool.entries(f"work/{owner}"):
             scratch = naming.parse_scratch(name)
             job = self._index.job(scratch.job) if scratch and scratch.suffix == "out" else None
-            if job and scratch and job.state is State.COMPLETED and (job.owner, job.attempt) == (owner, scratch.attempt):
+            if (
+                job
+                and scratch
+                and job.state is State.COMPLETED
+                and (job.owner, job.attempt) == (owner, scratch.attempt)
+            ):
                 published += self._roll_forward(job)
         return Repairs(rolled_forward=published)
 
@@ -219,14 +224,23 @@ class Recovery:
         job = self._index.job(claimed.job) if claimed else None
         if claimed is None or job is None:
             return self._register_claimed(name, claimed) if claimed else Repairs()
-        if job.state is State.PROCESSING or not job.confirmed or job.place is Place.GONE:
+        if job.state is State.PROCESSING or not job.confirmed:
             return Repairs()
-        here, there = self._spool.status(f"claimed/{name}"), self._spool.status(self._spool.payload_path(job))
-        if here and there and not os.path.samestat(here, there):
-            return Repairs()  # two files: fsck explains it, nobody guesses
-        moved = self._spool.move(f"claimed/{name}", self._spool.payload_path(job))
+        return self._bring_home(f"claimed/{name}", job)
+
+    def _bring_home(self, path: str, job: Job) -> Repairs:
+        """A payload that is not where its confirmed row says: a zombie's late rename, or power undid a move."""
+        if job.place is Place.GONE:
+            moved = self._spool.remove(path)
+        else:
+            here, there = self._spool.status(path), self._spool.status(self._spool.payload_path(job))
+            if here is None:
+                return Repairs()  # moved by its consumer since the directory was listed
+            if there and not os.path.samestat(here, there):
+                return Repairs()  # two files: fsck explains it, nobody guesses
+            moved = self._spool.move(path, self._spool.payload_path(job))
         if moved:
-            emit(Word.RECONCILED, job=job.id, found=f"claimed/{name}", place=job.place)
+            emit(Word.RECONCILED, job=job.id, found=path, place=job.place)
         return Repairs(moved=int(moved))
 
     def _register_claimed(self, name: str, claimed: Claimed) -> Repairs:
@@ -243,11 +257,12 @@ class Recovery:
 
     def _sweep_meta(self) -> None:
         now = self._clock.now()
-        for name in self._spool.entries("meta"):
+        for name in self._spool.entries("meta", hidden=True):
             job = naming.parse_meta(name)
             found = self._spool.status(f"meta/{name}")
             old = found is not None and now - found.st_mtime > _META_AGE
-            if old and (job is None or (self._index.job(job) is None and not self._spool.find(job))):
+            is_scratch = job is None and name.endswith(".tmp")
+            if old and (is_scratch or (job and self._index.job(job) is None and not self._spool.find(job))):
                 self._spool.remove(f"meta/{name}")
 
     # ---------------------------------------------------------------- files without rows
@@ -265,16 +280,10 @@ class Recovery:
         if adopted == len(unregistered):
             self._adopted.add(arriver)
         repairs = Repairs(adopted=adopted)
-        for _, job in found:
+        for parked, job in found:
             if job and job.state in FINAL and job.confirmed:
-                repairs += self._put_away_late(job)
+                repairs += self._bring_home(self._spool.ready_path(arriver, parked), job)
         return repairs
-
-    def _put_away_late(self, job: Job) -> Repairs:
-        """A payload in ready/ although its job has ended: power was lost before its last move lasted."""
-        self._spool.settle(job)
-        emit(Word.RECONCILED, job=job.id, place=job.place)
-        return Repairs(moved=1)
 
     def _adopt_one(self, arriver: str, parked: Parked) -> int:
         path = self._spool.ready_path(arriver, parked)
@@ -395,6 +404,7 @@ def _arriver(path: str) -> str:
 
 def _ended_at(path: str, found: os.stat_result | None, created: float) -> float:
     """When a job ended, as the tree tells: the day of its done/ directory decides where it is looked for."""
-    if path.startswith("done/"):
-        return parse_day(path.split("/")[1])
+    ended = parse_day(path.split("/")[1]) if path.startswith("done/") else None
+    if ended is not None:
+        return ended
     return found.st_ctime if found else created

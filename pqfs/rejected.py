@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pqfs import kernel, naming
+from pqfs import naming
 from pqfs.errors import JobNotFound, Refused
 from pqfs.files import open_directory
 from pqfs.model import DEFAULT_QUEUE
@@ -79,15 +79,13 @@ def readmit(spool: Spool, found: Refusal) -> str:
     parts = [*([] if found.queue == DEFAULT_QUEUE else [os.fsencode(found.queue)]), *found.original.split(b"/")]
     if any(part in (b"", b".", b"..") for part in parts):
         raise Refused(f"{found.name} can not be a name in the inbox.")
-    source = open_directory(os.fsencode(spool.path("rejected")))
     directory = _open_folder(spool, parts[:-1])
     try:
-        kernel.rename_noreplace(source, os.fsencode(os.path.basename(found.path)), directory, parts[-1])
+        spool.readmit(found.path, directory, parts[-1])
     except FileExistsError as error:
-        raise Refused(f"A file named {found.name} waits in the inbox.", "Try again when it has been taken.") from error
+        raise Refused(f"{found.name} is in the inbox already.", "Try again when that has been taken.") from error
     finally:
         os.close(directory)
-        os.close(source)
     spool.remove(f"rejected/{found.number}.reason.json")
     return f"inbox/{os.fsdecode(b'/'.join(parts))}"
 

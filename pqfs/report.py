@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pqfs import naming
-from pqfs.clock import Clock, boot_id, day, iso
+from pqfs.clock import Clock, boot_id, iso
 from pqfs.inbox import Inbox
 from pqfs.index import Consumer, Index
 from pqfs.model import Job, State
@@ -24,7 +24,7 @@ from pqfs.slot import read_slot
 from pqfs.spool import Spool
 
 LATE = 60.0  # seconds after which a payload that is not where its row says should long have been moved
-_COUNT_LIMIT = 10_000  # directory entries that an overview counts, so that it answers at once
+COUNT_LIMIT = 10_000  # directory entries that an overview counts, so that it answers at once
 _LATE_LIMIT = 500
 
 
@@ -225,9 +225,7 @@ def _running(source: Source, consumer: Consumer) -> RunningJob | None:
         return None
     job = source.index.job(running.job)
     name = naming.printable(job.name) if job else ""
-    return RunningJob(
-        running.job, name, running.attempt, source.clock.boottime() - running.started, running.progress
-    )
+    return RunningJob(running.job, name, running.attempt, source.clock.boottime() - running.started, running.progress)
 
 
 def _by_state(counts: list[tuple[str, State, int]]) -> dict[State, int]:
@@ -278,7 +276,7 @@ def _count(directory: Path, wanted: Any) -> tuple[int, bool]:
                         pending.append(Path(item.path))
                     else:
                         count += 1
-                    if count >= _COUNT_LIMIT:
+                    if count >= COUNT_LIMIT:
                         return count, True
         except OSError:
             continue  # gone meanwhile, or closed to us
@@ -319,41 +317,9 @@ def to_json(value: Any, name: str = "") -> Any:
             return round(value, 3)
         case bytes():
             return naming.printable(value)
+        case str() if not naming.is_text(value):
+            return naming.printable_path(value)
         case Enum() | Path():
             return str(value.value if isinstance(value, Enum) else value)
         case _:
             return value
-
-
-def retention(source: Source) -> list[tuple[str, int, bool]]:
-    """What the settings no longer keep: what it is, how much, and whether counting stopped at the limit."""
-    keep, now = source.settings.keep, source.clock.now()
-    periods = {
-        "completed rows": (State.COMPLETED, keep.seconds("rows")), "failed jobs": (State.FAILED, keep.seconds("dead")),
-        "unprocessable jobs": (State.UNPROCESSABLE, keep.seconds("dead")),
-        "cancelled jobs": (State.CANCELLED, keep.seconds("cancelled")),
-    }  # fmt: skip
-    found = [("inputs in done/", _old_inputs(source, now - keep.seconds("done")))]
-    for what, (state, period) in periods.items():
-        if period != float("inf"):
-            found.append((what, len(source.index.ended_before(state, now - period, _COUNT_LIMIT))))
-    found.append(("rejected files", _old_refusals(source, now - keep.seconds("rejected"))))
-    return [(what, count, count >= _COUNT_LIMIT) for what, count in found if count]
-
-
-def _old_inputs(source: Source, before: float) -> int:
-    count = 0
-    for date in source.spool.entries("done"):
-        for name in source.spool.entries(f"done/{date}") if date <= day(max(0.0, before)) else ():
-            parked = naming.parse_parked(name)
-            job = source.index.job(parked.job) if parked else None
-            count += bool(job and job.confirmed and job.state is State.COMPLETED and job.updated_at < before)
-            if count >= _COUNT_LIMIT:
-                return count
-    return count
-
-
-def _old_refusals(source: Source, before: float) -> int:
-    names = source.spool.entries("rejected")
-    found = (source.spool.status(f"rejected/{name}") for name in names if not name.endswith(".reason.json"))
-    return sum(1 for each in found if each and each.st_ctime < before)

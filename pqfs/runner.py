@@ -75,11 +75,18 @@ class Runner:
     def _attempt(self, assignment: Message) -> None:
         job, attempt = assignment["job"], assignment["attempt"]
         answer = {"job": job, "attempt": attempt}
-        is_void = assignment["generation"] != self._slot.generation
-        if is_void or not self._spool.win(assignment["ready"], assignment["claimed"]):
+        if self._is_void(assignment):
+            self._channel.send({**answer, "kind": Kind.RELEASED})
+            return
+        if not self._spool.win(assignment["ready"], assignment["claimed"]):
             self._channel.send({**answer, "kind": Kind.MISSING})
             return
-        # Crash here: the payload is in claimed/ and no slot names it; recovery gives the job back at no cost.
+        if self._is_void(assignment):
+            # Race: it was given back, and was in ready/ again, between the first question and our rename.
+            self._spool.move(assignment["claimed"], assignment["ready"])
+            self._channel.send({**answer, "kind": Kind.RELEASED})
+            return
+        # Crash here: the payload is in claimed/ and no slot names it; recovery gives it back and counts a loss.
         self._slot.begin(job, attempt, self._clock.boottime())
         started_at, began = self._clock.now(), time.perf_counter()
         context = self._context(assignment)
@@ -87,6 +94,9 @@ class Runner:
         result["run_seconds"] = time.perf_counter() - began
         self._channel.send({**answer, "started_at": started_at, **result})
         self._slot.end()
+
+    def _is_void(self, assignment: Message) -> bool:
+        return bool(assignment["generation"] != self._slot.generation)
 
     def _context(self, assignment: Message) -> JobContext:
         job, attempt = assignment["job"], assignment["attempt"]

@@ -150,14 +150,14 @@ class Spool:
         """Whether something lies at a path."""
         return self.status(relative) is not None
 
-    def entries(self, relative: str) -> list[str]:
-        """The names in a directory, sorted; none when it is not there."""
+    def entries(self, relative: str, *, hidden: bool = False) -> list[str]:
+        """The names in a directory, sorted; none when it is not there. Hidden ones only when asked for."""
         try:
             descriptor = open_directory(os.fsencode(relative), self._fd)
         except (FileNotFoundError, NotADirectoryError):
             return []
         try:
-            return sorted(os.listdir(descriptor))
+            return sorted(name for name in os.listdir(descriptor) if hidden or name[0] != ".")
         finally:
             os.close(descriptor)
 
@@ -231,6 +231,10 @@ class Spool:
             pass  # of the same refusal, which was interrupted
         self._files.rename(directory, source, self._fd, os.fsencode(target))
         return target
+
+    def readmit(self, refused: str, inbox_dir: int, name: bytes) -> None:
+        """Move a refused object back into the inbox, never over something that is there (FileExistsError)."""
+        self._files.rename(self._fd, os.fsencode(refused), inbox_dir, name)
 
     def drop(self, inbox_dir: int, name: bytes) -> None:
         """Remove a name from the inbox: a ghost of our own move, or a sidecar that has become part of a job."""
@@ -383,7 +387,7 @@ class Spool:
         if not stat.S_ISDIR(found.st_mode):
             self.remove(relative)
             return
-        for name in self.entries(relative):
+        for name in self.entries(relative, hidden=True):
             self.remove_tree(f"{relative}/{name}")
         self.remove_directory(relative)
 
@@ -468,7 +472,7 @@ class Spool:
     def _sync_tree(self, relative: str) -> None:
         found = self.status(relative)
         if found and stat.S_ISDIR(found.st_mode):
-            for name in self.entries(relative):
+            for name in self.entries(relative, hidden=True):
                 self._sync_tree(f"{relative}/{name}")
         if found and not stat.S_ISLNK(found.st_mode):
             self._files.fsync(self._fd, os.fsencode(relative))

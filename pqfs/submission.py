@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from pqfs import kernel
+from pqfs import kernel, naming
 from pqfs.clock import Clock, boot_id, iso
 from pqfs.errors import DiskFull, Refused
 from pqfs.jobqueue import JobQueue
@@ -161,7 +161,13 @@ def check_source(path: Path) -> int:
     try:
         found = path.stat()
     except OSError as error:
-        raise Refused(f"{path} can not be read: {error.strerror}.") from error
+        raise Refused(f"{_shown(path)} can not be read: {error.strerror}.") from error
     if not stat.S_ISREG(found.st_mode):
-        raise Refused(f"{path} is not a regular file.", "Copy folders into the inbox: cp -r FOLDER spool/inbox/")
+        raise Refused(
+            f"{_shown(path)} is not a regular file.", "Copy folders into the inbox: cp -r FOLDER spool/inbox/"
+        )
     return found.st_size
+
+
+def _shown(path: Path) -> str:
+    return str(path) if naming.is_text(str(path)) else naming.printable_path(str(path))

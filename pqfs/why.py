@@ -20,7 +20,7 @@ from pqfs import kernel, naming
 from pqfs.clock import iso
 from pqfs.errors import JobNotFound
 from pqfs.inbox import IGNORED, SIDECAR, Entry, Inbox, Verdict, writers
-from pqfs.model import DEFAULT_QUEUE, Job
+from pqfs.model import Job
 from pqfs.report import Source
 from pqfs.story import tell, why_nobody_ingests
 
@@ -68,7 +68,7 @@ def _places(source: Source, target: str) -> Iterator[Path]:
     root = source.spool.root
     given = Path(os.path.abspath(target))
     yield given.parent.resolve() / given.name if given.parent.exists() else given
-    if not target.startswith("/"):
+    if target.strip("./") and not target.startswith("/"):
         yield from (root / target, root / "inbox" / target, root / "outbox" / target, root / "rejected" / target)
 
 
@@ -78,6 +78,8 @@ def _about_path(source: Source, target: str, path: Path) -> Answer | None:
         return None
     relative = path.relative_to(root).as_posix()
     first, _, rest = relative.partition("/")
+    if relative == ".":
+        return Answer(target, "folder", ("It is the spool itself. See: pqfs status",), relative)
     if not rest:
         return Answer(target, "folder", (f"It is the spool's own {relative}.",), relative)
     if first == "inbox":
@@ -86,7 +88,8 @@ def _about_path(source: Source, target: str, path: Path) -> Answer | None:
         return _about_refusal(target, *refused)
     job = _job_of_file(source, path.name)
     if job is None:
-        return Answer(target, "folder", (f"No job explains {relative}. See: pqfs fsck",), relative)
+        said = f"No job explains {naming.printable_path(relative)}. See: pqfs fsck"
+        return Answer(target, "folder", (said,), relative)
     return _about_job(source, target, job)
 
 
@@ -218,14 +221,15 @@ def _job_of_file(source: Source, name: str) -> Job | None:
         return source.index.job(parsed.job)
     if meta := naming.parse_meta(name):
         return source.index.job(meta)
-    return source.index.job_by_output(name)
+    return source.index.job_by_output(name) if naming.is_text(name) else None
 
 
 def _job_of_name(source: Source, target: str) -> Job | None:
     """The newest job that had this name when it was dropped, in any queue, within a week."""
     relative = target.removeprefix(f"{source.spool.root}/").removeprefix("spool/").removeprefix("inbox/")
     head, _, tail = relative.partition("/")
-    wanted = {(queue.name, relative) for queue in source.index.queues()} | {(DEFAULT_QUEUE, relative), (head, tail)}
+    known = {queue.name for queue in source.index.queues()}
+    wanted = {(queue, relative) for queue in known} | ({(head, tail)} if head in known else set())
     wanted |= {(queue, os.path.basename(name)) for queue, name in wanted}
     since = source.clock.now() - _RECENT
     found = [

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 
 from pqfs import cli
 from pqfs.model import State
+from pqfs.naming import original
 from pqfs.settings import load
 from pqfs.wiring import App, open_app
 from tests.opened import live
@@ -259,7 +261,7 @@ def test_one_job_is_steered_without_a_question(shell: Shell) -> None:
         assert shell.out.strip() == job
         assert shell.state(job) == state
     events = shell.items("jobs", "show", job)[0]["events"]
-    assert [event["reason"] for event in events][0] == "because hold"
+    assert events[0]["reason"] == "because hold"
     assert events[0]["actor"].startswith("cli:")
     assert shell("jobs", "delete", job) == 0
     assert shell("jobs", "show", job) == 4
@@ -604,3 +606,68 @@ def test_a_reader_that_has_seen_enough_is_no_error(shell: Shell) -> None:
 
     assert found.stderr == b""
     assert len(found.stdout.split()) == 1
+
+
+def test_data_stays_on_stdout_while_a_bar_is_drawn_on_stderr(shell: Shell) -> None:
+    (shell.root / "a").write_text("a")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pqfs", "submit", "a"], cwd=shell.root, stderr=theirs, stdout=subprocess.PIPE
+    )
+    os.close(theirs)
+
+    out, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert out.decode().split() == [job["id"] for job in shell.items("jobs", "list")]
+    assert b"copying" in os.read(ours, 65536)
+    os.close(ours)
+
+
+def test_watching_a_status_in_a_pipe_prints_a_line_each_time(shell: Shell) -> None:
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "pqfs", "status", "--watch"], cwd=shell.root, stdout=subprocess.PIPE
+    )
+    assert watching.stdout is not None
+
+    first = watching.stdout.readline()
+    watching.send_signal(signal.SIGINT)
+
+    assert b"pending 0" in first
+    assert watching.wait(timeout=30) == 0
+    watching.stdout.close()
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"new\nline", b"-x", b"100%", "naïve ☃".encode()])
+def test_a_file_of_any_name_is_submitted_listed_and_explained(shell: Shell, name: bytes) -> None:
+    (shell.root / os.fsdecode(name)).write_text("payload")
+
+    assert shell("submit", "--", os.fsdecode(name)) == 0, shell.err
+
+    [job] = shell.items("jobs", "list")
+    assert original(job["name"]) == name
+    assert shell("why", "--", os.fsdecode(name)) == 0
+    assert shell("why", "--", job["name"]) == 0
+
+
+def test_a_refused_file_of_a_folder_returns_to_its_folder(shell: Shell) -> None:
+    (shell.spool / "inbox" / "sub").mkdir()
+    _refuse(shell, "sub/link")
+    (shell.spool / "inbox" / "sub").rmdir()
+
+    assert shell("rejected", "retry", "--all", "-y") == 0
+
+    assert (shell.spool / "inbox" / "sub" / "link").is_symlink()
+
+
+def test_a_refused_file_is_not_put_back_through_a_link(shell: Shell) -> None:
+    (shell.spool / "inbox" / "sub").mkdir()
+    _refuse(shell, "sub/link")
+    (shell.spool / "inbox" / "sub").rmdir()
+    elsewhere = shell.root / "elsewhere"
+    elsewhere.mkdir()
+    (shell.spool / "inbox" / "sub").symlink_to(elsewhere)
+
+    assert shell("rejected", "retry", "--all", "-y") == 1
+
+    assert list(elsewhere.iterdir()) == []

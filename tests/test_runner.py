@@ -8,6 +8,7 @@ import os
 import re
 import select
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ import pytest
 
 from pqfs import kernel
 from pqfs.jobqueue import JobQueue
-from pqfs.model import Job
+from pqfs.model import Job, Place
+from pqfs.owners import Owners
 from pqfs.runner import LOG_BYTES, descendants, measure
 from pqfs.runnerlink import RunnerLink
 from pqfs.settings import CommandHandler, PythonHandler, QueueSettings, Settings
@@ -421,26 +423,47 @@ def test_a_segfault_names_exactly_the_job_that_ran(desk: Desk) -> None:
     assert desk.link.running() is None or desk.link.running() != running
 
 
-def test_a_runner_dies_with_its_consumer(jobqueue: JobQueue, tmp_path: Path) -> None:
-    """The consumer is killed: nothing of what it started goes on writing."""
-    code = (
-        "import json, os, sys, time\nfrom pathlib import Path\n"
-        "from pqfs.runnerlink import RunnerLink\nfrom pqfs.settings import Settings\nfrom pqfs.spool import Spool\n"
-        "root = Path(sys.argv[1])\n"
-        "link = RunnerLink(Spool(root), Settings(spool=root), 'doomed', '/')\nlink.start()\n"
-        "print(link._process.pid, flush=True)\ntime.sleep(60)\n"
-    )
-    import subprocess
+DOOMED = """
+import json, sys, time
+from pathlib import Path
+from pqfs.runnerlink import RunnerLink
+from pqfs.settings import PythonHandler, QueueSettings, Settings
+from pqfs.spool import Spool
+root, assignment = Path(sys.argv[1]), json.loads(sys.argv[2])
+handler = QueueSettings(handler=PythonHandler(python="work_of_test:stubborn"))
+link = RunnerLink(Spool(root), Settings(spool=root, defaults=handler), "doomed", str(root.parent))
+link.start()
+link.channel.send({"run": [assignment]})
+print(link._process.pid, flush=True)
+time.sleep(60)
+"""
 
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(jobqueue.spool.root)], stdout=subprocess.PIPE, text=True
-    ) as consumer:
+
+def test_a_runner_dies_with_its_consumer_whatever_its_handler_does(
+    jobqueue: JobQueue, clock: SettableClock, note: Path
+) -> None:
+    """The consumer is killed: nothing that it started goes on for another minute."""
+    submitted(jobqueue, clock.now())
+    (job,) = jobqueue.claim("doomed", ["default"], 1, clock.now())
+    spool = jobqueue.spool
+    assignment = {
+        "job": job.id, "attempt": 1, "queue": "default", "name": "x", "metadata": {},
+        "ready": spool.payload_path(job, Place.READY), "claimed": spool.payload_path(job, Place.CLAIMED),
+    }  # fmt: skip
+    command = [sys.executable, "-c", DOOMED, str(spool.root), json.dumps(assignment)]
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as consumer:
         assert consumer.stdout is not None
         runner = int(consumer.stdout.readline())
+        eventually(note.exists, "the handler runs")
         consumer.kill()
         consumer.wait()
 
     eventually(lambda: not _is_alive(runner), "the runner has died")
+    running = read_slot(spool.path("run/doomed.slot"))
+    assert running is not None
+    assert running.job == job.id
+    Owners(spool.path("run")).end_leftovers("doomed")
 
 
 def test_what_a_runner_is_told_contains_no_secret_of_the_environment(

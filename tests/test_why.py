@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pqfs.index import Settlement
 from pqfs.inbox import Inbox
+from pqfs.index import Settlement
 from pqfs.ingester import Ingester
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Kind, Outcome, State

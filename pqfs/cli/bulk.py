@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from pqfs.cli import progress, terminal
-from pqfs.cli.selection import Bulk, Wanted
+from pqfs.cli.selection import CANCEL, Bulk, Wanted
 from pqfs.errors import JobNotFound, PqfsError
 from pqfs.model import State
 
@@ -37,6 +37,7 @@ class Tally:
     """What became of each job."""
 
     done: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)  # running jobs whose consumers were asked to end them
     skipped: list[tuple[str, PqfsError]] = field(default_factory=list)
 
     def exit_code(self) -> int:
@@ -61,6 +62,7 @@ def perform(app: App, bulk: Bulk, wanted: Wanted, manner: Manner) -> None:
         for job in wanted.ids:
             _act(app, bulk, job, manner.reason, tally)
             advance(1)
+    _await_ends(app, tally)
     if wanted.is_one and tally.skipped and not manner.as_json:
         raise tally.skipped[0][1]
     _report(bulk, tally, manner.as_json)
@@ -73,12 +75,11 @@ def _act(app: App, bulk: Bulk, text: str, reason: str | None, tally: Tally) -> N
         _check(bulk, job)
         if bulk.act()(app.jobqueue, job, f"cli:{getpass.getuser()}", reason, app.clock.now()) is False:
             raise PqfsError(f"The payload of job {job.id} is on the move.", "Try again in a moment.")
-        if bulk.word == "cancel" and job.state is State.PROCESSING:
-            _await_end(app, job)
     except PqfsError as error:
         tally.skipped.append((text, error))
     else:
-        tally.done.append(job.id)
+        is_running = bulk is CANCEL and job.state is State.PROCESSING
+        (tally.asked if is_running else tally.done).append(job.id)
 
 
 def _check(bulk: Bulk, job: Job) -> None:
@@ -89,18 +90,28 @@ def _check(bulk: Bulk, job: Job) -> None:
         raise IllegalTransition(job.id, job.state, bulk.word)
 
 
-def _await_end(app: App, job: Job) -> None:
-    """Wait until the attempt that was asked to end has ended."""
-    terminal.say(f"Job {job.id} is running; waiting until it has ended …")
+def _await_ends(app: App, tally: Tally) -> None:
+    """Wait until the attempts that were asked to end have ended."""
+    if not tally.asked:
+        return
+    terminal.say(f"Waiting until what runs has ended: {_jobs(len(tally.asked))} …")
     deadline = time.monotonic() + _CANCEL_PATIENCE
-    found: Job | None = job
-    while found and found.state is State.PROCESSING and time.monotonic() < deadline:
+    while any(_state(app, job) is State.PROCESSING for job in tally.asked) and time.monotonic() < deadline:
         time.sleep(0.05)
-        found = app.index.job(job.id)
-    if found and found.state is State.PROCESSING:
-        raise PqfsError(f"Job {job.id} has been asked to end and still runs.", f"See: pqfs why {job.id}")
-    if found and found.state is not State.CANCELLED:
-        raise PqfsError(f"Job {job.id} was {found.state} before it could be cancelled.")
+    for job in tally.asked:
+        match _state(app, job):
+            case State.PROCESSING:
+                why = PqfsError(f"Job {job} has been asked to end and still runs.", f"See: pqfs why {job}")
+                tally.skipped.append((job, why))
+            case State.CANCELLED | None:
+                tally.done.append(job)
+            case other:
+                tally.skipped.append((job, PqfsError(f"Job {job} was {other} before it could be cancelled.")))
+
+
+def _state(app: App, job: str) -> State | None:
+    found = app.index.job(job)
+    return found.state if found else None
 
 
 def _rehearse(app: App, bulk: Bulk, wanted: Wanted, as_json: bool) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pqfs import fsck as checks
 from pqfs.cli import progress, terminal
-from pqfs.report import retention, to_json
+from pqfs.report import to_json
+from pqfs.retention import expired
 
 if TYPE_CHECKING:
     import typer
@@ -58,8 +59,8 @@ def cleanup(context: typer.Context, dry_run: bool, yes: bool) -> None:
     """Run retention now."""
     app = terminal.opened(context)
     try:
-        due = retention(app)
-        said = ", ".join(f"{what} {count}{'+' if capped else ''}" for what, count, capped in due) or "nothing"
+        due = expired(app)
+        said = ", ".join(f"{each.what} {each.count}{'+' if each.capped else ''}" for each in due) or "nothing"
         if dry_run or not due:
             terminal.say(f"No longer kept: {said}.")
             return

@@ -16,6 +16,7 @@ OfState = Annotated[State | None, typer.Option("--state", "-s", help="Only jobs 
 OfQueue = Annotated[str | None, typer.Option("--queue", "-q", help="Only jobs of this queue.")]
 Everything = Annotated[bool, typer.Option("--all", help="Every job that the verb is for.")]
 
+_BY_END = (State.HELD, State.FAILED, State.UNPROCESSABLE, State.CANCELLED)  # listed by end, so not by pages of ids
 _NEWEST = "~"  # sorts behind every id
 _COLUMNS = ("id", "state", "queue", "priority", "attempt", "size", "updated_at", "name")
 
@@ -65,14 +66,15 @@ def list_jobs(
 
     app = terminal.opened(context, read_only=True)
     found = [job_item(job) for job in app.index.jobs(state, queue, before or _NEWEST, limit)]
+    has_more = len(found) == limit and state not in _BY_END
     if as_json:
-        terminal.put_json("jobs", found, next=found[-1]["id"] if len(found) == limit else None)
+        terminal.put_json("jobs", found, next=found[-1]["id"] if has_more else None)
     elif ids:
         for each in found:
             terminal.put(each["id"])
     else:
         terminal.put_table(found, _COLUMNS)
-        if len(found) == limit:
+        if has_more:
             terminal.say(f"The next page: pqfs jobs list --before {found[-1]['id']}")
     app.close()
 

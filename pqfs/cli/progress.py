@@ -21,7 +21,11 @@ def bar(what: str, total: int | None, is_bytes: bool = False) -> Iterator[Callab
 
     count = DownloadColumn() if is_bytes else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    # Redirected, data written meanwhile would come out on the bar's console, which is stderr.
+    shown = Progress(
+        *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
+    )
+    with shown:
         line = shown.add_task(what, total=total)
         yield lambda step: shown.advance(line, step)
 

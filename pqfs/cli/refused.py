@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pqfs import rejected
+from pqfs import naming, rejected
 from pqfs.cli import progress, terminal
 from pqfs.errors import PqfsError, Refused
 from pqfs.rejected import Refusal
@@ -99,6 +99,6 @@ def _each(spool: Spool, verb: str, chosen: Sequence[Refusal]) -> int:
 
 def _one(spool: Spool, verb: str, each: Refusal) -> str:
     if verb == "retry":
-        return rejected.readmit(spool, each)
+        return naming.printable_path(rejected.readmit(spool, each))
     rejected.purge(spool, each)
     return each.number

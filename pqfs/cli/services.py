@@ -30,8 +30,8 @@ def ingest(
 ) -> None:
     """Take complete files out of the inbox and make them jobs, until stopped."""
     from pqfs.events import log_to_stderr
+    from pqfs.services import run_ingester
     from pqfs.settings import parse_duration
-    from pqfs.wiring import run_ingester
 
     log_to_stderr(verbose)
     waits = parse_duration(patience) if drain else 0.0
@@ -42,14 +42,16 @@ def ingest(
 
 def consume(
     context: typer.Context,
-    queue: Annotated[list[str] | None, typer.Option("--queue", "-q", help="Only this queue; may be repeated.")] = None,
+    queue: Annotated[
+        list[str] | None, typer.Option("--queue", "-q", help="Only this queue; may be repeated.")
+    ] = None,
     once: Once = False,
     drain: Drain = False,
     verbose: Verbose = False,
 ) -> None:
     """Run jobs until stopped. With --once or --drain: until no job is due."""
     from pqfs.events import log_to_stderr
-    from pqfs.wiring import run_consumer
+    from pqfs.services import run_consumer
 
     log_to_stderr(verbose)
     completed = run_consumer(terminal.loaded(context), queue or None, once or drain)
@@ -60,7 +62,7 @@ def consume(
 def janitor(context: typer.Context, once: Once = False, drain: Drain = False, verbose: Verbose = False) -> None:
     """Repair what the dead left, retry, remove what is no longer kept, until stopped."""
     from pqfs.events import log_to_stderr
-    from pqfs.wiring import run_janitor
+    from pqfs.services import run_janitor
 
     log_to_stderr(verbose)
     run_janitor(terminal.loaded(context), once or drain)

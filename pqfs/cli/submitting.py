@@ -182,5 +182,3 @@ class TimedOut(PqfsError):
     """Somebody's patience is over; what was waited for goes on."""
 
     exit_code = 3
-
-

@@ -23,7 +23,7 @@ from pqfs.errors import Misconfigured, NotRunning, Refused, Unavailable
 from pqfs.owners import Owners, ProgramLock
 from pqfs.spool import DIRECTORIES, Spool
 from pqfs.stack.configuration import Instance, check_paths, render
-from pqfs.stack.supervisor import Process, Supervisor, wait_for_end
+from pqfs.stack.supervisor import Process, Stopping, Supervisor, wait_for_end
 
 __all__ = ["Instance", "Process", "Stack", "Supervisor"]
 
@@ -145,8 +145,8 @@ class Stack:
         """A process that can not come up however often it is tried."""
         try:
             found = self.supervisor.processes()
-        except NotRunning:
-            return None  # not yet listening
+        except (NotRunning, Stopping):
+            return None  # not yet listening, or told to stop from elsewhere
         return next((each for each in found if each.state == "FATAL" or "can't find" in each.trouble), None)
 
     def _abandon(self) -> None:
@@ -163,8 +163,11 @@ class Stack:
         Raises:
             NotRunning: nothing runs on this spool.
         """
-        pid = self.supervisor.pid()
-        self.supervisor.shut_down()
+        try:
+            pid = self.supervisor.pid()
+            self.supervisor.shut_down()
+        except Stopping:
+            pid = int((self.instance.run / "supervisord.pid").read_text())
         return wait_for_end(pid, time.monotonic() + timeout)
 
 

@@ -24,7 +24,7 @@ SOCKET = "run/supervisor.sock"
 _SOCKET_LIMIT = 107  # bytes of sockaddr_un.sun_path, without the closing 0
 _PID_SUFFIX = len(".4194304")  # supervisor binds <socket>.<pid> first and links it to its name
 _EXPANDED_TWICE = ("stdout_logfile",)  # by supervisor 4.3, as in the environment of [supervisord]
-_UNWRITABLE = (" ;", " #", '"', "\n", "\r")
+_UNWRITABLE = (" ;", " #", '"', "%(here)s")
 
 
 @dataclass(frozen=True, slots=True)

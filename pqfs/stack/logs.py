@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from pqfs.errors import Refused
@@ -47,15 +47,22 @@ def last_lines(path: Path, count: int) -> list[str]:
     return lines[-count:] if count else []
 
 
-def follow(logs: Path, programs: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Program and line of what is written from now on, for ever. A rotated file is read to its end first."""
+def follow(logs: Path, programs: Sequence[str]) -> Generator[tuple[str, str], None, None]:
+    """Program and line of what is written from this call on, for ever. A rotated file is read to its end first."""
     tails = {path: _Tail(path, from_end=True) for path in log_files(logs, programs)}
-    while True:
-        for path in log_files(logs, programs):
-            tails.setdefault(path, _Tail(path, from_end=False))
-        for path, tail in tails.items():
-            yield from ((path.stem, line) for line in tail.lines())
-        time.sleep(_LOOK_EVERY)
+    return _follow(tails, logs, programs)
+
+
+def _follow(tails: dict[Path, _Tail], logs: Path, programs: Sequence[str]) -> Generator[tuple[str, str], None, None]:
+    try:
+        while True:
+            tails |= {path: _Tail(path, False) for path in log_files(logs, programs) if path not in tails}
+            for path, tail in tails.items():
+                yield from ((path.stem, line) for line in tail.lines())
+            time.sleep(_LOOK_EVERY)
+    finally:
+        for tail in tails.values():
+            tail.close()
 
 
 class _Tail:
@@ -67,6 +74,10 @@ class _Tail:
         self._rest = b""
         if from_end:
             self._file.seek(0, os.SEEK_END)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._file.close()
 
     def lines(self) -> Iterator[str]:
         """Complete lines that were added since."""

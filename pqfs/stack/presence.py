@@ -10,10 +10,10 @@ from pqfs.clock import Clock
 from pqfs.errors import NotRunning
 from pqfs.owners import Facts, Owners
 from pqfs.slot import Running, read_slot
-from pqfs.stack.supervisor import Process, Supervisor
+from pqfs.stack.supervisor import Process, Stopping, Supervisor
 
 _LOCKLESS = ("ui", "produce")
-UNSUPERVISED = "UNSUPERVISED"  # started by hand, or left over by a supervisord that was killed and draining
+UNSUPERVISED = "UNSUPERVISED"  # started by hand, or draining after the end of its supervisord
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def processes(run: Path, supervisor: Supervisor, clock: Clock) -> list[Row]:
     living = {facts.pid: facts for facts in Owners(run).living()}
     try:
         supervised = [each for each in supervisor.processes() if not each.is_spare]
-    except NotRunning:
+    except (NotRunning, Stopping):
         if not living:
             raise
         supervised = []

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ProtocolError, ServerProxy
 
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from pqfs.errors import NotRunning, Unavailable
 
@@ -41,8 +41,12 @@ class Process:
         return self.state == "STOPPED"
 
 
+class Stopping(Unavailable):
+    """The supervisord of this spool is shutting down, and answers nothing else."""
+
+
 class Supervisor:
-    """The supervisord of one spool. Every verb raises NotRunning when nobody answers."""
+    """The supervisord of one spool. Verbs raise NotRunning when nobody answers, Stopping when it shuts down."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -87,6 +91,8 @@ class Supervisor:
         except _SILENCE as error:
             raise NotRunning("pqfs is not running on this spool.", "Start it: pqfs up") from error
         except Fault as fault:
+            if fault.faultCode == Faults.SHUTDOWN_STATE:
+                raise Stopping("pqfs is stopping on this spool.", "Look: pqfs ps") from fault
             raise Unavailable(f"supervisord says: {fault.faultString}.") from fault
 
 

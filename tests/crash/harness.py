@@ -15,17 +15,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
 
 from pqfs.files import Files
+from pqfs.inbox import Inbox
 from pqfs.index import Consumer as ConsumerRow
 from pqfs.index import Index, walk
 from pqfs.index.sqlite import SqliteEngine
-from pqfs.inbox import Inbox
 from pqfs.ingester import Ingester
 from pqfs.janitor import Janitor
 from pqfs.jobqueue import JobQueue
@@ -151,6 +151,7 @@ class World:
         self.fuse = Fuse()
         self.sent: dict[bytes, bytes] = {}
         self.lost: set[str] = set()
+        self.taken: set[str] = set()  # outputs that a reader has taken away
         self.deleted: set[bytes] = set()  # names whose jobs somebody wanted deleted
         self._locks: list[OwnerLock] = []
         self._slots: dict[str, Slot] = {}
@@ -263,12 +264,12 @@ class World:
             repairs += recovery.reap(owner)
         return repairs + recovery.reconcile()
 
-    def invariants(self, at_rest: bool = True) -> None:
+    def invariants(self, at_rest: bool = True, astray: Iterable[str] = ()) -> None:
         known = {job.name for job in walk(self.index)}
         inside = {os.fsencode(path.name) for path in (self.root / "inbox").glob("*/*")}  # named after a queue, too
         left_out = (self.deleted | inside) - known
-        sent = {name: data for name, data in self.sent.items() if name not in left_out}
-        invariants(self.spool, self.index, sent=sent, lost=self.lost, at_rest=at_rest)
+        sent = {name: data for name, data in self.sent.items() if name not in left_out} if at_rest else None
+        invariants(self.spool, self.index, sent=sent, taken=self.taken, lost=self.lost.union(astray), at_rest=at_rest)
 
     def drain(self) -> None:
         """Living processes do what is left: everything in the inbox is taken, everything pending is completed."""

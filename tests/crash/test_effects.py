@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,9 @@ class Protocol:
 PROTOCOLS: list[Protocol] = []
 
 
-def protocol(effects: int, settings: Settings = EAGER) -> Callable[[Callable[[World], Plan]], Callable[[World], Plan]]:
+def protocol(
+    effects: int, settings: Settings = EAGER
+) -> Callable[[Callable[[World], Plan]], Callable[[World], Plan]]:
     def add(arrange: Callable[[World], Plan]) -> Callable[[World], Plan]:
         PROTOCOLS.append(Protocol(arrange, effects, settings))
         return arrange
@@ -148,7 +151,7 @@ def submission(world: World, priority: int) -> Plan:
 # -------------------------------------------------------------------- attempts
 
 
-def ready(world: World, count: int, **more: object) -> list[Job]:
+def ready(world: World, count: int, **more: Any) -> list[Job]:
     """Jobs that wait, made by a submitter that has left."""
     submitter = world.owner("submit")
     jobs = []
@@ -351,7 +354,7 @@ def stop_at_the_commit(world: World, act: Callable[[], object]) -> None:
 # -------------------------------------------------------------------- people's verbs
 
 
-def steered(world: World, verb: str, before: str | None, after: State, **more: object) -> Plan:
+def steered(world: World, verb: str, before: str | None, after: State, **more: Any) -> Plan:
     """A person's verb on a job that another verb (`before`) has brought into its state."""
     (job,) = ready(world, 1, **more)
     queue, now = world.jobqueue, world.clock.now()
@@ -581,9 +584,7 @@ def each(protocol: Protocol) -> str:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=each)
-def test_a_crash_before_any_effect_loses_nothing_and_doubles_nothing(
-    protocol: Protocol, new_world: NewWorld
-) -> None:
+def test_a_crash_before_any_effect_loses_nothing_and_doubles_nothing(protocol: Protocol, new_world: NewWorld) -> None:
     for n in itertools.count(1):
         stopped = stop(new_world, protocol, n)
         try:

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
 from pqfs.errors import IllegalTransition, Unavailable
-from pqfs.inbox import Entry
-from pqfs.index import Index
-from pqfs.jobqueue import Taken
-from pqfs.model import Arrival, Job, Kind, Outcome, Place, State
+from pqfs.model import Job, Kind, Outcome, Place, State
 from pqfs.settings import KeepSettings, Settings
 from tests.crash.conftest import NewWorld
 from tests.crash.harness import Crash, World, finish_all
@@ -62,9 +58,12 @@ def put_everything_right(world: World) -> None:
 # -------------------------------------------------------------------- a lost lease
 
 
-def stalled_after(world: World, steps: int) -> tuple[Job, Outcome | None, Job, Callable[[list[tuple[Job, Outcome]]], None]]:
+Finish = Callable[[list[tuple[Job, Outcome]]], None]
+
+
+def stalled_after(world: World, steps: int) -> tuple[Job, Outcome | None, Job, Finish]:
     """A consumer that stopped after claim (1), start (2) or run (3), was declared dead, and whose job runs anew."""
-    (job,) = waiting(world)
+    waiting(world)
     zombie = world.consumer()
     (old,) = zombie.claim()
     if steps > 1:
@@ -170,24 +169,6 @@ def test_a_job_that_starts_while_it_is_given_back_stays(world: World) -> None:
     assert world.spool.exists(world.spool.payload_path(job, Place.CLAIMED))
 
 
-def test_a_job_that_is_given_back_while_it_starts_does_not_run(world: World) -> None:
-    waiting(world)
-    consumer = world.consumer()
-    (job,) = consumer.claim()
-    given: list[str] = []
-    just_before(
-        world, "R ready claimed",
-        lambda: given.extend(world.jobqueue.give_back([job], "it drains", world.clock.now())),
-    )  # fmt: skip
-
-    assert not consumer.start(job)
-
-    assert given == [job.id]
-    found = world.index.job(job.id)
-    assert found is not None and (found.state, found.losses) == (State.PENDING, 0)
-    put_everything_right(world)
-
-
 def test_a_runner_that_starts_a_job_halfway_through_its_give_back_does_not_run_it(world: World) -> None:
     """The revoker has won the rename and has not committed yet: *the target is there* is not *I have it*."""
     waiting(world)
@@ -238,8 +219,7 @@ def test_a_janitor_that_rolls_forward_while_the_consumer_publishes_doubles_nothi
     assert {job.attempt for job in world.jobs().values()} == {1}
 
 
-@pytest.mark.parametrize("effect", ["R claimed done", "C"])
-def test_a_janitor_between_any_two_moves_of_a_finish_doubles_nothing(world: World, effect: str) -> None:
+def test_a_janitor_between_the_moves_of_a_finish_doubles_nothing(world: World) -> None:
     waiting(world, b"a.txt", b"b.txt")
     consumer = world.consumer()
     ended = [(job, consumer.run(job)) for job in consumer.claim() if consumer.start(job)]
@@ -249,7 +229,7 @@ def test_a_janitor_between_any_two_moves_of_a_finish_doubles_nothing(world: Worl
         world.clock.pass_by(10.0)
         world.recover()
 
-    just_before(world, effect, janitor)
+    just_before(world, "R claimed done", janitor)
     consumer.finish(ended)
 
     put_everything_right(world)
