@@ -377,7 +377,11 @@ class JobQueue:
     def redrive(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
         """Give a dead or cancelled job both budgets back and make it wait again; its history stays."""
         fresh = replace(job, failures=0, crashes=0, losses=0)
-        return self._steer(fresh, Verb.REDRIVE, State.PENDING, actor, reason, now)
+        waiting = self._steer(fresh, Verb.REDRIVE, State.PENDING, actor, reason, now)
+        if self.spool.read_meta(job.id).get("held"):
+            # Crash here: the job was held before it was cancelled or failed; only a rebuild would hold it again.
+            self.spool.write_meta(job.id, self._meta(waiting, held=False))
+        return waiting
 
     def _steer(
         self,

@@ -114,6 +114,9 @@ def _dead(source: Source, job: Job) -> Iterator[str]:
     for attempt in source.index.attempts(job.id)[-1:]:
         if attempt.log:
             yield f"The last attempt wrote: {attempt.log.strip()[-500:]}"
+    if job.place is Place.GONE:
+        yield "It is being deleted."
+        return
     yield f"Its input is {source.spool.path(source.spool.payload_path(job))}."
     yield f"Try it again with: pqfs jobs retry {job.id}"
 

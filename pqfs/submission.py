@@ -147,9 +147,9 @@ def may_submit(spool: Path) -> bool:
     """Whether this user may write the spool itself, and not only its inbox."""
     places = [spool / name for name in ("run", "work", "ready", "meta")]
     index = spool / "index.db"
-    return all(os.access(place, os.W_OK | os.X_OK) for place in places) and (
-        os.access(index, os.W_OK | os.R_OK) if index.exists() else os.access(spool, os.W_OK)
-    )
+    if not all(os.access(place, os.W_OK | os.X_OK) for place in places if os.path.lexists(place)):
+        return False  # what is missing is another trouble, told by whoever opens the spool
+    return os.access(index, os.W_OK | os.R_OK) if os.path.lexists(index) else os.access(spool, os.W_OK)
 
 
 def check_source(path: Path) -> int:

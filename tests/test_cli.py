@@ -435,6 +435,18 @@ def test_a_deleted_index_is_made_again_without_losing_a_job(shell: Shell) -> Non
     assert shell("fsck") == 0
 
 
+def test_a_job_that_was_held_once_does_not_come_back_held(shell: Shell) -> None:
+    job = shell.submit()
+    for verb in ("hold", "cancel", "retry"):
+        assert shell("jobs", verb, job) == 0
+    for path in shell.spool.glob("index.db*"):
+        path.unlink()
+
+    assert shell("index", "rebuild") == 0
+
+    assert shell.state(job) == "pending"
+
+
 def test_a_damaged_index_is_kept_aside_and_made_again(shell: Shell) -> None:
     job = shell.submit()
     (shell.spool / "index.db").write_bytes(b"this is no database" * 1000)

@@ -33,8 +33,11 @@ def test_stamps_sort_as_time_does(one: float, other: float) -> None:
 
 @given(instants)
 def test_a_day_begins_at_midnight_of_utc(instant: float) -> None:
-    assert 0 <= instant - parse_day(day(instant)) < 86400
-    assert day(parse_day(day(instant))) == day(instant)
+    begin = parse_day(day(instant))
+
+    assert begin is not None
+    assert 0 <= instant - begin < 86400
+    assert day(begin) == day(instant)
 
 
 def test_known_instants() -> None:
@@ -78,3 +81,8 @@ def test_a_step_of_the_wall_clock_leaves_boot_time_alone(clock: SettableClock) -
     clock.pass_by(10)
 
     assert (clock.now(), clock.boottime()) == (EPOCH - 3590, 1010.0)
+
+
+@pytest.mark.parametrize("text", ["", "today", "2027-13-01", "2027-01-15T08:00:00Z", ".keep"])
+def test_what_is_no_day_is_none(text: str) -> None:
+    assert parse_day(text) is None

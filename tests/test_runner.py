@@ -163,6 +163,7 @@ class Desk:
     def __init__(self, jobqueue: JobQueue, link: RunnerLink, clock: SettableClock) -> None:
         self.jobqueue, self.link, self.clock = jobqueue, link, clock
         self.spool = jobqueue.spool
+        self.said: list[dict[str, Any]] = []
 
     def send(self, queue: str, data: bytes = b"payload", name: bytes = b"name", **more: Any) -> Job:
         """A claimed job, sent to the runner."""
@@ -175,11 +176,12 @@ class Desk:
         """The next thing that the runner says."""
 
         def said() -> list[dict[str, Any]]:
-            select.select([self.link.channel], [], [], 1.0)
-            return list(self.link.results())
+            if not self.said:
+                select.select([self.link.channel], [], [], 1.0)
+                self.said += self.link.results()
+            return self.said
 
-        (message,) = eventually(said, "the runner answers")
-        return message
+        return eventually(said, "the runner answers").pop(0)
 
     def run(self, queue: str, data: bytes = b"payload", **more: Any) -> tuple[Job, dict[str, Any]]:
         """A job and how its attempt ended."""
@@ -330,6 +332,23 @@ def test_a_payload_that_is_not_there_is_missing_and_nothing_runs(desk: Desk) -> 
     assert desk.answer() == {"job": job.id, "attempt": 1, "kind": "missing"}
 
 
+def test_what_was_taken_back_before_it_started_is_not_started_late(desk: Desk, note: Path) -> None:
+    """Race: the payload is in ready/ again when the runner comes to an assignment of long ago."""
+    running = desk.send("patient")
+    behind = desk.send("upper")
+    eventually(note.exists, "the first runs")
+
+    desk.link.void()
+    desk.link.ask_to_end()
+
+    assert (desk.answer()["job"], desk.answer()) == (
+        running.id,
+        {"job": behind.id, "attempt": 1, "kind": "released"},
+    )
+    assert desk.spool.exists(desk.spool.payload_path(behind, Place.READY))
+    assert desk.run("upper")[1]["kind"] == "done"
+
+
 # -------------------------------------------------------------------- what is printed
 
 
@@ -433,7 +452,7 @@ root, assignment = Path(sys.argv[1]), json.loads(sys.argv[2])
 handler = QueueSettings(handler=PythonHandler(python="work_of_test:stubborn"))
 link = RunnerLink(Spool(root), Settings(spool=root, defaults=handler), "doomed", str(root.parent))
 link.start()
-link.channel.send({"run": [assignment]})
+link.channel.send({"run": [{**assignment, "generation": link._slot.generation}]})
 print(link._process.pid, flush=True)
 time.sleep(60)
 """
@@ -454,10 +473,11 @@ def test_a_runner_dies_with_its_consumer_whatever_its_handler_does(
 
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as consumer:
         assert consumer.stdout is not None
-        runner = int(consumer.stdout.readline())
-        eventually(note.exists, "the handler runs")
-        consumer.kill()
-        consumer.wait()
+        try:
+            runner = int(consumer.stdout.readline())
+            eventually(note.exists, "the handler runs")
+        finally:
+            consumer.kill()
 
     eventually(lambda: not _is_alive(runner), "the runner has died")
     running = read_slot(spool.path("run/doomed.slot"))

@@ -51,6 +51,20 @@ def test_a_slot_survives_the_process_that_wrote_it(tmp_path: Path) -> None:
     os.close(descriptor)
 
 
+def test_a_new_generation_is_seen_by_the_other_side_and_leaves_what_runs_alone(tmp_path: Path) -> None:
+    slot, descriptor = Slot.create(tmp_path / "slot")
+    other, job = Slot(descriptor), new_id()
+    other.begin(job, 1, 5.0)
+
+    slot.next_generation()
+
+    assert other.generation == slot.generation == 1
+    assert slot.read() == Running(job, 1, 5.0, 0.0)
+    other.end()
+    assert slot.generation == 1
+    os.close(descriptor)
+
+
 def test_a_slot_that_is_not_there_or_was_cut_says_nothing(tmp_path: Path) -> None:
     assert read_slot(tmp_path / "none") is None
     (tmp_path / "slot").write_bytes(b"\1" * 20)

@@ -77,7 +77,7 @@ def opened(spool: Spool) -> Iterator[Opener]:
     others: list[Spool] = []
 
     def open_with(files: Files, durable: bool = True) -> Spool:
-        others.append(Spool(spool.root, files, durable))
+        others.append(Spool(spool.root, files, durable, alarms=spool.root.parent))
         return others[-1]
 
     yield open_with
@@ -320,11 +320,31 @@ def test_a_payload_that_is_not_kept_is_removed_wherever_it_is(spool: Spool, job:
     assert spool.find(job.id) == []
 
 
-def test_of_two_who_start_one_attempt_the_second_finds_it_started(spool: Spool, job: Job) -> None:
+def test_of_two_who_start_one_attempt_exactly_one_wins(spool: Spool, job: Job) -> None:
     leased = replace(job, attempt=1)
 
-    assert spool.start(leased)
+    assert [spool.start(leased), spool.start(leased)] == [True, False]
+
     assert spool.find(job.id) == [spool.payload_path(leased, Place.CLAIMED)]
+
+
+def test_an_interrupted_start_is_won_by_whoever_removes_the_old_name(spool: Spool, job: Job) -> None:
+    leased = replace(job, attempt=1)
+    ready, claimed = (spool.path(spool.payload_path(leased, place)) for place in (Place.READY, Place.CLAIMED))
+    claimed.hardlink_to(ready)
+
+    assert [spool.start(leased), spool.start(leased)] == [True, False]
+
+    assert not ready.exists()
+
+
+def test_a_start_is_not_won_over_another_file(spool: Spool, job: Job) -> None:
+    leased = replace(job, attempt=1)
+    put(spool, spool.payload_path(leased, Place.CLAIMED), b"another")
+
+    assert not spool.start(leased)
+
+    assert spool.path(spool.payload_path(leased, Place.READY)).read_bytes() == b"payload"
 
 
 def test_an_attempt_of_yesterday_can_not_start_what_was_taken_back(spool: Spool, job: Job) -> None:
@@ -395,6 +415,19 @@ def test_the_reason_is_written_before_the_object_is_moved(opened: Opener) -> Non
 
     os.close(inbox)
     assert [what.partition(" ")[0] for what in files.asked] == ["write", "rename"]
+
+
+def test_what_was_refused_goes_back_but_never_over_something(spool: Spool) -> None:
+    put(spool, "rejected/0123456789ab.x", b"old")
+    put(spool, "inbox/x", b"new")
+    inbox = os.open(spool.path("inbox"), os.O_RDONLY)
+
+    with pytest.raises(FileExistsError):
+        spool.readmit("rejected/0123456789ab.x", inbox, b"x")
+    spool.readmit("rejected/0123456789ab.x", inbox, b"y")
+
+    os.close(inbox)
+    assert (spool.path("inbox/x").read_bytes(), spool.path("inbox/y").read_bytes()) == (b"new", b"old")
 
 
 def test_dropping_a_name_that_went_away_is_no_error(spool: Spool) -> None:
@@ -536,6 +569,8 @@ def test_a_failed_sync_is_a_fault_of_the_volume_and_is_not_repeated(opened: Open
         spool.barrier(paths, ["inbox"])
 
     assert len(files.asked) == 1
+    assert spool.alarm.read_text() == "Input/output error\n"
+    assert spool.root not in spool.alarm.parents
     assert "Input/output error" in spool.alarm.read_text()
     spool.alarm.unlink()
 
@@ -557,3 +592,16 @@ def test_nothing_to_sync_costs_nothing(opened: Opener) -> None:
     opened(files).barrier([], ["inbox"])
 
     assert files.asked == []
+
+
+def test_after_a_failed_sync_a_payload_gets_a_new_inode_with_the_same_bytes(spool: Spool) -> None:
+    path = put(spool, "ready/me/x", b"bytes")
+    before = path.stat().st_ino
+    keep_the_number = path.open("rb")
+
+    spool.copy_anew("ready/me/x")
+
+    keep_the_number.close()
+    assert path.read_bytes() == b"bytes"
+    assert path.stat().st_ino != before
+    assert spool.entries("ready/me", hidden=True) == ["x"]

@@ -14,4 +14,5 @@ if (home := str(Path(__file__).resolve().parent.parent)) not in sys.path:
 from ui.views import overview
 
 st.set_page_config(page_title="pqfs", layout="wide")
-st.navigation([st.Page(overview.show, title="Overview", icon=":material/monitoring:", default=True)]).run()
+# No icon: Streamlit would have the browser fetch it as the favicon, from a host outside.
+st.navigation([st.Page(overview.show, title="Overview", default=True)]).run()

@@ -64,7 +64,7 @@ def submit(context: typer.Context, files: Sequence[Path], order: Order) -> int:
     settings = terminal.loaded(context).settings
     total = sum(check_source(path) for path in files if path != _STDIN)
     with progress.bar("copying", total, is_bytes=True) as advance:
-        if not may_submit(settings.spool) and os.access(_inbox(settings, order.queue), os.W_OK | os.X_OK):
+        if settings.spool.is_dir() and not may_submit(settings.spool):
             return _drop_all(settings, files, order, advance)
         app = terminal.opened(context)
         try:
@@ -138,6 +138,8 @@ def _drop_all(settings: Settings, files: Sequence[Path], order: Order, advance: 
     if order.wait:
         raise Refused("This user may only drop files into the inbox, so no job can be waited for.")
     wish = order.wish(SystemClock().now())
+    if not os.access(_inbox(settings, order.queue), os.W_OK | os.X_OK):
+        raise Refused(f"This user may write neither {settings.spool} nor its inbox.")
     for path in files:
         with _source(path) as source:
             target = drop(settings.spool, source, _name(path, order), wish, advance)

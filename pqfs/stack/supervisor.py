@@ -50,8 +50,8 @@ class Supervisor:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        transport = SupervisorTransport(None, None, f"unix://{path}")
-        self._calls = ServerProxy("http://127.0.0.1", transport=transport).supervisor
+        self._transport = SupervisorTransport(None, None, f"unix://{path}")
+        self._calls = ServerProxy("http://127.0.0.1", transport=self._transport).supervisor
 
     def is_listening(self) -> bool:
         """Whether somebody listens on the socket, busy or not."""
@@ -94,6 +94,8 @@ class Supervisor:
             if fault.faultCode == Faults.SHUTDOWN_STATE:
                 raise Stopping("pqfs is stopping on this spool.", "Look: pqfs ps") from fault
             raise Unavailable(f"supervisord says: {fault.faultString}.") from fault
+        finally:
+            self._transport.close()
 
 
 def _process(info: dict[str, Any]) -> Process:

@@ -34,7 +34,7 @@ from pqfs.owners import Life, OwnerLock, Owners
 from pqfs.recovery import Recovery, Repairs
 from pqfs.settings import Settings
 from pqfs.slot import Slot, read_slot
-from pqfs.spool import Spool
+from pqfs.spool import DIRECTORIES, Spool
 from tests.world import SettableClock, invariants
 
 BOOT = "this-boot"
@@ -51,6 +51,7 @@ class Fuse:
     def __init__(self) -> None:
         self.trace: list[str] = []
         self.at: int | None = None
+        self.lie_at: int | None = None  # the rename with this number happens and says that it did not (NFS)
         self.unknown_at: int | None = None  # the commit with this number happens, its answer gets lost
         self.before: Callable[[str], None] | None = None  # what another process does just before an effect
 
@@ -76,6 +77,8 @@ class CrashingFiles(Files):
     def rename(self, source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
         self._fuse.effect(f"R {_top(source)} {_top(target)}")
         super().rename(source_dir, source, target_dir, target)
+        if self._fuse.lie_at == len(self._fuse.trace):
+            raise FileNotFoundError(2, "No such file or directory, says the server")
 
     def unlink(self, directory: int, path: bytes) -> None:
         self._fuse.effect(f"U {_top(path)}")
@@ -106,7 +109,8 @@ class CrashingFiles(Files):
 
 def _top(path: bytes) -> str:
     """The directory of the spool that a path is in: enough to read a trace."""
-    return os.fsdecode(path.partition(b"/")[0]) if b"/" in path else "inbox"
+    top = os.fsdecode(path.partition(b"/")[0])
+    return top if b"/" in path or top in DIRECTORIES else "inbox"
 
 
 class CrashingEngine(SqliteEngine):
@@ -340,7 +344,8 @@ class StandIn:
             if self.start(job):
                 ended.append((job, self.run(job)))
             else:
-                ended.append((job, Outcome(Kind.MISSING, "its payload is nowhere")))
+                kind = Kind.LOST if self.world.spool.find(job.id) else Kind.MISSING
+                ended.append((job, Outcome(kind, "its payload is not where it was")))
         self.finish(ended)
         return len(ended)
 

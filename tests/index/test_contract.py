@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from pqfs.errors import Corrupt, IndexBusy, SchemaTooNew, Unavailable
 from pqfs.index import Completion, Consumer, Index, Settlement, catalogue, sqlite, walk
 from pqfs.index.sqlite import SqliteEngine, is_affected
-from pqfs.model import PLACES, TRANSITIONS, Arrival, Job, Kind, Outcome, Place, State, Verb, sources
+from pqfs.model import FINAL, PLACES, TRANSITIONS, Arrival, Job, Kind, Outcome, Place, State, Verb, sources
 from pqfs.retry import Budget
 from tests.world import EPOCH, new_id
 
@@ -209,6 +209,32 @@ def test_the_attempt_only_ever_grows(index: Index) -> None:
 
     assert seen == [1, 2, 3, 4, 5]
     assert known(index, job.id).attempt == 5
+
+
+def test_a_job_whose_payload_is_still_on_its_way_back_is_not_claimed(index: Index) -> None:
+    arrive(index)
+    (leased,) = claim(index)
+    with index.transaction():
+        settled = index.settle(settlement(leased, State.PENDING), NOW)
+    assert settled is not None
+
+    assert claim(index) == []
+    with index.transaction():
+        assert index.confirm([settled]) == {settled.id}
+        assert index.confirm([settled]) == set()
+    assert [job.attempt for job in claim(index)] == [2]
+
+
+def test_since_when_the_longest_waiting_job_has_been_due(index: Index) -> None:
+    assert index.oldest_due("default") is None
+    arrive(index, priority=5, ready_at=NOW - 1)
+    arrive(index, priority=-5, ready_at=NOW - 9)
+    arrive(index, priority=0, ready_at=NOW - 4)
+    arrive(index, queue="other", ready_at=NOW - 99)
+    arrive(index, held=True, ready_at=NOW - 99)
+    arrive(index, ready_at=NOW + 9)
+
+    assert index.oldest_due("default") == NOW - 9
 
 
 # -------------------------------------------------------------------- the fence
@@ -634,6 +660,24 @@ def test_only_what_has_ended_and_lies_in_its_place_is_old(index: Index, state: S
         with index.transaction():
             index.confirm_gone(job.id)
         assert [each.id for each in index.ended_before(state, NOW + 1000, 10)] == [job.id]
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_tombstone_is_set_once_on_what_has_ended_and_nobody_steers_it_any_more(index: Index, state: State) -> None:
+    job = in_state(index, state)
+    ended = state in FINAL
+
+    with index.transaction():
+        if not job.confirmed:
+            assert not index.let_go(job.id)
+        index.confirm([job])
+        assert index.let_go(job.id) == ended
+        assert not index.let_go(job.id)
+        assert not ended or index.steer(settlement(job, State.PENDING), NOW) is None
+
+    found = known(index, job.id)
+    assert (found.place is Place.GONE) == ended
+    assert found.state is state
 
 
 def test_a_row_is_deleted_only_when_its_payload_is_at_rest_and_takes_its_history_along(index: Index) -> None:

@@ -80,7 +80,9 @@ def test_an_empty_spool_says_where_to_begin(index: Index) -> None:
 
 def test_a_busy_spool_shows_counts_outputs_and_what_needs_a_person(index: Index, root: Path) -> None:
     with index.transaction():
-        index.insert([Arrival(f"0190{n:032}", "default", b"a", 1) for n in range(12_345)], "ingester.1.a", time.time())
+        index.insert(
+            [Arrival(f"0190{n:032}", "default", b"a", 1) for n in range(12_345)], "ingester.1.a", time.time()
+        )
     (root / "spool" / "outbox" / "20261122T043126.123456Z_0123456789ab_**x** :red[y].txt").write_text("out")
 
     words = _words(_page())

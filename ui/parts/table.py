@@ -25,9 +25,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> 
 
 
 def elapsed(seconds: float | None) -> str:
-    """`7 s`, `3 min`, `2 h`, `5 d`."""
+    """`7 s`, `3 min`, `2 h`, `5 d`; `none` for nothing."""
     if seconds is None:
-        return "-"
+        return "none"
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

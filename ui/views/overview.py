@@ -36,7 +36,7 @@ def _live() -> None:
 
 
 def _head(seen: Look) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key="life"):
         if seen.is_running:
             st.badge("running", icon=":material/check_circle:", color="green")
         else:
