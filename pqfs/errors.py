@@ -5,6 +5,7 @@
     ├── Refused             fix the call; never retried       exit 1
     │   ├── JobNotFound                                       exit 4
     │   ├── IllegalTransition
+    │   ├── Unconfirmed     it needs a yes and nobody is there  exit 2
     │   └── Rejected        a file that can not become a job
     ├── LeaseLost           throw the result away and go on   exit 1
     ├── Unavailable         wait, then try again              exit 1
@@ -61,6 +62,12 @@ class IllegalTransition(Refused):
     def __init__(self, job_id: str, state: str, verb: str) -> None:
         super().__init__(f"Job {job_id} is {state}: {verb} is not possible.", f"See: pqfs why {job_id}")
         self.job_id, self.state, self.verb = job_id, state, verb
+
+
+class Unconfirmed(Refused):
+    """An act that needs a person's yes, where nobody can be asked. Nothing was changed."""
+
+    exit_code = 2
 
 
 class Rejected(Refused):

@@ -15,10 +15,12 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pqfs import naming
 from pqfs.clock import Clock, parse_day
-from pqfs.events import Word, emit
+from pqfs.errors import Corrupt
+from pqfs.events import Word, emit, trouble
 from pqfs.index import Settlement
 from pqfs.jobqueue import JobQueue
 from pqfs.model import FINAL, Arrival, Job, Kind, Outcome, Place, State
@@ -41,6 +43,7 @@ class Repairs:
     adopted: int = 0
     moved: int = 0
     lost: int = 0
+    stuck: int = 0
 
     def __add__(self, other: Repairs) -> Repairs:
         names = self.__slots__
@@ -85,7 +88,9 @@ class Recovery:
         running = self._charged(owner)
         repairs = Repairs()
         for job in self._index.unconfirmed_of(owner):
-            repairs += self._take_over(job, running)
+            repairs += self._alone(job.id, partial(self._take_over, job, running))
+        if repairs.stuck:
+            return repairs  # its scratch and its name stay, and it is reaped again
         repairs += self._publish_late(owner)
         self._spool.remove_tree(f"work/{owner}")
         repairs += self._adopt(owner)
@@ -102,6 +107,14 @@ class Recovery:
             )
             self._jobqueue.ring()
         return repairs
+
+    def _alone(self, job: str, repair: Callable[[], Repairs]) -> Repairs:
+        """Repair one job. What can not be done now (another file in the way, an I/O error) holds up no other job."""
+        try:
+            return repair()
+        except (Corrupt, OSError):
+            trouble(f"repairing job {job}")
+            return Repairs(stuck=1)
 
     def _charged(self, owner: str) -> Running | None:
         """The attempt that ran when its consumer died, if the death may be its fault: not across a boot."""
@@ -200,11 +213,13 @@ class Recovery:
         repairs = Repairs()
         for job in self._index.unconfirmed(_CHUNK):
             if not self._has_keeper(job):
-                repairs += self._put_in_place(job)
+                repairs += self._alone(job.id, partial(self._put_in_place, job))
         for name in self._spool.entries("claimed"):
             repairs += self._explain_claimed(name)
         self._sweep_meta()
         self._sweep_directories()
+        if repairs.moved or repairs.adopted:
+            self._jobqueue.ring()  # what was on its way back can be claimed from now on
         return repairs
 
     def _sweep_directories(self) -> None:
@@ -276,28 +291,29 @@ class Recovery:
         names = self._spool.entries(f"ready/{arriver}")
         found = [(parked, self._index.job(parked.job)) for name in names if (parked := naming.parse_parked(name))]
         unregistered = [parked for parked, job in found if job is None]
-        adopted = sum(self._adopt_one(arriver, parked) for parked in unregistered)
-        if adopted == len(unregistered):
+        repairs = Repairs()
+        for parked in unregistered:
+            repairs += self._alone(parked.job, partial(self._adopt_one, arriver, parked))
+        if repairs.adopted == len(unregistered):
             self._adopted.add(arriver)
-        repairs = Repairs(adopted=adopted)
         for parked, job in found:
             if job and job.state in FINAL and job.confirmed:
                 repairs += self._bring_home(self._spool.ready_path(arriver, parked), job)
         return repairs
 
-    def _adopt_one(self, arriver: str, parked: Parked) -> int:
+    def _adopt_one(self, arriver: str, parked: Parked) -> Repairs:
         path = self._spool.ready_path(arriver, parked)
         arrival = self.arrival_of_file(path, parked)
         if arrival is None and self._spool.exists(path):
             self._jobqueue.refuse(arriver, parked, "it is not a regular file", self._clock.now())
-            return 1
+            return Repairs(adopted=1)
         if arrival is None or self._jobqueue.ask_again(arriver, arrival) is None:
-            return 0
+            return Repairs()
         if self._spool.alarm.exists():
             self._spool.copy_anew(path)
         self._jobqueue.ingest(arriver, [arrival], ["inbox"], self._clock.now())
         emit(Word.ADOPTED, job=parked.job, found=path)
-        return 1
+        return Repairs(adopted=1)
 
     def arrival_of_file(self, path: str, parked: Parked | Claimed) -> Arrival | None:
         """What a payload's path and meta file say of its job; None when it is not a regular file."""

@@ -146,6 +146,15 @@ def follow_supervisor() -> None:
     """Drain when supervisord dies. Nothing happens where this process was started by hand."""
     if "SUPERVISOR_ENABLED" in os.environ:
         kernel.die_with_parent(signal.SIGTERM)
+        if _is_orphaned():  # Race: supervisord died while we were starting, before the kernel was asked
+            signal.raise_signal(signal.SIGTERM)
+
+
+def _is_orphaned() -> bool:
+    try:
+        return b"supervisord" not in Path(f"/proc/{os.getppid()}/cmdline").read_bytes()
+    except OSError:
+        return False  # not Linux
 
 
 def program_name(usual: str) -> str:

@@ -278,9 +278,9 @@ def test_an_act_that_the_state_forbids_changes_nothing_and_says_why(shell: Shell
 def test_several_jobs_need_a_yes_where_there_is_nobody_to_ask(shell: Shell) -> None:
     ids = [shell.submit(name) for name in "ab"]
 
-    assert shell("jobs", "cancel", *ids) == 1
+    assert shell("jobs", "cancel", *ids) == 2
     assert "-y" in shell.err
-    assert shell("jobs", "cancel", "--all") == 1
+    assert shell("jobs", "cancel", "--all") == 2
     assert {shell.state(job) for job in ids} == {"pending"}
 
     assert shell("jobs", "cancel", "--all", "-y") == 0
@@ -537,7 +537,7 @@ def test_a_refused_file_never_overwrites_one_in_the_inbox(shell: Shell) -> None:
 def test_refused_files_are_removed_only_with_a_yes(shell: Shell) -> None:
     refusal = _refuse(shell)
 
-    assert shell("rejected", "purge", refusal["number"]) == 1
+    assert shell("rejected", "purge", refusal["number"]) == 2
     assert shell("rejected", "purge", "--all", "--dry-run") == 0
     assert len(shell.items("rejected", "list")) == 1
 
@@ -554,7 +554,7 @@ def test_cleanup_removes_what_is_no_longer_kept(shell: Shell, monkeypatch: pytes
 
     assert shell("cleanup", "--dry-run") == 0
     assert "cancelled jobs 1" in shell.err
-    assert shell("cleanup") == 1
+    assert shell("cleanup") == 2
     assert shell.state(job) == "cancelled"
 
     assert shell("cleanup", "-y") == 0

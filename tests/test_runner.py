@@ -109,6 +109,12 @@ def stubborn(context):
     Path(os.environ["PQFS_TEST_NOTE"]).touch()
     time.sleep(60)
 
+def held(context):
+    context.output.write_bytes(b"x")
+    Path(os.environ["PQFS_TEST_NOTE"]).touch()
+    while not os.path.exists(os.environ["PQFS_TEST_NOTE"] + ".go"):
+        time.sleep(0.001)
+
 def broken_import(context):
     import no_such_module_at_all
 """
@@ -391,6 +397,21 @@ def test_a_grandchild_that_left_its_session_is_ended_before_the_result_is_told(d
     assert answer["kind"] == "done"
     assert desk.staged(job).stat().st_size == answer["output_size"]
     assert measure(desk.staged(job)) == (answer["output_size"], answer["output_sha256"])
+
+
+def test_an_output_that_a_stranger_still_writes_is_not_published(desk: Desk, note: Path) -> None:
+    """Not a descendant, so nobody ends it: but what it writes would change after the hash was taken."""
+    job = desk.send("held")
+    eventually(note.exists, "the output is there")
+    part = desk.spool.path(desk.spool.scratch_path("owner", job.id, 1, "part"))
+
+    with part.open("ab"):
+        note.with_name("note.go").touch()
+        answer = desk.answer()
+
+    assert answer["kind"] == "failed"
+    assert answer["error"].endswith("is still open for writing by another process")
+    assert desk.scratch() == []
 
 
 def test_a_command_that_leaves_something_in_the_background_does_not_keep_its_slot(desk: Desk) -> None:

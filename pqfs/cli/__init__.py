@@ -58,7 +58,7 @@ def run(arguments: list[str]) -> int:
         terminal.say_error("Stopped.")
         return 3
     except typer.TyperException as error:
-        error.show()
+        terminal.say_error(error.format_message(), "See: pqfs --help")
         return error.exit_code
     except BrokenPipeError:
         return 0  # the reader of our output has seen enough

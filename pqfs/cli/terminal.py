@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pqfs.errors import Refused
+from pqfs.errors import Unconfirmed
 
 if TYPE_CHECKING:
     from pqfs.settings import Loaded
@@ -115,13 +115,13 @@ def confirm(question: str, yes: bool) -> None:
     """Ask on a terminal; without one `-y` is needed.
 
     Raises:
-        Refused: there is nobody to ask.
+        Unconfirmed: there is nobody to ask.
         Declined: the person said no (exit code 3).
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise Refused(f"{question} This needs a yes.", "Say it beforehand with -y.")
+        raise Unconfirmed(f"{question} This needs a yes.", "Say it beforehand with -y.")
     if not typer.confirm(question, err=True):
         say("Nothing was changed.")
         raise Declined(3)

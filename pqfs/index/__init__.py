@@ -345,11 +345,11 @@ class Index:
 
     def ended_before(self, state: State, before: float, limit: int) -> list[Job]:
         """Jobs in a final state since before an instant; completed ones only when their input is gone."""
-        if state is State.COMPLETED:
-            row = {"high": id_floor(before), "before": before, "limit": limit}
-            return [_job(found) for found in self.engine.run("completed_before", row)]
-        row = {"state": state, "before": before, "limit": limit}
-        return [_job(found) for found in self.engine.run("set_aside_before", row)]
+        name = "completed_before" if state is State.COMPLETED else "set_aside_before"
+        row: dict[str, Any] = {"high": id_floor(before), "before": before, "limit": limit}
+        if state is not State.COMPLETED:
+            row["state"] = state
+        return [_job(found) for found in self.engine.run(name, row)]
 
     def let_go(self, job: str) -> bool:
         """Note that an ended job's payload is about to be removed. False: it has not ended, or is on the move."""

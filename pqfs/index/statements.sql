@@ -166,10 +166,10 @@ VALUES (:at, :actor, :verb, :job, :queue, :reason, :before, :after);
 SELECT at, actor, verb, reason, before, after FROM events WHERE job = :job ORDER BY id;
 
 -- name: set_aside_before
--- Jobs in a final state other than completed, whose payload is where it belongs, longest ended first.
+-- Jobs in a final state other than completed, whose payload is where it belongs; an id below :high is older.
 SELECT {columns} FROM jobs
-WHERE state = :state AND state NOT IN ('pending', 'processing', 'completed') AND confirmed = 1
-AND updated_at < :before ORDER BY updated_at LIMIT :limit;
+WHERE state = :state AND state NOT IN ('pending', 'processing', 'completed') AND id < :high AND confirmed = 1
+AND updated_at < :before ORDER BY id LIMIT :limit;
 
 -- name: completed_before
 -- Completed jobs whose input is gone. An id below :high was made before the limit, so the scan starts at the oldest.
@@ -208,7 +208,7 @@ ORDER BY id DESC LIMIT :limit;
 SELECT {columns} FROM jobs
 WHERE state = :state AND state NOT IN ('pending', 'processing', 'completed')
 AND (:queue IS NULL OR queue = :queue) AND id < :before
-ORDER BY updated_at DESC LIMIT :limit;
+ORDER BY id DESC LIMIT :limit;
 
 -- name: list_processing
 SELECT {columns} FROM jobs

@@ -598,6 +598,31 @@ def test_an_input_that_was_not_kept_and_comes_back_after_a_loss_of_power_goes_ag
         put_everything_right(world)
 
 
+# -------------------------------------------------------------------- one job that can not be repaired
+
+
+def test_a_stranger_in_one_jobs_place_holds_up_no_other_job(world: World) -> None:
+    first, second = waiting(world, b"a.txt", b"b.txt")
+    consumer = world.consumer()
+    leased = consumer.claim()
+    ended = []
+    for job in leased:
+        assert consumer.start(job)
+        ended.append((job, consumer.refuse(job, Kind.PERMANENT)))
+    with pytest.raises(Crash):
+        just_after_commit(world, lambda: consumer.finish(ended))
+    world.die()
+    stranger = world.spool.path(world.spool.payload_path(world.jobqueue.job(first.id)))
+    stranger.write_bytes(b"put here by hand")
+
+    assert world.recover().stuck == 2  # once as its dead owner's, once as a row that is not confirmed
+    assert world.jobqueue.job(second.id).confirmed
+    assert stranger.read_bytes() == b"put here by hand"
+
+    stranger.unlink()
+    put_everything_right(world)
+
+
 # -------------------------------------------------------------------- clocks
 
 

@@ -148,6 +148,17 @@ def test_after_the_death_of_supervisord_alone_its_children_drain(place: Place) -
     place.passes_through("again.txt")
 
 
+def test_children_that_were_still_starting_when_supervisord_died_end_too(place: Place) -> None:
+    starting = place.spawn("up", "-d", "--no-ui")
+    eventually(lambda: (place.run / "supervisord.pid").exists() and descendants(place.supervisord()), "they start")
+    children = descendants(supervisord := place.supervisord())
+    os.kill(supervisord, signal.SIGKILL)
+    starting.kill()
+    starting.communicate()
+
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "they have ended")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_in_the_foreground_a_signal_stops_everything_with_code_0(place: Place, number: signal.Signals) -> None:
     stack = place.spawn("up", "--no-ui")

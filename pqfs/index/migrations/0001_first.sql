@@ -52,7 +52,7 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_to_claim ON jobs (queue, priority DESC, ready_at, id) WHERE state = 'pending' AND due = 1;
 CREATE INDEX jobs_to_wake ON jobs (ready_at) WHERE state = 'pending' AND due = 0;
 CREATE INDEX jobs_to_confirm ON jobs (owner, id) WHERE confirmed = 0;
-CREATE INDEX jobs_set_aside ON jobs (state, updated_at) WHERE state NOT IN ('pending', 'processing', 'completed');
+CREATE INDEX jobs_set_aside ON jobs (state, id) WHERE state NOT IN ('pending', 'processing', 'completed');
 CREATE UNIQUE INDEX jobs_by_output ON jobs (output) WHERE output IS NOT NULL;
 
 -- One row an attempt: the history. Written when the attempt ends.
