@@ -361,8 +361,8 @@ def steered(world: World, verb: str, before: str | None, after: State, **more: A
     """A person's verb on a job that another verb (`before`) has brought into its state."""
     (job,) = ready(world, 1, **more)
     queue, now = world.jobqueue, world.clock.now()
-    if before:
-        job = getattr(queue, before)(job, "ann", "to begin with", now)
+    for earlier in (before or "").split():
+        job = getattr(queue, earlier)(job, "ann", "to begin with", now)
 
     def acted(world: World) -> None:
         found = world.job(b"0.txt")
@@ -406,6 +406,11 @@ def redrive_a_dead_letter(world: World) -> Plan:
 @protocol(effects=3)
 def redrive_a_cancelled_job(world: World) -> Plan:
     return steered(world, "redrive", "cancel", State.PENDING)
+
+
+@protocol(effects=7)
+def redrive_a_job_that_was_held(world: World) -> Plan:
+    return steered(world, "redrive", "hold cancel", State.PENDING)
 
 
 @protocol(effects=1)
