@@ -25,7 +25,7 @@ from pqfs.spool import DIRECTORIES, Spool
 
 EPOCH = 1_800_000_000.0  # where the settable clock starts: 2027-01-15T08:00:00Z
 _TOP = {*DIRECTORIES, "README.md", ".gitignore", "index.db", "index.db-wal", "index.db-shm"}
-_IDS = JobIds()
+_IDS: dict[int, JobIds] = {}  # a second each: one test's leap into the future is not another's
 _Answer = TypeVar("_Answer")
 PATIENCE = 20.0  # seconds: a deadline for what takes milliseconds, so that a slow machine fails no test
 
@@ -55,8 +55,8 @@ class SettableClock:
 
 
 def new_id(now: float = EPOCH) -> str:
-    """A job id never used before in this test run."""
-    return _IDS.next(now)
+    """A job id never used before in this test run, later than those asked for before in the same second."""
+    return _IDS.setdefault(int(now), JobIds()).next(now)
 
 
 def submitted(

@@ -602,6 +602,7 @@ def test_a_crash_before_any_effect_loses_nothing_and_doubles_nothing(protocol: P
             raise
         drop(stopped.world)
         if stopped.acknowledged:
+            print(f"{protocol.name}: {n} crash points")
             return
 
 

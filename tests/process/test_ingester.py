@@ -32,7 +32,8 @@ def _names(stage: Stage) -> list[bytes]:
 
 
 def _completed(stage: Stage, count: int) -> None:
-    eventually(lambda: len(stage.jobs(State.COMPLETED)) >= count, f"{count} jobs complete")
+    """Published as well: the commit comes before the rename, the confirmation after it."""
+    eventually(lambda: sum(job.confirmed for job in stage.jobs(State.COMPLETED)) >= count, f"{count} jobs complete")
 
 
 def _body(output: bytes) -> bytes:
