@@ -76,8 +76,9 @@ class Stage:
         return [path.read_bytes() for path in sorted(self.outbox.iterdir()) if path.is_file()]
 
     def jobs(self, state: State | None = None) -> list[Job]:
-        """Jobs, newest first."""
-        return self.index.jobs(state, None, "~", 100_000)
+        """Jobs, newest first; of one state those that lie in their place, since the commit comes before the move."""
+        found = self.index.jobs(state, None, "~", 100_000)
+        return [job for job in found if state is None or job.confirmed or state is State.PROCESSING]
 
     def running(self, process: subprocess.Popen[bytes]) -> Running | None:
         """What a consumer runs just now."""
