@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,16 @@ def second_index(spool: Spool, index: Index) -> Iterator[Callable[[], Index]]:
     yield connect
     for each in opened:
         each.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where PQFS_TEST_REQUIRE is set (.ci/run), a test of the slower layers that skips itself has failed."""
+    report = yield
+    layers = ("slow", "root", "browser")
+    if report.skipped and os.environ.get("PQFS_TEST_REQUIRE") and any(map(item.get_closest_marker, layers)):
+        report.outcome = "failed"
+        report.longrepr = f"required here, but skipped: {report.longrepr}"
+    return report
