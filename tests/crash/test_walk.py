@@ -276,4 +276,4 @@ def test_whatever_happens_nothing_is_lost_or_doubled(new_world: NewWorld) -> Non
 
 @pytest.mark.slow
 def test_whatever_happens_for_long_nothing_is_lost_or_doubled(new_world: NewWorld) -> None:
-    walk(new_world, 600, 60)
+    walk(new_world, 250, 60)

@@ -124,7 +124,7 @@ def test_the_job_of_a_killed_consumer_runs_again_within_a_second_while_another_i
     stage.start("janitor")
     first, second = stage.consumer("consumer-00"), stage.consumer("consumer-01")
     _ingest(stage, "first.txt")
-    runs = eventually(lambda: stage.running(first) or stage.running(second), "the job runs")
+    eventually(lambda: stage.running(first) or stage.running(second), "the job runs")
     victim = first if stage.running(first) else second
 
     victim.kill()
@@ -133,11 +133,12 @@ def test_the_job_of_a_killed_consumer_runs_again_within_a_second_while_another_i
     eventually(lambda: _state(stage, "first.txt") is State.COMPLETED, "the job runs again", within=5)
     assert time.monotonic() - died < 1.0
     job = stage.jobs()[0]
-    assert (job.id, job.crashes, job.attempt) == (runs.job, 1, 2)
+    assert (job.crashes, job.attempt) == (1, 2)
 
 
 def test_a_consumer_that_was_stopped_past_its_lease_publishes_nothing(make_stage: MakeStage) -> None:
-    stage = make_stage(SETTINGS.replace("lease = 6", "lease = 1").replace("kill_after = 0.3", "kill_after = 0.2"), HANDLERS)
+    short = SETTINGS.replace("lease = 6", "lease = 1").replace("kill_after = 0.3", "kill_after = 0.2")
+    stage = make_stage(short, HANDLERS)
     first, second = stage.consumer("consumer-00"), stage.consumer("consumer-01")
     _ingest(stage, "gate.txt")
     eventually(lambda: stage.running(first) or stage.running(second), "the job runs")

@@ -46,7 +46,8 @@ def test_a_disk_that_fills_up_pauses_work_and_costs_no_job_anything(small_disk: 
         stage.start("ingest", "ingester")
         stage.start("janitor")
         stage.consumer()
-        eventually(lambda: "paused" in stage.log("consumer-00") or "no room" in stage.log("consumer-00"), "work pauses")
+        said = ("paused", "no room")
+        eventually(lambda: any(word in stage.log("consumer-00") for word in said), "work pauses")
         assert len(stage.jobs(State.COMPLETED)) < COUNT
 
         taken: dict[str, bytes] = {}
