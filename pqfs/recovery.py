@@ -12,22 +12,24 @@ trusts a process to have finished anything: the next step of each protocol is to
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from pqfs import naming
-from pqfs.clock import Clock, parse_day
+from pqfs.clock import Clock
 from pqfs.errors import Corrupt
 from pqfs.events import Word, emit, trouble
 from pqfs.index import Settlement
 from pqfs.jobqueue import JobQueue
-from pqfs.model import FINAL, Arrival, Job, Kind, Outcome, Place, State
+from pqfs.model import FINAL, Job, Kind, Outcome, Place, State
 from pqfs.naming import Claimed, Parked
 from pqfs.owners import Life, Owners
 from pqfs.retry import Budget
 from pqfs.slot import Running, read_slot
+from pqfs.witness import Witness, arriver_of
 
 _CHUNK = 500
 _META_AGE = 3600.0  # a meta file is written before its payload moves in; an hour later it never will
@@ -65,6 +67,7 @@ class Recovery:
         self._owners = owners
         self._clock = clock
         self._boot_id = boot_id
+        self._witness = Witness(self._spool, jobqueue.settings)
         self._adopted: set[str] = set()  # arrivers whose directories hold registered payloads only
 
     # ---------------------------------------------------------------- the dead
@@ -260,7 +263,7 @@ class Recovery:
 
     def _register_claimed(self, name: str, claimed: Claimed) -> Repairs:
         """A payload in claimed/ that the index has never seen: the index was lost; it may have been published."""
-        job = self.job_of_file(f"claimed/{name}", claimed)
+        job = self._witness.job(f"claimed/{name}", claimed)
         if job is None:
             return Repairs()
         with self._index.transaction():
@@ -303,7 +306,7 @@ class Recovery:
 
     def _adopt_one(self, arriver: str, parked: Parked) -> Repairs:
         path = self._spool.ready_path(arriver, parked)
-        arrival = self.arrival_of_file(path, parked)
+        arrival = self._witness.arrival(path, parked)
         if arrival is None and self._spool.exists(path):
             self._jobqueue.refuse(arriver, parked, "it is not a regular file", self._clock.now())
             return Repairs(adopted=1)
@@ -315,24 +318,6 @@ class Recovery:
         emit(Word.ADOPTED, job=parked.job, found=path)
         return Repairs(adopted=1)
 
-    def arrival_of_file(self, path: str, parked: Parked | Claimed) -> Arrival | None:
-        """What a payload's path and meta file say of its job; None when it is not a regular file."""
-        found = self._spool.status(path)
-        if found is None or not stat.S_ISREG(found.st_mode):
-            return None
-        meta = self._spool.read_meta(parked.job)
-        settings = self._jobqueue.settings.queue(parked.queue)
-        return Arrival(
-            id=parked.job,
-            queue=parked.queue,
-            name=naming.original(meta.get("name", parked.name)),
-            size=found.st_size,
-            priority=int(meta.get("priority", settings.priority)),
-            ready_at=float(meta.get("ready_at", 0.0)),
-            held=bool(meta.get("held", False)),
-            options=meta.get("options"),
-        )
-
     # ---------------------------------------------------------------- rebuild
 
     def rebuild(self, progress: Callable[[int], None] = lambda count: None) -> dict[State, int]:
@@ -341,86 +326,33 @@ class Recovery:
         What is in claimed/ may already have been published, so it comes back *held* with a note. Attempts,
         budgets and events are not in the tree and start anew.
         """
-        counts: dict[State, int] = {}
-        for number, job in enumerate(self._jobs_of_tree(), 1):
-            with self._index.transaction():
-                self._index.create_queue(job.queue, self._clock.now())
-                self._index.restore(job)
-            self._spool.settle(job)
-            self._jobqueue.confirm([job])
-            counts[job.state] = counts.get(job.state, 0) + 1
-            progress(number)
-        return counts
+        counts: Counter[State] = Counter()
+        unknown = self._unknown()
+        while jobs := list(islice(unknown, _CHUNK)):
+            self._register(jobs)
+            counts.update(job.state for job in jobs)
+            progress(counts.total())
+        return dict(counts)
 
-    def _jobs_of_tree(self) -> Iterator[Job]:
-        outputs = {name12: name for name in self._published() if (name12 := naming.output_id12(name))}
+    def _register(self, jobs: Sequence[Job]) -> None:
+        with self._index.transaction():
+            for queue in sorted({job.queue for job in jobs}):
+                self._index.create_queue(queue, self._clock.now())
+            for job in jobs:
+                self._index.restore(job)
+        # Crash here: rows not confirmed; reconcile moves their payloads and confirms.
+        for job in jobs:
+            self._spool.settle(job)
+        self._jobqueue.confirm(jobs)
+
+    def _unknown(self) -> Iterator[Job]:
+        """The jobs that the tree tells of and the index does not know, but for what is just arriving."""
+        witness = Witness(self._spool, self._jobqueue.settings)
         for path, name in self._spool.payloads():
-            if self._index.job(name.job) is not None or self._is_arriving(path):
-                continue
-            if job := self.job_of_file(path, name, outputs):
+            is_unknown = self._index.job(name.job) is None and not self._is_arriving(path)
+            if is_unknown and (job := witness.job(path, name)):
                 yield job
 
     def _is_arriving(self, path: str) -> bool:
         """A payload in the directory of a living arriver is that one's to commit, or still being written."""
-        return path.startswith("ready/") and self._owners.life(_arriver(path)) is Life.ALIVE
-
-    def _published(self) -> Iterator[str]:
-        for entry in self._spool.entries("outbox"):
-            yield entry
-            found = self._spool.status(f"outbox/{entry}")
-            if found and stat.S_ISDIR(found.st_mode) and naming.output_id12(entry) is None:
-                yield from self._spool.entries(f"outbox/{entry}")
-
-    def job_of_file(self, path: str, name: Parked | Claimed, outputs: dict[str, str] | None = None) -> Job | None:
-        """The row that the tree tells for a payload."""
-        arrival = self.arrival_of_file(path, name)
-        if arrival is None:
-            return None
-        state, note = _STATE_OF[Place(path.partition("/")[0])]
-        if state is State.PENDING and arrival.held:
-            state = State.HELD
-        created = naming.id_time(name.job)
-        done_at = self._spool.status(path)
-        job = Job(
-            id=name.job, queue=name.queue, name=arrival.name, arriver=_arriver(path), state=state,
-            place=_PLACE_OF[state], confirmed=False, priority=arrival.priority,
-            attempt=name.attempt if isinstance(name, Claimed) else 0, failures=0, crashes=0, losses=0,
-            owner=None, size=arrival.size, created_at=created, ready_at=arrival.ready_at or created,
-            updated_at=_ended_at(path, done_at, created), error=note, options=arrival.options,
-        )  # fmt: skip
-        if state is not State.COMPLETED:
-            return job
-        found = (outputs or {}).get(naming.id12(name.job))
-        return replace(job, output=found or naming.output_name(job.updated_at, job.id, job.name))
-
-
-_STATE_OF: dict[Place, tuple[State, str | None]] = {
-    Place.READY: (State.PENDING, None),
-    Place.CLAIMED: (
-        State.HELD,
-        "found in claimed/ by a rebuild: it may already have been published; release or cancel",
-    ),
-    Place.DONE: (State.COMPLETED, None),
-    Place.DEAD: (State.FAILED, "found in dead/ by a rebuild: its error is not in the tree"),
-    Place.CANCELLED: (State.CANCELLED, None),
-}
-_PLACE_OF = {
-    State.PENDING: Place.READY,
-    State.HELD: Place.READY,
-    State.COMPLETED: Place.DONE,
-    State.FAILED: Place.DEAD,
-    State.CANCELLED: Place.CANCELLED,
-}
-
-
-def _arriver(path: str) -> str:
-    first, _, rest = path.partition("/")
-    return os.path.dirname(rest) if first == "ready" else "rebuilt"
-
-
-def _ended_at(path: str, found: os.stat_result | None, created: float) -> float:
-    """When a job ended, as the tree tells: the day of its done/ directory decides where it is looked for."""
-    ended = parse_day(path.split("/")[1]) if path.startswith("done/") else None
-    if ended is not None:
-        return ended
-    return found.st_ctime if found else created
+        return path.startswith("ready/") and self._owners.life(arriver_of(path)) is Life.ALIVE

@@ -24,7 +24,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("retry",),
     ("settings",),
     ("spool", "inbox", "sidecar", "watch", "index.*", "handlers.*"),
-    ("jobqueue",),
+    ("jobqueue", "witness"),
     ("recovery", "rejected", "submission", "report", "tree"),
     ("fsck", "story", "retention"),
     ("why",),
