@@ -168,7 +168,7 @@ def overview(source: Source) -> Overview:
     if wake is not None and wake <= now:
         waits.append(now - wake)  # due by now, and nobody has claimed since
     inbox, inbox_capped = _count_inbox(source)
-    rejected, rejected_capped = _count(source.spool.path("rejected"), lambda name: not name.endswith(".reason.json"))
+    rejected, rejected_capped = _count(source.spool.path("rejected"), _is_object)
     return Overview(
         at=now, spool=source.spool.root, jobs=_by_state(counts), queues=queues,
         oldest_wait=max(waits, default=None),
@@ -281,6 +281,11 @@ def _count(directory: Path, wanted: Any) -> tuple[int, bool]:
         except OSError:
             continue  # gone meanwhile, or closed to us
     return count, False
+
+
+def _is_object(name: str) -> bool:
+    """Whether a name in rejected/ is a refused object: not a reason, not hidden."""
+    return not name.startswith(".") and not name.endswith(".reason.json")
 
 
 def _size(path: Path) -> int:

@@ -175,3 +175,9 @@ def test_every_answer_becomes_json(app: App, clock: SettableClock) -> None:
 
     assert found["at"] == "2027-01-15T08:00:00.000000Z"
     assert found["jobs"]["pending"] == 1
+
+
+def test_hidden_names_in_rejected_are_not_refused_files(app: App) -> None:
+    app.spool.path("rejected/.gitkeep").touch()
+
+    assert overview(app).rejected == 0
