@@ -55,23 +55,35 @@ class Janitor:
         self._me = me
         self._boot_id = boot_id
         self._watched: dict[str, _Death] = {}
+        self._known: set[str] = set()
         self._upkeep_at = 0.0
 
     def run(self, stop: Stop, bell: Bell) -> None:
-        """Look after the spool until asked to stop."""
+        """Look after the spool until asked to stop: at every death, and every few seconds.
+
+        The bell rings with every batch of work; all it means here is that there may be a new owner to watch.
+        """
+        look_at = 0.0
         while not stop.requested:
-            try:
-                self.look()
-                busy = self._upkeep_if_due()
-            except Exception:  # noqa: BLE001 -- the top of the loop: log, wait, go on
-                trouble("looking after the spool")
-                busy = False
-            self._watch_owners()
-            stop.wait(0.05 if busy else _LOOK_EVERY, [bell, *self._watched.values()])
-            if bell.hear():
-                continue
+            if self._clock.boottime() >= look_at:
+                look_at = self._clock.boottime() + self._look_safely()
+            if self._watch_owners():
+                look_at = 0.0
+            ready = stop.wait(look_at - self._clock.boottime(), [bell, *self._watched.values()])
+            bell.hear()
+            if any(death.fileno() in ready for death in self._watched.values()):
+                look_at = 0.0
         for death in self._watched.values():
             death.close()
+
+    def _look_safely(self) -> float:
+        """Look, and do the upkeep that is due; seconds until the next look."""
+        try:
+            self.look()
+            return 0.05 if self._upkeep_if_due() else _LOOK_EVERY
+        except Exception:  # noqa: BLE001 -- the top of the loop: log, wait, go on
+            trouble("looking after the spool")
+            return 1.0
 
     # ---------------------------------------------------------------- deaths
 
@@ -97,15 +109,18 @@ class Janitor:
                 emit(Word.HUNG, owner=consumer.owner, silent=silent)
                 self._owners.kill(consumer.owner)
 
-    def _watch_owners(self) -> None:
-        """Hold a pidfd of every living owner, so that its death wakes us."""
+    def _watch_owners(self) -> bool:
+        """Hold a pidfd of every living owner, so that its death wakes us; whether a new one is dead already."""
         names = set(self._owners.names())
-        for owner in names - self._watched.keys() - {self._me}:
+        new = names - self._known - {self._me}
+        for owner in new:
             descriptor = self._owners.open_pidfd(owner)
             if descriptor is not None:
                 self._watched[owner] = _Death(descriptor)
         for owner in self._watched.keys() - names:
             self._forget_watch(owner)
+        self._known = names
+        return any(self._owners.is_dead(owner) for owner in new)
 
     def _forget_watch(self, owner: str) -> None:
         death = self._watched.pop(owner, None)

@@ -62,8 +62,8 @@ class Stop:
 
     def wait(
         self, timeout: float | None, readables: Iterable[Readable] = (), writables: Iterable[Readable] = ()
-    ) -> None:
-        """Sleep until a descriptor is ready, a signal comes, or `timeout` seconds are over."""
+    ) -> list[int]:
+        """Sleep until a descriptor is ready, a signal comes, or `timeout` seconds are over; what can be read."""
         if timeout is not None and timeout <= 0:
             timeout = 0
         read = [self._read, *(each.fileno() for each in readables)]
@@ -73,6 +73,7 @@ class Stop:
                 os.read(self._read, 4096)
             except BlockingIOError:
                 pass
+        return ready
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
     python -m tests.bench.recovery [--kills 15]
 
-Measured from SIGKILL of the consumer in mid-job to the output of the second attempt, with everything real but supervisor.
+Measured from SIGKILL of the consumer in mid-job to the output of the second attempt; all is real but supervisor.
 """
 
 from __future__ import annotations
