@@ -116,6 +116,7 @@ def test_init_may_be_repeated(shell: Shell) -> None:
 
     assert shell("init") == 0
     assert len(shell.items("jobs", "list")) == 1
+    assert "This page is a contract" in (shell.root / "spool" / "README.md").read_text()
 
 
 # -------------------------------------------------------------------- submit

@@ -39,9 +39,11 @@ rejected = _group("What ingestion refused.")
 def init(context: typer.Context) -> None:
     """Make the spool, its index and the folder for logs, where they are missing."""
     from pqfs.spool import Spool
+    from pqfs.stack.shipped import lay_contract
 
     settings = terminal.loaded(context).settings
     Spool.create(settings.spool)
+    lay_contract(settings.spool)
     settings.logs.mkdir(parents=True, exist_ok=True)
     terminal.opened(context).close()
     terminal.put(str(settings.spool))

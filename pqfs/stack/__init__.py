@@ -23,6 +23,7 @@ from pqfs.errors import Misconfigured, NotRunning, Refused, Unavailable
 from pqfs.owners import Owners, ProgramLock
 from pqfs.spool import DIRECTORIES, Spool
 from pqfs.stack.configuration import Instance, check_paths, render
+from pqfs.stack.shipped import lay_contract
 from pqfs.stack.supervisor import Process, Stopping, Supervisor, wait_for_end
 
 __all__ = ["Instance", "Process", "Stack", "Supervisor"]
@@ -109,6 +110,7 @@ class Stack:
         for path in (settings.spool, settings.logs, *(settings.spool / name for name in DIRECTORIES)):
             if not os.access(path, os.W_OK | os.X_OK):
                 raise Misconfigured(f"This user may not write to {path}.", "Give it to the user that runs pqfs.")
+        lay_contract(settings.spool)
 
     def _spawn(self, report: Path, detached: bool) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(self.instance.table)]

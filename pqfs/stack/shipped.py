@@ -5,6 +5,7 @@ In a checkout they stand at the top level, where people look for them; a wheel c
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from pqfs.errors import Misconfigured
@@ -26,3 +27,9 @@ def shipped(name: str) -> Path:
             f"{home / name} is missing: this installation of pqfs is incomplete.", "Install it again."
         )
     return home / name
+
+
+def lay_contract(spool: Path) -> None:
+    """Put the on-disk contract beside what it describes, unless there is one."""
+    if not (spool / "README.md").exists():
+        shutil.copyfile(shipped("spool/README.md"), spool / "README.md")
