@@ -70,6 +70,8 @@ class Consumer:
         self._is_dry = False
         self._paused_until = 0.0
         self._drain_by: float | None = None
+        self._long_job: tuple[str, int] | None = None  # behind which all that waited was given back
+        self._trouble: str | None = None
         self._idle_deaths = 0
         self.completed = 0
 
@@ -112,13 +114,19 @@ class Consumer:
         return True
 
     def _pause(self, error: PqfsError) -> None:
-        emit(Word.PAUSED, what="consumer", error=error.message)
+        self._say_trouble(error.message)
         if isinstance(error, DiskFull):
             self._jobqueue.spool.give_up_ballast()
         self._pause_until(_PAUSE)
 
     def _pause_until(self, seconds: float) -> None:
         self._paused_until = self._clock.boottime() + seconds
+
+    def _say_trouble(self, trouble: str | None) -> None:
+        """Log that work pauses, or goes on: once, however long it lasts."""
+        if trouble != self._trouble:
+            emit(Word.PAUSED if trouble else Word.RESUMED, what="consumer", error=trouble)
+            self._trouble = trouble
 
     # ---------------------------------------------------------------- claim
 
@@ -136,11 +144,11 @@ class Consumer:
         self._link.send(jobs)
 
     def _has_no_room(self) -> bool:
-        if self._jobqueue.spool.is_below(int(self._jobqueue.settings.low_water)):
-            emit(Word.PAUSED, what="consumer", error="the disk is below low water")
+        low = self._jobqueue.spool.is_below(int(self._jobqueue.settings.low_water))
+        self._say_trouble("the disk is below low water" if low else None)
+        if low:
             self._pause_until(_PAUSE)
-            return True
-        return False
+        return low
 
     def _runs_long(self) -> bool:
         running = self._link.running()
@@ -165,25 +173,31 @@ class Consumer:
             return self._settings.poll_every
         wake = self._jobqueue.index.next_wake()
         until_wake = wake - self._clock.now() if wake is not None else float("inf")
-        return max(0.0, min(self._settings.poll_every, until_wake))
+        until_resumed = self._paused_until - self._clock.boottime()
+        return max(_GATHER, until_resumed, min(self._settings.poll_every, until_wake))
 
     def _next_deadline(self, now: float) -> float:
         """Seconds until a timer of ours fires."""
-        deadlines = [self._settle_by]
+        deadlines = [max(self._settle_by, self._paused_until)]
         if self._moved and not self._outstanding and not self._ended:
-            deadlines.append(now)
-        if self._ending:
-            deadlines.append(self._ending.kill_at)
-        if self._drain_by is not None:
-            deadlines.append(self._drain_by)
+            deadlines.append(self._paused_until)
         if self._paused_until > now:
             deadlines.append(self._paused_until)
-        running = self._link.running()
-        if running and (job := self._outstanding.get(running.job)):
-            deadlines.append(running.started + self._timeout(job))
-            if len(self._outstanding) > 1:
-                deadlines.append(running.started + self._settings.prefetch)
+        deadlines += [self._ending.kill_at] if self._ending else self._running_deadlines()
         return max(0.0, min(deadlines) - now) + 0.001
+
+    def _running_deadlines(self) -> list[float]:
+        """When `_watch_running` has to act on what runs."""
+        running = self._link.running()
+        job = self._outstanding.get(running.job) if running else None
+        if running is None or job is None:
+            return []
+        deadlines = [running.started + self._timeout(job)]
+        if self._drain_by is not None:
+            deadlines.append(self._drain_by)
+        if len(self._outstanding) > 1 and self._long_job != (job.id, job.attempt):
+            deadlines.append(running.started + self._settings.prefetch)
+        return deadlines
 
     # ---------------------------------------------------------------- results
 
@@ -275,7 +289,9 @@ class Consumer:
         elif self._drain_by is not None and now >= self._drain_by:
             self._end_early(job, Outcome(Kind.RELEASED, "its consumer was stopped"))
         elif seconds >= self._settings.prefetch and len(self._outstanding) > 1:
-            self._give_back("the job before it turned out long")
+            if self._long_job != (job.id, job.attempt):
+                self._give_back("the job before it turned out long")
+            self._long_job = (job.id, job.attempt)
 
     def _timeout(self, job: Job) -> float:
         asked = (job.options or {}).get("timeout")
@@ -318,6 +334,8 @@ class Consumer:
 
     def _settle(self) -> None:
         """End attempts in one batch, or confirm the last batch's moves when there is nothing else to do."""
+        if self._clock.boottime() < self._paused_until:
+            return
         if self._ended and (not self._outstanding or self._clock.boottime() >= self._settle_by):
             self._end_attempts()
         elif self._moved and not self._ended and not self._outstanding:

@@ -55,6 +55,7 @@ class Entry:
     name: bytes
     mtime_ns: int
     size: int
+    ctime_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +290,7 @@ def _scan(directory: int) -> Iterator[tuple[bytes, os.stat_result]]:
 
 def _entry(path: bytes, queue: str | None, found: os.stat_result) -> Entry:
     name = path if queue is None else path.partition(b"/")[2]
-    return Entry(path, queue or DEFAULT_QUEUE, name, found.st_mtime_ns, found.st_size)
+    return Entry(path, queue or DEFAULT_QUEUE, name, found.st_mtime_ns, found.st_size, found.st_ctime_ns)
 
 
 _KINDS: Mapping[str, str] = {

@@ -13,6 +13,7 @@ Deletes nothing but sidecars it has read and empty directories.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -25,13 +26,14 @@ from pqfs.errors import PqfsError, Rejected, Unavailable, VolumeFault
 from pqfs.events import Word, emit, trouble
 from pqfs.inbox import SIDECAR, Entry, Inbox, Judgement, Verdict
 from pqfs.jobqueue import JobQueue, Taken
-from pqfs.model import Arrival
+from pqfs.model import Arrival, Job
 from pqfs.naming import JobIds, Parked
 from pqfs.runtime import Stop
 from pqfs.sidecar import Sidecar
 from pqfs.watch import Watch
 
 _MANY = 64  # a sweep that takes this many drops the watch
+_INSTANT = 0.001  # the precision of the instant in a job id
 
 
 @dataclass(slots=True)
@@ -63,6 +65,7 @@ class Ingester:
         self._empty_since: dict[bytes, float] = {}
         self._foreign: set[tuple[int, int]] = set()
         self._is_paused = False
+        self._known: frozenset[str] = frozenset()
         jobqueue.spool.make_directory(f"ready/{owner}")
 
     # ---------------------------------------------------------------- loop
@@ -111,7 +114,8 @@ class Ingester:
             sweep.next_look = 1.0
             return sweep
         self._ask_unsettled_again(sweep)
-        entries, empty = self._inbox.entries(self._queues())
+        self._known = self._queues()
+        entries, empty = self._inbox.entries(self._known)
         payloads, sidecars = _split(entries)
         batch = self._settings.ingest.batch
         for first in range(0, len(payloads), batch):
@@ -131,7 +135,7 @@ class Ingester:
         made = set()
         for name in self._jobqueue.spool.entries("inbox"):
             found = self._jobqueue.spool.status(f"inbox/{name}")
-            if name in known or found is None or not os.path.isdir(self._inbox.path / name):
+            if name in known or found is None or not stat.S_ISDIR(found.st_mode):
                 continue
             try:
                 made.add(naming.check_queue(name))
@@ -299,6 +303,8 @@ class Ingester:
             self._jobqueue.refuse(self._owner, parked, error.message, self._clock.now())
             sweep.rejected += 1
             return
+        except OSError:
+            complete = None  # its producer has closed it to us, or we have no descriptor left: it is not forgotten
         if complete is None:
             self._unsettled.append((arrival, directory))
             sweep.next_look = min(sweep.next_look, 0.25)
@@ -328,7 +334,7 @@ class Ingester:
                 reason = judgement.reason or "its sidecar has just gone"
                 return Judgement(Verdict.WAIT, f"its sidecar is not complete: {reason}", judgement.retry_in)
             try:
-                return sidecar.read(judgement.descriptor)
+                return self._allowed(sidecar.read(judgement.descriptor), entry)
             except Rejected as error:
                 self._reject(directory, beside, error.message, sweep)
                 raise
@@ -336,6 +342,12 @@ class Ingester:
                 os.close(judgement.descriptor)
         finally:
             os.close(directory)
+
+    def _allowed(self, found: Sidecar, entry: Entry) -> Sidecar:
+        """The sidecar, unless it sends the job to a queue that nobody would ever claim from."""
+        if found.queue and self._settings.queue(entry.queue).sidecar_queue and found.queue not in self._known:
+            raise Rejected(f"its sidecar names queue {found.queue}, and there is none")
+        return found
 
     def _drop_sidecar(self, taken: Taken, sidecars: dict[bytes, Entry]) -> None:
         """Remove the sidecar that has become part of the job. It is in the row, and in meta/, by now."""
@@ -354,14 +366,43 @@ class Ingester:
         for path, beside in sidecars.items():
             if path in payloads:
                 continue
-            name = beside.name.removesuffix(SIDECAR)
-            recent = self._clock.now() - self._settings.ingest.wait_limit
-            job = self._jobqueue.index.job_by_name(beside.queue, name, recent)
+            job = self._job_of(beside)
             waited = self._inbox.waited(beside, self._clock.boottime())
             if job is None and waited < self._settings.ingest.wait_limit:
                 self._inbox.note(beside, self._clock.boottime())
                 continue
             self._dispose(beside, job.id if job else None, bool(job and job.options), sweep)
+
+    def _job_of(self, beside: Entry) -> Job | None:
+        """The job that a sidecar without a payload belongs to: in its own queue, or the one that it sent it to.
+
+        A name may come again and again: a sidecar that arrived after the job of this name had counted its own
+        is early for the next one.
+        """
+        name = beside.name.removesuffix(SIDECAR)
+        since = self._clock.now() - self._settings.ingest.wait_limit
+        index = self._jobqueue.index
+        job = index.job_by_name(beside.queue, name, since)
+        if self._settings.queue(beside.queue).sidecar_queue:
+            sent = index.job_by_name(None, name, since)
+            if sent and sent.options and sent.queue == self._named_queue(beside):
+                job = sent
+        is_early = job and job.options and beside.ctime_ns / 1e9 > naming.id_time(job.id) + _INSTANT
+        return None if is_early else job
+
+    def _named_queue(self, beside: Entry) -> str | None:
+        """The queue that an orphaned sidecar names; None when it can not be read now."""
+        try:
+            with ExitStack() as descriptors:
+                directory = self._inbox.open_parent(beside)
+                descriptors.callback(os.close, directory)
+                judgement = self._inbox.judge(directory, beside, self._clock.boottime())
+                if judgement.descriptor is None:
+                    return None
+                descriptors.callback(os.close, judgement.descriptor)
+                return sidecar.read(judgement.descriptor).queue
+        except (OSError, Rejected):
+            return None
 
     def _dispose(self, beside: Entry, job: str | None, counted: bool, sweep: Sweep) -> None:
         directory = self._inbox.open_parent(beside)

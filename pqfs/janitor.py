@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from pqfs.clock import Clock, day
+from pqfs.clock import Clock, day, parse_day
 from pqfs.doorbell import Bell
 from pqfs.events import Word, emit, trouble
 from pqfs.jobqueue import JobQueue
@@ -161,7 +161,7 @@ class Janitor:
         keep = self._jobqueue.settings.keep.seconds("done")
         left = _CHUNK
         for date in self._spool.entries("done"):
-            if date > day(max(0.0, now - keep)) or left <= 0:
+            if parse_day(date) is None or date > day(max(0.0, now - keep)) or left <= 0:
                 continue
             names = self._spool.entries(f"done/{date}")
             if not names:
@@ -198,7 +198,9 @@ class Janitor:
         if keep == float("inf"):
             return 0
         removed = 0
-        for name in self._spool.entries("rejected")[: 2 * _CHUNK]:
+        for name in self._spool.entries("rejected"):
+            if removed >= 2 * _CHUNK:
+                break
             found = self._spool.status(f"rejected/{name}")
             if found and now - found.st_ctime > keep:
                 self._spool.remove_tree(f"rejected/{name}")

@@ -62,6 +62,10 @@ class OwnerLock:
         self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
+    def abandon(self) -> None:
+        """Let the lock go and leave its file: whoever finds it free reaps what this owner left, as after a death."""
+        os.close(self._descriptor)
+
 
 class Owners:
     """Asks the kernel about the owners of one spool."""

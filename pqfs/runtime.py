@@ -113,7 +113,8 @@ class Presence:
         self.bell.close()
         if kind is None:
             self._lock.release()
-        # After an error the lock file stays and is free: the janitor reaps whatever we left.
+        else:
+            self._lock.abandon()  # the janitor reaps whatever we left
         self._program_lock.release()
         emit(Word.STOPPED, owner=self._lock.name)
 

@@ -196,10 +196,6 @@ class Index:
 
     # ---------------------------------------------------------------- steering
 
-    def set_priority(self, job: str, priority: int) -> bool:
-        """Change a waiting job's priority; False when it does not wait."""
-        return bool(self.engine.run("set_priority", {"id": job, "priority": priority}))
-
     def request_cancel(self, job: str, by: str) -> bool:
         """Ask the consumer that runs a job to end it; False when nobody runs it."""
         return bool(self.engine.run("request_cancel", {"id": job, "by": by}))
@@ -231,8 +227,8 @@ class Index:
         """The job that published an output of this name."""
         return _first(self.engine.run("job_by_output", {"output": output}))
 
-    def job_by_name(self, queue: str, name: bytes, since: float) -> Job | None:
-        """The newest job of this name that arrived since an instant."""
+    def job_by_name(self, queue: str | None, name: bytes, since: float) -> Job | None:
+        """The newest job of this name that arrived since an instant, in one queue or (None) in any."""
         row = {"low": id_floor(since), "queue": queue, "name": name}
         return _first(self.engine.run("job_by_name", row))
 

@@ -55,9 +55,6 @@ UPDATE jobs SET state = :state, place = :place, confirmed = 0, due = :due, ready
 WHERE id = :id AND state = :from_state AND attempt = :attempt AND place <> 'gone'
 RETURNING {columns};
 
--- name: set_priority
-UPDATE jobs SET priority = :priority WHERE id = :id AND state IN ('pending', 'held') RETURNING id;
-
 -- name: request_cancel
 UPDATE jobs SET cancel_by = :by WHERE id = :id AND state = 'processing' RETURNING id;
 
@@ -90,7 +87,8 @@ SELECT {columns} FROM jobs WHERE output = :output;
 
 -- name: job_by_name
 -- The newest job of this name since an id: few jobs are that young.
-SELECT {columns} FROM jobs WHERE id >= :low AND queue = :queue AND name = :name ORDER BY id DESC LIMIT 1;
+SELECT {columns} FROM jobs WHERE id >= :low AND queue = coalesce(:queue, queue) AND name = :name
+ORDER BY id DESC LIMIT 1;
 
 -- name: jobs_ahead
 SELECT count(*) FROM (

@@ -569,6 +569,9 @@ def test_a_job_is_found_by_the_beginning_of_its_id_by_name_and_by_output(index: 
     assert index.job_by_name("default", b"wanted", NOW - 60) == younger
     assert index.job_by_name("default", b"wanted", NOW + 60) is None
     assert index.job_by_name("other", b"wanted", NOW - 60) is None
+    elsewhere = arrive(index, name=b"wanted", queue="other")
+    assert index.job_by_name(None, b"wanted", NOW - 60) == elsewhere
+    assert index.job_by_name(None, b"unwanted", NOW - 60) is None
     assert index.job(new_id()) is None
 
 
@@ -596,14 +599,6 @@ def test_how_many_come_before_a_job(index: Index) -> None:
 
     assert [index.jobs_ahead(job, 10) for job in jobs] == [1, 2, 3, 4]
     assert index.jobs_ahead(jobs[3], 2) == 2
-
-
-def test_priority_changes_only_while_a_job_waits(index: Index) -> None:
-    for state in State:
-        job = in_state(index, state)
-        with index.transaction():
-            changed = index.set_priority(job.id, 5)
-        assert changed == (state in (State.PENDING, State.HELD))
 
 
 def test_figures_add_up_by_minute(index: Index) -> None:
