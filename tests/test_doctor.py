@@ -1,0 +1,227 @@
+"""Every check of the doctor can say that all is well, and that it is not."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from pqfs import doctor, kernel
+from pqfs.clock import SystemClock
+from pqfs.doctor import Check, Grade, examine
+from pqfs.index import Index
+from pqfs.settings import CommandHandler, HandlerSpec, IngestSettings, Loaded, PythonHandler, QueueSettings, Settings
+from pqfs.spool import Spool
+
+
+def examined(settings: Settings, config: Path | None = None) -> dict[str, list[Check]]:
+    """Every check by its name."""
+    found: dict[str, list[Check]] = {}
+    for check in examine(Loaded(settings, {}, config)):
+        found.setdefault(check.name, []).append(check)
+    return found
+
+
+def grades(settings: Settings, name: str) -> list[Grade]:
+    """How one check came out."""
+    return [check.grade for check in examined(settings)[name]]
+
+
+@pytest.fixture
+def whole(settings: Settings, index: Index) -> Settings:
+    """A spool with an index."""
+    return settings
+
+
+def test_a_whole_spool_is_well(whole: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "file_system", lambda path: "ext4")
+
+    bad = [check for checks in examined(whole).values() for check in checks if check.grade is not Grade.OK]
+
+    assert bad == []
+
+
+def test_examining_changes_nothing(whole: Settings) -> None:
+    before = sorted(str(path) for path in whole.spool.rglob("*"))
+
+    examined(whole)
+
+    assert sorted(str(path) for path in whole.spool.rglob("*")) == before
+
+
+def test_a_library_that_corrupts_an_index_is_bad(whole: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pqfs.index.sqlite.library_version", lambda: (3, 45, 1))
+
+    assert grades(whole, "sqlite") == [Grade.BAD]
+
+
+def test_a_missing_directory_is_bad_and_is_named(whole: Settings) -> None:
+    (whole.spool / "dead").rmdir()
+
+    (check,) = examined(whole)["tree"]
+
+    assert check.grade is Grade.BAD
+    assert str(whole.spool / "dead") in check.sentence
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("xfs", [Grade.OK]), ("nfs4", [Grade.WARN]), ("tmpfs", [Grade.OK, Grade.WARN])],
+)
+def test_a_file_system_is_judged_by_its_kind(
+    whole: Settings, monkeypatch: pytest.MonkeyPatch, kind: str, expected: list[Grade]
+) -> None:
+    monkeypatch.setattr(kernel, "file_system", lambda path: kind)
+
+    assert grades(whole, "file system") == expected
+
+
+def test_leases_that_see_no_writer_are_a_warning(whole: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "is_open_for_writing", lambda descriptor: False)
+
+    assert grades(whole, "leases") == [Grade.WARN]
+
+
+def test_leases_that_are_refused_are_a_warning(whole: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int) -> bool:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(kernel, "is_open_for_writing", refuse)
+
+    (check,) = examined(whole)["leases"]
+    assert check.grade is Grade.WARN
+    assert "settle" in check.sentence
+
+
+def test_beside_the_main_thread_leases_are_not_asked_for(whole: Settings) -> None:
+    """A writer that opens a leased file sends SIGIO, whose default kills; only a main thread can ignore it."""
+    found: list[Grade] = []
+    thread = threading.Thread(target=lambda: found.extend(grades(whole, "leases")))
+    thread.start()
+    thread.join()
+
+    assert found == [Grade.WARN]
+
+
+def test_a_move_that_overwrites_is_bad(whole: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rename(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+        os.replace(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir)
+
+    monkeypatch.setattr(kernel, "rename_noreplace", rename)
+
+    assert grades(whole, "renames") == [Grade.BAD]
+
+
+@pytest.mark.parametrize(("instances", "watches", "grade"), [(128, 8192, "ok"), (4, 8192, "warn"), (128, 8, "warn")])
+def test_few_inotify_watches_are_a_warning(
+    whole: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, instances: int, watches: int, grade: str
+) -> None:
+    (tmp_path / "max_user_instances").write_text(f"{instances}\n")
+    (tmp_path / "max_user_watches").write_text(f"{watches}\n")
+    limit = "/proc/sys/fs/inotify/max_user_instances"
+    monkeypatch.setattr(doctor, "Path", lambda path: Path(tmp_path / "max_user_instances" if path == limit else path))
+
+    assert grades(whole, "inotify") == [grade]
+
+
+def test_a_system_without_inotify_is_a_warning_unless_it_is_not_used(
+    whole: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(
+        doctor, "Path", lambda path: tmp_path / "none" if str(path).startswith("/proc") else Path(path)
+    )
+    polling = whole.model_copy(update={"ingest": IngestSettings(watch="polling")})
+
+    assert grades(whole, "inotify") == [Grade.WARN]
+    assert grades(polling, "inotify") == [Grade.OK]
+
+
+def test_a_directory_that_may_not_be_written_is_bad_and_is_named(
+    whole: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "outbox" and access(path, mode))
+
+    (check,) = examined(whole)["permissions"]
+
+    assert check.grade is Grade.BAD
+    assert "outbox" in check.sentence
+
+
+@pytest.mark.parametrize(("name", "mode"), [("run", 0o755), ("index.db", 0o644)])
+def test_what_others_could_open_is_a_warning(whole: Settings, name: str, mode: int) -> None:
+    (whole.spool / name).chmod(mode)
+
+    assert grades(whole, "permissions") == [Grade.WARN, Grade.OK]
+
+
+def test_a_disk_below_low_water_is_bad(whole: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Spool, "is_below", lambda spool, low_water: True)
+
+    assert grades(whole, "disk") == [Grade.BAD]
+
+
+def test_an_index_that_is_not_there_yet_is_a_warning(settings: Settings, spool: Spool) -> None:
+    assert grades(settings, "index") == [Grade.WARN]
+    assert not (spool.root / "index.db").exists()
+
+
+def test_a_damaged_index_is_bad(settings: Settings, spool: Spool) -> None:
+    (spool.root / "index.db").write_bytes(b"this is no database" * 1000)
+
+    assert grades(settings, "index") == [Grade.BAD]
+
+
+def test_a_path_too_long_for_a_socket_is_bad(settings: Settings, tmp_path: Path) -> None:
+    long = settings.model_copy(update={"spool": tmp_path / ("x" * 100)})
+    Spool.create(long.spool)
+
+    assert grades(long, "socket") == [Grade.BAD]
+    assert grades(settings.model_copy(update={"spool": Path("/s")}), "socket") == [Grade.OK]
+
+
+def test_a_clock_that_was_never_set_is_bad(whole: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SystemClock, "now", lambda clock: 86400.0)
+
+    assert grades(whole, "clock") == [Grade.BAD]
+
+
+def test_an_environment_without_supervisor_is_bad(whole: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+
+    assert grades(whole, "supervisor") == [Grade.BAD]
+
+
+@pytest.mark.parametrize(
+    ("handler", "grade", "said"),
+    [
+        ("timestamp", "ok", "timestamp"),
+        (CommandHandler(command=("true",)), "ok", "true"),
+        (CommandHandler(command=("no-such-program",)), "bad", "no-such-program"),
+        (PythonHandler(python="handlers_of_doctor:upper"), "ok", "handlers_of_doctor:upper"),
+        (PythonHandler(python="handlers_of_doctor:lower"), "bad", "lower"),
+        (PythonHandler(python="no_such_module:x"), "bad", "no_such_module"),
+    ],
+)
+def test_a_handler_is_looked_for_before_the_first_job_needs_it(
+    whole: Settings, tmp_path: Path, handler: HandlerSpec, grade: str, said: str
+) -> None:
+    (tmp_path / "handlers_of_doctor.py").write_text("def upper(context): pass\n")
+    settings = whole.model_copy(update={"queues": {"mail": QueueSettings(handler=handler)}})
+
+    (check,) = examined(settings, tmp_path / "pqfs.toml")["handler of mail"]
+
+    assert check.grade == grade
+    assert said in check.sentence
+
+
+def test_where_there_is_no_spool_each_check_says_so_and_none_breaks_off(settings: Settings) -> None:
+    found = examined(settings)
+
+    assert {"tree", "file system", "leases", "permissions", "disk", "clock", "supervisor"} <= set(found)
+    assert [check.grade for check in found["tree"]] == [Grade.BAD]
+    assert "pqfs init" in found["tree"][0].sentence
