@@ -344,8 +344,12 @@ class Ingester:
             os.close(directory)
 
     def _allowed(self, found: Sidecar, entry: Entry) -> Sidecar:
-        """The sidecar, unless it sends the job to a queue that nobody would ever claim from."""
-        if found.queue and self._settings.queue(entry.queue).sidecar_queue and found.queue not in self._known:
+        """The sidecar, unless it sends the job where it may not go, or where nobody would ever claim it."""
+        if found.queue in (None, entry.queue):
+            return found
+        if not self._settings.queue(entry.queue).sidecar_queue:
+            raise Rejected(f"its sidecar names queue {found.queue}; sidecar_queue is off for queue {entry.queue}")
+        if found.queue not in self._known:
             raise Rejected(f"its sidecar names queue {found.queue}, and there is none")
         return found
 
