@@ -17,7 +17,7 @@ from typing import Any
 
 from pqfs.channel import Message
 from pqfs.clock import Clock
-from pqfs.errors import DiskFull, PqfsError, Unavailable, VolumeFault
+from pqfs.errors import DiskFull, IndexGone, PqfsError, Unavailable, VolumeFault
 from pqfs.events import Word, emit, trouble
 from pqfs.index import Consumer as ConsumerRow
 from pqfs.index import Index
@@ -106,6 +106,8 @@ class Consumer:
             self._collect()
             self._watch_running()
             self._settle()
+        except IndexGone:
+            raise
         except (Unavailable, VolumeFault) as error:
             self._pause(error)
         except PqfsError:

@@ -14,6 +14,7 @@
     │   └── NotRunning                                        exit 5
     ├── Corrupt             put it aside and ask a person     exit 6
     │   ├── SchemaTooNew
+    │   ├── IndexGone       the index was removed or exchanged while it was open
     │   └── VolumeFault     a sync failed: the data may be gone
     └── HandlerVerdict      raised by handlers, to say how an attempt ended
         ├── RetryLater      try again after `delay` seconds; costs no failure
@@ -115,6 +116,14 @@ class SchemaTooNew(Corrupt):
             "Use the newer pqfs again, or start from a backup made before the upgrade.",
         )
         self.found, self.known = found, known
+
+
+class IndexGone(Corrupt):
+    """The index was removed, or another put in its place, or it is missing beside a spool that holds jobs.
+
+    Going on would write into a file that nobody else sees: every process ends, and none starts, until a person
+    has had the index made again.
+    """
 
 
 class VolumeFault(Corrupt):

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pqfs import naming, sidecar
 from pqfs.clock import Clock
 from pqfs.doorbell import Bell
-from pqfs.errors import PqfsError, Rejected, Unavailable, VolumeFault
+from pqfs.errors import IndexGone, PqfsError, Rejected, Unavailable, VolumeFault
 from pqfs.events import Word, emit, trouble
 from pqfs.inbox import SIDECAR, Entry, Inbox, Judgement, Verdict
 from pqfs.jobqueue import JobQueue, Taken
@@ -86,7 +86,7 @@ class Ingester:
     def _sweep_safely(self) -> Sweep:
         try:
             return self.sweep()
-        except VolumeFault:
+        except (VolumeFault, IndexGone):
             raise  # this process ends; the janitor adopts what it leaves, by copying, while the alarm stands
         except Exception:  # noqa: BLE001 -- the top of the loop: log, wait, go on
             trouble("sweeping the inbox")

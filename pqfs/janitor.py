@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from pqfs.clock import Clock, day, parse_day
 from pqfs.doorbell import Bell
+from pqfs.errors import IndexGone, Unavailable
 from pqfs.events import Word, emit, trouble
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, State
@@ -81,6 +82,8 @@ class Janitor:
         try:
             self.look()
             return 0.05 if self._upkeep_if_due() else _LOOK_EVERY
+        except IndexGone:
+            raise
         except Exception:  # noqa: BLE001 -- the top of the loop: log, wait, go on
             trouble("looking after the spool")
             return 1.0
@@ -93,8 +96,18 @@ class Janitor:
         self._end_hung()
         for owner in self._recovery.dead_owners():
             self._forget_watch(owner)
-            repairs += self._recovery.reap(owner)
+            repairs += self._reap(owner)
         return repairs + self._recovery.reconcile()
+
+    def _reap(self, owner: str) -> Repairs:
+        """Reap one owner; what is wrong with it holds up no other."""
+        try:
+            return self._recovery.reap(owner)
+        except (IndexGone, Unavailable):
+            raise
+        except Exception:  # noqa: BLE001 -- the owner keeps its lock file and is reaped again at the next look
+            trouble(f"reaping {owner}")
+            return Repairs(stuck=1)
 
     def _end_hung(self) -> None:
         """A local consumer that holds its lock but has not beaten for a lease is stopped or hung: end it.

@@ -14,13 +14,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
 from pqfs import naming
 from pqfs.clock import Clock
-from pqfs.errors import Corrupt
+from pqfs.errors import IndexGone, Unavailable, VolumeFault
 from pqfs.events import Word, emit, trouble
 from pqfs.index import Settlement
 from pqfs.jobqueue import JobQueue
@@ -115,7 +115,9 @@ class Recovery:
         """Repair one job. What can not be done now (another file in the way, an I/O error) holds up no other job."""
         try:
             return repair()
-        except (Corrupt, OSError):
+        except (IndexGone, VolumeFault, Unavailable):
+            raise
+        except Exception:  # noqa: BLE001 -- whatever is wrong with one job must not hold up the others
             trouble(f"repairing job {job}")
             return Repairs(stuck=1)
 
@@ -197,7 +199,9 @@ class Recovery:
         return True
 
     def _mourn(self, job: Job) -> Repairs:
-        """A row whose payload is nowhere in the tree: say so, and let the job end."""
+        """A row whose payload is nowhere that it could wait: completed after all, or lost."""
+        if job.state in (State.PENDING, State.HELD) and self._was_completed(job):
+            return Repairs(moved=1)
         emit(Word.PAYLOAD_LOST, job=job.id, state=job.state, name=naming.printable(job.name))
         now = self._clock.now()
         with self._index.transaction():
@@ -210,6 +214,21 @@ class Recovery:
                 self._index.confirm([job])
             self._index.add_event(now, "recovery", "payload lost", job=job.id, before=job.state)
         return Repairs(lost=1)
+
+    def _was_completed(self, job: Job) -> bool:
+        """Whether the payload lies in done/: then the index is older than the tree (a restored backup).
+
+        It must not run again: its output has been published.
+        """
+        witness = Witness(self._spool, self._jobqueue.settings)
+        for path, name in self._spool.payloads():
+            if name.job == job.id and path.startswith("done/") and (told := witness.job(path, name)):
+                told = replace(told, error="completed, as the tree tells; this index was older than the tree")
+                with self._index.transaction():
+                    amended = self._index.amend(job, told)
+                emit(Word.RECONCILED, job=job.id, found=path, state=told.state)
+                return amended
+        return False
 
     def reconcile(self) -> Repairs:
         """Everything that is not as it should be and that no living owner will see to."""

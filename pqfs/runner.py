@@ -89,6 +89,7 @@ class Runner:
         # Crash here: the payload is in claimed/ and no slot names it; recovery gives it back and counts a loss.
         self._slot.begin(job, attempt, self._clock.boottime())
         started_at, began = self._clock.now(), time.perf_counter()
+        self._spool.make_directory(f"work/{self._owner}")  # an earlier handler may have removed it
         context = self._context(assignment)
         result = self._run(context)
         result["run_seconds"] = time.perf_counter() - began

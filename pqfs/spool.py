@@ -63,6 +63,8 @@ class Spool:
         try:
             self._fd = open_directory(os.fsencode(root))
         except OSError as error:
+            if isinstance(error, PermissionError):
+                raise Misconfigured(f"This user may not enter the spool {root}.") from error
             raise Misconfigured(
                 f"There is no spool at {root} ({error.strerror}).", f"Make one: pqfs init --spool {root}"
             ) from error
@@ -311,7 +313,9 @@ class Spool:
 
     def _settle_from_afar(self, job: Job, target: str) -> bool:
         for path, name in list(self.payloads()):
-            if name.job == job.id and not (isinstance(name, Claimed) and name.attempt > job.attempt):
+            is_later = isinstance(name, Claimed) and name.attempt > job.attempt
+            is_done = path.startswith("done/") and job.place is not Place.DONE  # proof that it was completed
+            if name.job == job.id and not is_later and not is_done:
                 return self.move(path, target)
         return False
 

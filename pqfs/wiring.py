@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pqfs.clock import Clock, SystemClock, boot_id
+from pqfs.errors import IndexGone
 from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.janitor import Janitor
@@ -62,6 +63,8 @@ def open_app(loaded: Loaded, read_only: bool = False) -> App:
     spool = Spool(settings.spool, durable=settings.durability == "strict")
     try:
         spool.check_one_file_system()
+        if not read_only:
+            _refuse_to_start_over(spool)
         index = open_index(settings, read_only)
     except BaseException:
         spool.close()
@@ -71,6 +74,17 @@ def open_app(loaded: Loaded, read_only: bool = False) -> App:
         _make_queues(index, settings, clock)
     jobqueue = JobQueue(spool, index, settings)
     return App(settings, loaded.config, spool, index, jobqueue, Owners(settings.spool / "run"), clock)
+
+
+def _refuse_to_start_over(spool: Spool) -> None:
+    """An empty index beside a full tree would forget what was completed."""
+    found = spool.status("index.db")
+    is_new = found is None or found.st_size == 0
+    if is_new and next(spool.payloads(), None) is not None:
+        raise IndexGone(
+            f"There is no index in {spool.root}, but the spool holds jobs.",
+            "Make it again from the spool: pqfs index rebuild",
+        )
 
 
 def _make_queues(index: Index, settings: Settings, clock: Clock) -> None:

@@ -36,6 +36,7 @@ _PLACE_OF = {
     State.FAILED: Place.DEAD,
     State.CANCELLED: Place.CANCELLED,
 }
+_FAR = 4102444800.0  # the year 2100
 
 
 class Witness:
@@ -56,10 +57,10 @@ class Witness:
             queue=parked.queue,
             name=naming.original(meta.get("name", parked.name)),
             size=found.st_size,
-            priority=int(meta.get("priority", self._settings.queue(parked.queue).priority)),
-            ready_at=float(meta.get("ready_at", 0.0)),
+            priority=int(_number(meta.get("priority"), self._settings.queue(parked.queue).priority, -1000, 1000)),
+            ready_at=_number(meta.get("ready_at"), 0.0, 0.0, _FAR),
             held=bool(meta.get("held", False)),
-            options=meta.get("options"),
+            options=options if isinstance(options := meta.get("options"), dict) else None,
         )
 
     def job(self, path: str, name: Parked | Claimed) -> Job | None:
@@ -101,6 +102,13 @@ class Witness:
             found = self._spool.status(f"outbox/{entry}")
             if found and stat.S_ISDIR(found.st_mode) and naming.output_id12(entry) is None:
                 yield from self._spool.entries(f"outbox/{entry}")
+
+
+def _number(value: object, default: float, low: float, high: float) -> float:
+    """A number from a meta file, within its bounds; the default for what is none."""
+    if not isinstance(value, int | float) or value != value:
+        return default
+    return min(max(value, low), high)
 
 
 def arriver_of(path: str) -> str:

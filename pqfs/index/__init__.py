@@ -276,6 +276,11 @@ class Index:
 
     # ---------------------------------------------------------------- recovery
 
+    def amend(self, job: Job, told: Job) -> bool:
+        """Believe the tree, which tells that a waiting job was completed; False when its row has changed."""
+        row = {"id": job.id, "state": job.state, "attempt": job.attempt, "error": told.error}
+        return bool(self.engine.run("amend", {**row, "output": told.output, "updated_at": told.updated_at}))
+
     def unconfirmed(self, limit: int) -> list[Job]:
         """Jobs whose payload may not be where their row says."""
         return [_job(row) for row in self.engine.run("unconfirmed", {"limit": limit})]

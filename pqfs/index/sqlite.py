@@ -23,7 +23,7 @@ from typing import ClassVar
 import apsw
 
 from pqfs import kernel
-from pqfs.errors import Corrupt, DiskFull, IndexBusy, Misconfigured, PqfsError, SchemaTooNew, Unavailable
+from pqfs.errors import Corrupt, DiskFull, IndexBusy, IndexGone, Misconfigured, PqfsError, SchemaTooNew, Unavailable
 from pqfs.index import Parameters, Row, catalogue
 
 _TOKENS = {
@@ -44,6 +44,7 @@ class SqliteEngine:
         _refuse_unsafe(path, any(other.path == path for other in self._connections))
         self._statements = catalogue.statements(_TOKENS)
         self._connection = _open(path, durable, read_only)
+        self._file = _identity(path)
         self._connections.add(self)
         try:
             with _translated():
@@ -61,6 +62,11 @@ class SqliteEngine:
     def transaction(self) -> Iterator[None]:
         """BEGIN IMMEDIATE … COMMIT, rolled back when the block raises."""
         with _translated():
+            if _identity(self.path) != self._file:
+                raise IndexGone(
+                    f"{self.path} was removed or exchanged while it was open.",
+                    "Stop pqfs, then make the index again from the spool: pqfs index rebuild",
+                )
             self._begin()
             try:
                 yield
@@ -145,6 +151,14 @@ class SqliteEngine:
                 if found < number:
                     self._connection.execute(text)
                     self._connection.pragma("user_version", number)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _open(path: Path, durable: bool, read_only: bool) -> apsw.Connection:

@@ -175,6 +175,13 @@ SELECT {columns} FROM jobs
 WHERE id < :high AND state = 'completed' AND place = 'gone' AND confirmed = 1 AND updated_at < :before
 ORDER BY id LIMIT :limit;
 
+-- name: amend
+-- The tree proves what an index older than the tree does not know: that this job was completed.
+UPDATE jobs SET state = 'completed', place = 'done', confirmed = 1, output = :output, updated_at = :updated_at,
+                error = :error
+WHERE id = :id AND state = :state AND attempt = :attempt AND state IN ('pending', 'held')
+RETURNING id;
+
 -- name: let_go
 -- A tombstone: the payload of a job that has ended is about to be removed. Nobody can steer the job any more.
 UPDATE jobs SET place = 'gone', confirmed = 0

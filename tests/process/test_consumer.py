@@ -12,7 +12,7 @@ from tests.process.conftest import MakeStage
 from tests.process.stage import Stage, eventually
 
 HANDLERS = """
-import ctypes, os, subprocess, sys, time
+import ctypes, os, shutil, subprocess, sys, time
 from pathlib import Path
 from pqfs import Permanent, RetryLater
 
@@ -34,6 +34,8 @@ def by_name(context):
         gate = Path(os.environ["PQFS_CONFIG"]).parent / "gate"
         while not gate.exists():
             time.sleep(0.002)
+    if what.startswith("vandal"):
+        shutil.rmtree(context.output.parent)
     if what.startswith("escape"):
         script = "import os,sys,time; os.setsid(); os.fork() and os._exit(0); time.sleep(60)"
         subprocess.Popen([sys.executable, "-c", script]).wait()
@@ -243,3 +245,25 @@ def test_what_a_handler_prints_is_kept_with_its_attempt(make_stage: MakeStage) -
 
     eventually(lambda: _state(stage, "a.txt") is State.COMPLETED, "the job completes")
     assert stage.index.attempts(stage.jobs()[0].id)[0].log == "handled a.txt\n"
+
+
+def test_a_handler_that_removes_its_work_folder_harms_only_itself(make_stage: MakeStage) -> None:
+    stage = make_stage(SETTINGS, HANDLERS)
+    _ingest(stage, "vandal.txt", "b.txt", "c.txt")
+
+    stage.consumer()
+
+    eventually(lambda: len(stage.jobs(State.COMPLETED)) == 2, "the others complete")
+    eventually(lambda: _state(stage, "vandal.txt") is State.FAILED, "the vandal fails")
+    assert {job.attempt for job in stage.jobs(State.COMPLETED)} == {1}
+
+
+def test_a_consumer_whose_index_was_removed_ends_and_says_why(make_stage: MakeStage) -> None:
+    stage = make_stage(SETTINGS, HANDLERS)
+    consumer = stage.consumer()
+    for path in stage.spool.glob("index.db*"):
+        path.unlink()
+
+    assert consumer.wait(20) == 6
+
+    assert "was removed or exchanged while it was open" in stage.log("consumer-00")
