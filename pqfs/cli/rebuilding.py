@@ -32,6 +32,7 @@ def rebuild(context: typer.Context, fresh: bool, yes: bool) -> None:
         terminal.confirm("The index is sound. Lose attempts, events and budgets, and begin anew?", yes)
     if damage or fresh:
         _put_aside(settings.spool / "index.db")
+    open_index(settings).close()  # an empty one, which nobody else would start beside a spool that holds jobs
     app = terminal.opened(context)
     try:
         total = sum(1 for _ in app.spool.payloads())
