@@ -71,7 +71,7 @@ def open_app(loaded: Loaded, read_only: bool = False) -> App:
         raise
     clock = SystemClock()
     if not read_only:
-        _make_queues(index, settings, clock)
+        _make_queues(index, spool, settings, clock)
     jobqueue = JobQueue(spool, index, settings)
     return App(settings, loaded.config, spool, index, jobqueue, Owners(settings.spool / "run"), clock)
 
@@ -87,7 +87,10 @@ def _refuse_to_start_over(spool: Spool) -> None:
         )
 
 
-def _make_queues(index: Index, settings: Settings, clock: Clock) -> None:
+def _make_queues(index: Index, spool: Spool, settings: Settings, clock: Clock) -> None:
+    """A row for each queue that the settings name, and a directory where its producers drop files."""
+    for name in settings.queues:
+        spool.make_directory(f"inbox/{name}")
     missing = set(settings.queue_names()) - {queue.name for queue in index.queues()}
     if missing:
         with index.transaction():

@@ -116,7 +116,6 @@ def test_the_handlers_of_the_readme_do_what_they_say(tmp_path: Path) -> None:
     (tmp_path / f"{module[1]}.py").write_text(module[2])
     gzip_queue = f"[queues.gzip]\nhandler = {{ command = {list(command['command'])!r}, stdout = 'output' }}\n"
     stage = Stage(tmp_path, f'{gzip_queue}[defaults]\nhandler = {{ python = "{python["python"]}" }}\n')
-    (stage.spool / "inbox" / "gzip").mkdir()
     stage.drop("words.txt", b"many    words\n here")
     stage.drop("gzip/data", b"data" * 1000)
     stage.drop("empty.txt", b"")

@@ -167,7 +167,6 @@ def test_a_directory_with_a_queues_name_feeds_that_queue(make_stage: MakeStage) 
     stage.start("ingest", "ingester")
     stage.consumer()
 
-    (stage.spool / "inbox" / "scans").mkdir()
     stage.drop("scans/page.pdf")
 
     _completed(stage, 1)
