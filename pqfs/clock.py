@@ -14,6 +14,10 @@ from typing import Protocol
 
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS has no CLOCK_BOOTTIME
 
+# What the calendar can show, less a day at each end, so that every time zone can show it too.
+_FIRST = datetime(1, 1, 2, tzinfo=UTC).timestamp()
+_LAST = datetime(9999, 12, 30, tzinfo=UTC).timestamp()
+
 
 class Clock(Protocol):
     """Where pqfs asks for the time; tests pass one that they set."""
@@ -45,24 +49,36 @@ def boot_id() -> str:
         return f"boot-{round(time.time() - time.clock_gettime(_BOOTTIME), -1):.0f}"
 
 
+def utc(instant: float) -> datetime:
+    """An instant on the calendar; one that is not on it is told as the calendar's first or last day."""
+    return datetime.fromtimestamp(min(max(_FIRST, instant), _LAST), UTC)
+
+
 def iso(instant: float) -> str:
     """`2026-11-22T04:31:26.123456Z`, the form used in outputs, logs and JSON."""
-    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return utc(instant).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def parse_iso(text: str) -> float:
-    """Read an ISO 8601 instant; without a zone it is taken as local time."""
-    return datetime.fromisoformat(text).astimezone(UTC).timestamp()
+    """Read an ISO 8601 instant; without a zone it is taken as local time.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).timestamp()
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is not on the calendar") from error
 
 
 def stamp(instant: float) -> str:
     """`20261122T043126.123456Z`: sorts by time and is a plain file name."""
-    return datetime.fromtimestamp(instant, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    return utc(instant).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
 def day(instant: float) -> str:
     """`2026-11-22` in UTC: the name of a directory below done/."""
-    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%d")
+    return utc(instant).strftime("%Y-%m-%d")
 
 
 def parse_day(text: str) -> float | None:

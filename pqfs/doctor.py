@@ -228,7 +228,8 @@ def _handler(queue: str, specification: HandlerSpec, config: Path | None) -> Che
         case CommandHandler():
             program = specification.command[0]
             if shutil.which(program) is None:
-                return Check(check, Grade.BAD, f"The command {program} is not found in PATH.")
+                trouble = "can not be executed" if shutil.which(program, os.F_OK) else "is not found in PATH"
+                return Check(check, Grade.BAD, f"The command {program} {trouble}.")
             return Check(check, Grade.OK, f"Runs {shutil.which(program)}.")
         case PythonHandler():
             return _python_handler(check, specification.python, config)

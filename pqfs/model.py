@@ -28,6 +28,31 @@ from typing import Any
 
 DEFAULT_QUEUE = "default"
 
+# What may be asked of a job, by whoever brings it.
+PRIORITY_LIMIT = 1000  # from minus this to this
+FURTHEST = 3653 * 86400.0  # seconds that it may be made to wait: ten years
+LONGEST_RUN = 365 * 86400.0  # seconds that an attempt may be allowed
+
+
+def check_priority(priority: int) -> None:
+    """Refuse a priority out of bounds.
+
+    Raises:
+        ValueError: what is possible, in words.
+    """
+    if not -PRIORITY_LIMIT <= priority <= PRIORITY_LIMIT:
+        raise ValueError(f"A priority must lie between -{PRIORITY_LIMIT} and {PRIORITY_LIMIT}")
+
+
+def check_ready_at(instant: float, now: float) -> None:
+    """Refuse an instant for which no job can be scheduled.
+
+    Raises:
+        ValueError: what is possible, in words.
+    """
+    if not 0.0 <= instant <= now + FURTHEST:
+        raise ValueError("A job can be scheduled between 1970 and ten years from now")
+
 
 class State(StrEnum):
     """What became of a job so far."""

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
 from pqfs.errors import Misconfigured, Refused
-from pqfs.model import DEFAULT_QUEUE
+from pqfs.model import DEFAULT_QUEUE, PRIORITY_LIMIT
 from pqfs.naming import check_queue
 from pqfs.retry import RetryPolicy
 
@@ -82,8 +82,8 @@ class QueueSettings(_Section):
     """How one queue's jobs are taken in, run, retried and kept."""
 
     handler: HandlerSpec = "timestamp"
-    timeout: Duration = 3600.0
-    priority: int = 0
+    timeout: Annotated[Duration, Field(gt=0)] = 3600.0
+    priority: Annotated[int, Field(ge=-PRIORITY_LIMIT, le=PRIORITY_LIMIT)] = 0
     max_failures: Annotated[int, Field(ge=1)] = 3
     max_crashes: Annotated[int, Field(ge=1)] = 3
     max_losses: Annotated[int, Field(ge=1)] = 20

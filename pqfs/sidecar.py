@@ -6,15 +6,16 @@ Read with suspicion: at most 64 KiB, no paths, no unknown keys, no key twice.
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pqfs.clock import parse_iso
+from pqfs.clock import SystemClock, parse_iso
 from pqfs.errors import PqfsError, Rejected
-from pqfs.model import Arrival
+from pqfs.model import FURTHEST, LONGEST_RUN, PRIORITY_LIMIT, Arrival, check_ready_at
 from pqfs.naming import check_queue
 from pqfs.settings import Duration, QueueSettings
 
@@ -26,12 +27,12 @@ class Sidecar(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
+    priority: Annotated[int, Field(ge=-PRIORITY_LIMIT, le=PRIORITY_LIMIT)] | None = None
     queue: str | None = None
-    delay: Duration | None = None
+    delay: Annotated[Duration, Field(le=FURTHEST)] | None = None
     not_before: str | None = None
     max_failures: Annotated[int, Field(ge=1, le=100)] | None = None
-    timeout: Duration | None = None
+    timeout: Annotated[Duration, Field(gt=0, le=LONGEST_RUN)] | None = None
     key: Annotated[str, Field(max_length=200)] | None = None
     metadata: dict[str, Any] = {}
 
@@ -57,9 +58,9 @@ def read(descriptor: int) -> Sidecar:
     if len(data) > _LIMIT:
         raise Rejected(f"its sidecar is larger than {_LIMIT} bytes")
     try:
-        found = Sidecar.model_validate(json.loads(data, object_pairs_hook=_once))
+        found = Sidecar.model_validate(_parse(data))
         if found.not_before:
-            parse_iso(found.not_before)
+            _check_instant(found.not_before)
         if found.queue:
             check_queue(found.queue)
     except ValidationError as error:
@@ -70,6 +71,30 @@ def read(descriptor: int) -> Sidecar:
     except (ValueError, RecursionError) as error:
         raise Rejected(f"its sidecar is not valid JSON: {error}") from error
     return found
+
+
+def _parse(data: bytes) -> Any:
+    found = json.loads(data, object_pairs_hook=_once, parse_float=_number, parse_constant=_number)
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("half a surrogate pair stands in a string") from error
+    return found
+
+
+def _check_instant(text: str) -> None:
+    try:
+        check_ready_at(parse_iso(text), SystemClock().now())
+    except ValueError as error:
+        raise Rejected(f"not_before: {error}") from error
+
+
+def _number(text: str) -> float:
+    """Refuse NaN and Infinity, which Python would read, and what is too large for a number (1e999)."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a number")
+    return number
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -31,6 +31,13 @@ def tell(source: Source, job: Job) -> Iterator[str]:
         yield f"Its payload is on its way to {job.place}/; the janitor moves it if nobody else does."
 
 
+def is_unpublished(source: Source, job: Job) -> bool:
+    """Whether a job is completed and its output is still on its way to the outbox."""
+    if job.state is not State.COMPLETED or job.confirmed:
+        return False
+    return not source.spool.exists(source.spool.output_path(job.queue, job.output or ""))
+
+
 def why_nobody_ingests(source: Source) -> Iterator[str]:
     """What keeps the inbox from being emptied at all."""
     if source.spool.is_below(int(source.settings.low_water)):
@@ -98,10 +105,14 @@ def _processing(source: Source, job: Job) -> Iterator[str]:
 
 def _completed(source: Source, job: Job) -> Iterator[str]:
     output = source.spool.output_path(job.queue, job.output or "")
-    there = source.spool.exists(output)
     yield f"It was completed at {iso(job.updated_at)} by attempt {job.attempt}."
     path = source.spool.path(output)
-    yield f"Its output is {path}." if there else f"Its output was {path}; somebody has taken it from there."
+    if is_unpublished(source, job):
+        yield f"Its output is not published yet; the janitor moves it to {path} if nobody else does."
+    elif source.spool.exists(output):
+        yield f"Its output is {path}."
+    else:
+        yield f"Its output was {path}; somebody has taken it from there."
     if job.place is Place.GONE:
         yield "Its input is no longer kept."
     else:

@@ -22,7 +22,7 @@ from pqfs import kernel, naming
 from pqfs.clock import Clock, boot_id, iso
 from pqfs.errors import DiskFull, Refused
 from pqfs.jobqueue import JobQueue
-from pqfs.model import DEFAULT_QUEUE, Arrival
+from pqfs.model import DEFAULT_QUEUE, Arrival, check_priority, check_ready_at
 from pqfs.naming import JobIds
 from pqfs.owners import OwnerLock
 
@@ -36,6 +36,16 @@ class Wish:
     queue: str = DEFAULT_QUEUE
     priority: int | None = None
     ready_at: float = 0.0
+
+    def check(self, now: float) -> None:
+        """Refuse what no job can be asked for.
+
+        Raises:
+            ValueError: a priority or an instant out of bounds, in words.
+        """
+        if self.priority is not None:
+            check_priority(self.priority)
+        check_ready_at(self.ready_at, now)
 
 
 class Submitter:

@@ -46,9 +46,12 @@ class Answer:
 
 def why(source: Source, target: str) -> Answer:
     """Explain a path, a job, an output or a name; an answer of kind `unknown` when nothing is known of it."""
+    own = None  # what the spool itself has under a bare name: README.md is the name of many a file
     for place in _places(source, target):
         if os.path.lexists(place) and (answer := _about_path(source, target, place)):
-            return answer
+            if answer.kind != "folder" or "/" in target:
+                return answer
+            own = own or answer
     if job := _job(source, target):
         return _about_job(source, target, job)
     name = os.path.basename(target.rstrip("/"))
@@ -56,6 +59,8 @@ def why(source: Source, target: str) -> Answer:
         return _about_refusal(target, *refused)
     if job := _job_of_name(source, target):
         return _about_job(source, target, job, f"The newest job of this name is {job.id}.")
+    if own:
+        return own
     if os.path.lexists(target):
         said = (f"It is not in the spool {source.spool.root}.", "Copy it into inbox/, or: pqfs submit FILE")
         return Answer(target, "outside", said, os.path.abspath(target))

@@ -14,7 +14,7 @@ from functools import cached_property
 
 from pqfs import naming
 from pqfs.clock import parse_day
-from pqfs.model import Arrival, Job, Place, State
+from pqfs.model import PRIORITY_LIMIT, Arrival, Job, Place, State
 from pqfs.naming import Claimed, Parked
 from pqfs.settings import Settings
 from pqfs.spool import Spool
@@ -57,7 +57,11 @@ class Witness:
             queue=parked.queue,
             name=naming.original(meta.get("name", parked.name)),
             size=found.st_size,
-            priority=int(_number(meta.get("priority"), self._settings.queue(parked.queue).priority, -1000, 1000)),
+            priority=int(
+                _number(
+                    meta.get("priority"), self._settings.queue(parked.queue).priority, -PRIORITY_LIMIT, PRIORITY_LIMIT
+                )
+            ),
             ready_at=_number(meta.get("ready_at"), 0.0, 0.0, _FAR),
             held=bool(meta.get("held", False)),
             options=options if isinstance(options := meta.get("options"), dict) else None,

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from pqfs import cli
-from pqfs.model import State
+from pqfs.index import Completion
+from pqfs.model import Arrival, Kind, Outcome, Place, State
 from pqfs.naming import original
 from pqfs.settings import load
 from pqfs.wiring import App, open_app
 from tests.opened import live
-from tests.world import eventually, invariants
+from tests.world import eventually, invariants, new_id
 
 
 class Shell:
@@ -169,6 +170,13 @@ def test_submit_takes_priority_and_delay_along(shell: Shell) -> None:
         (("a", "-q", "nosuch"), 1),
         (("a", "--delay", "soon"), 2),
         (("a", "--delay", "1h", "--at", "2030-01-01"), 2),
+        (("a", "--delay", "3654d"), 2),
+        (("a", "--delay", "9" * 400), 2),
+        (("a", "--at", "1969-12-31T00:00:00Z"), 2),
+        (("a", "--at", "9999-12-31T23:59:59Z"), 2),
+        (("a", "--at", "0001-01-01T00:00:00+05:00"), 2),
+        (("a", "--priority", "1001"), 2),
+        (("a", "--priority", "-1001"), 2),
         (("a", "--name", "x/y"), 2),
         (("spool",), 1),
         ((), 2),
@@ -222,7 +230,43 @@ def test_submit_stops_waiting_when_patience_is_over(shell: Shell) -> None:
     assert len(shell.items("jobs", "list")) == 1
 
 
+def test_submit_waits_until_the_output_is_there(shell: Shell) -> None:
+    """A completion is committed before its output is published; whoever ran it may die in between."""
+    (shell.root / "a").write_text("a")
+    with subprocess.Popen(
+        [sys.executable, "-m", "pqfs", "submit", "a", "--wait"], cwd=shell.root,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as waiting:  # fmt: skip
+        eventually(lambda: shell.items("jobs", "list"), "submitted")
+        app = shell.app()
+        [job] = app.jobqueue.claim("consumer.1.aa", ["default"], 1, app.clock.now())
+        completion = Completion(job, Place.DONE, "a.out", Outcome(Kind.DONE))
+        with app.index.transaction():
+            app.index.complete([completion], app.clock.now())
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(0.5)
+
+        app.spool.path("outbox/a.out").write_bytes(b"output")
+        app.close()
+
+        assert waiting.wait(30) == 0
+
+
 # -------------------------------------------------------------------- jobs
+
+
+def test_what_json_can_not_say_is_shown_in_valid_json(shell: Shell) -> None:
+    """Sidecars are refused that hold such things; an index may have them from before."""
+    app = shell.app()
+    arrival = Arrival(new_id(), "default", b"a", 1, options={"metadata": {"a": float("nan"), "\ud800": ["\udfff"]}})
+    with app.index.transaction():
+        app.index.insert([arrival], "arriver", app.clock.now())
+    app.close()
+
+    assert shell("jobs", "show", arrival.id, "--json") == 0
+
+    [item] = json.loads(shell.out, parse_constant=pytest.fail)["items"]
+    assert item["options"] == {"metadata": {"a": None, "\\ud800": ["\\udfff"]}}
 
 
 def test_listings_are_one_json_object_with_a_schema(shell: Shell) -> None:

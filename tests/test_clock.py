@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pqfs.cli.terminal import when
 from pqfs.clock import SystemClock, boot_id, day, iso, parse_day, parse_iso, stamp
 from tests.world import EPOCH, SettableClock
 
@@ -51,6 +53,22 @@ def test_zones_are_understood(text: str) -> None:
     assert parse_iso(text) == EPOCH
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12"])
+@pytest.mark.parametrize("instant", [-1e300, -1e12, -1.0, 1e12, 1e300, -math.inf, math.inf, math.nan])
+def test_an_instant_that_is_on_no_calendar_is_written_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, instant: float, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert iso(instant)[-1] == stamp(instant)[-1] == "Z"
+        assert day(instant)
+        assert when(instant)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_a_time_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Europe/Paris")
     time.tzset()
@@ -64,6 +82,8 @@ def test_a_time_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_is_no_time_is_refused() -> None:
     with pytest.raises(ValueError, match="isoformat"):
         parse_iso("tomorrow")
+    with pytest.raises(ValueError, match="not on the calendar"):
+        parse_iso("0001-01-01T00:00:00+05:00")
 
 
 def test_the_systems_clocks_go_forward_and_boot_time_counts_from_boot() -> None:

@@ -205,12 +205,15 @@ def test_an_environment_without_supervisor_is_bad(whole: Settings, monkeypatch: 
         (PythonHandler(python="handlers_of_doctor:upper"), "ok", "handlers_of_doctor:upper"),
         (PythonHandler(python="handlers_of_doctor:lower"), "bad", "lower"),
         (PythonHandler(python="no_such_module:x"), "bad", "no_such_module"),
+        (PythonHandler(python="broken_handlers_of_doctor:x"), "bad", "SyntaxError"),
+        (CommandHandler(command=("/etc/passwd",)), "bad", "can not be executed"),
     ],
 )
 def test_a_handler_is_looked_for_before_the_first_job_needs_it(
     whole: Settings, tmp_path: Path, handler: HandlerSpec, grade: str, said: str
 ) -> None:
     (tmp_path / "handlers_of_doctor.py").write_text("def upper(context): pass\n")
+    (tmp_path / "broken_handlers_of_doctor.py").write_text("def upper(:\n")
     settings = whole.model_copy(update={"queues": {"mail": QueueSettings(handler=handler)}})
 
     (check,) = examined(settings, tmp_path / "pqfs.toml")["handler of mail"]

@@ -138,6 +138,17 @@ def test_a_command_that_is_not_there_is_told_in_a_sentence_that_says_where_to_lo
     assert caught.value.exit_status == 127
 
 
+def test_a_command_that_may_not_be_executed_is_told_apart_from_one_that_is_not_there(context: JobContext) -> None:
+    program = context.input.with_name("program")
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o644)
+
+    with pytest.raises(CommandFailed, match="can not be executed") as caught:
+        command(str(program), "{input}")(context)
+
+    assert caught.value.exit_status == 126
+
+
 def test_a_command_that_is_asked_to_end_gets_a_sigterm_with_its_whole_group(context: JobContext) -> None:
     code = "sleep 60 & trap 'kill %1; exit 75' TERM; : > {output}; wait"
     failed: list[BaseException] = []
@@ -191,6 +202,21 @@ def test_a_function_is_found_by_module_and_name(context: JobContext, module: str
 def test_a_function_that_is_not_there_is_told(module: str, target: str, says: str) -> None:
     with pytest.raises(Misconfigured, match=says):
         resolve({"kind": "python", "python": target.replace("{module}", module)})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def upper(:\n", "SyntaxError: invalid syntax"),
+        ("raise KeyError('HOME')\n", "KeyError: 'HOME'"),
+        ("import sys\nsys.exit('no')\n", "SystemExit: no"),
+    ],
+)
+def test_a_module_that_breaks_while_it_is_imported_is_told(module: str, tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / f"{module}.py").write_text(text)
+
+    with pytest.raises(Misconfigured, match=f"can not be imported: {says}"):
+        resolve({"kind": "python", "python": f"{module}:upper"})
 
 
 def test_a_kind_that_nobody_knows_is_told() -> None:

@@ -102,6 +102,6 @@ def test_nobody_starts_an_empty_index_beside_a_spool_that_holds_jobs(app: App) -
         path.unlink()
 
     with pytest.raises(IndexGone, match="the spool holds jobs"):
-        open_app(Loaded(app.settings, {}, None))  # type: ignore[arg-type]
+        open_app(Loaded(app.settings, {}, None))
 
     assert not app.spool.path("index.db").exists()

@@ -37,6 +37,11 @@ def loaded(toml: str = "", flags: Mapping[str, Any] | None = None, **environ: st
     return load(flags, environ)
 
 
+def test_a_queues_jobs_are_given_some_time() -> None:
+    with pytest.raises(Misconfigured, match="timeout"):
+        loaded("[queues.mail]\ntimeout = 0\n")
+
+
 # -------------------------------------------------------------------- precedence
 
 

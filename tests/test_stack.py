@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ import pytest
 from supervisor.options import ServerOptions
 
 from pqfs import cli
+from pqfs.errors import Refused
 from pqfs.owners import OwnerLock
 from pqfs.settings import Loaded, Settings
 from pqfs.slot import Slot
@@ -201,7 +203,34 @@ def test_ps_shows_what_runs_without_a_supervisor_and_the_job_it_runs(short_path:
     assert row.running_for == pytest.approx(7)
 
 
+def test_who_may_not_enter_the_spool_is_told_so_instead_of_what_runs(
+    short_path: Path, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    run = _instance(short_path).run
+    monkeypatch.setattr(Path, "iterdir", refuse)
+
+    with pytest.raises(Refused, match=f"This user may not enter {run}"):
+        processes(run, Supervisor(run / "supervisor.sock"), clock)
+
+
 # ---------------------------------------------------------------- logs
+
+
+def test_who_may_not_read_the_logs_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *more: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    log = tmp_path / "janitor.log"
+    log.touch()
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(Refused, match=f"This user may not read {log}"):
+        last_lines(log, 1)
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(Refused, match=f"This user may not enter {tmp_path}"):
+        log_files(tmp_path, [])
 
 
 def test_the_last_lines_of_a_log_are_found_from_its_end(tmp_path: Path) -> None:

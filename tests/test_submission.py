@@ -17,7 +17,7 @@ from pqfs.owners import Owners
 from pqfs.settings import QueueSettings
 from pqfs.spool import Spool
 from pqfs.submission import Submitter, Wish, check_source, drop, may_submit
-from tests.world import SettableClock, invariants
+from tests.world import EPOCH, SettableClock, invariants
 
 
 def left_over(spool: Spool) -> list[str]:
@@ -43,6 +43,21 @@ def test_what_was_staged_is_jobs_at_the_commit_and_not_before(jobqueue: JobQueue
     ]
     assert Owners(jobqueue.spool.path("run")).names() == []
     invariants(jobqueue.spool, jobqueue.index)
+
+
+@pytest.mark.parametrize(
+    "wish", [Wish(), Wish(priority=-1000), Wish(priority=1000), Wish(ready_at=EPOCH + 3653 * 86400)]
+)
+def test_what_may_be_wished_is_within_bounds(wish: Wish) -> None:
+    wish.check(EPOCH)
+
+
+@pytest.mark.parametrize(
+    "wish", [Wish(priority=1001), Wish(priority=-1001), Wish(ready_at=-1.0), Wish(ready_at=EPOCH + 3654 * 86400)]
+)
+def test_what_is_out_of_bounds_is_told(wish: Wish) -> None:
+    with pytest.raises(ValueError, match="between"):
+        wish.check(EPOCH)
 
 
 def test_what_was_never_committed_leaves_nothing(jobqueue: JobQueue, clock: SettableClock) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from pqfs.inbox import Inbox
-from pqfs.index import Settlement
+from pqfs.index import Completion, Settlement
 from pqfs.ingester import Ingester
 from pqfs.jobqueue import JobQueue
-from pqfs.model import Job, Kind, Outcome, State
+from pqfs.model import Job, Kind, Outcome, Place, State
 from pqfs.retry import Budget
 from pqfs.settings import IngestSettings, QueueSettings
 from pqfs.why import why
@@ -193,6 +193,32 @@ def test_an_output_that_a_reader_took_is_told(app: App, clock: SettableClock) ->
         app.spool.remove(f"outbox/{output}")
 
     assert "somebody has taken it" in _said(app, job.id)
+
+
+def test_an_output_that_is_not_published_yet_is_told(app: App, clock: SettableClock) -> None:
+    job = _claimed(app, "consumer.1.aa")
+    with app.index.transaction():
+        app.index.complete([Completion(job, Place.DONE, "a.out", Outcome(Kind.DONE))], clock.now())
+
+    said = _said(app, job.id)
+
+    assert "is completed" in said
+    assert f"not published yet; the janitor moves it to {app.spool.path('outbox/a.out')}" in said
+    assert "somebody has taken it" not in said
+
+
+def test_a_bare_name_is_a_jobs_before_it_is_a_file_of_the_spool(app: App, clock: SettableClock) -> None:
+    page = app.spool.path("README.md")
+    page.write_text("This page is a contract")
+    assert "the spool's own README.md" in _said(app, "README.md")
+
+    job = submitted(app.jobqueue, clock.now(), b"README.md")
+
+    assert f"The newest job of this name is {job.id}." in _said(app, "README.md")
+    assert "the spool's own README.md" in _said(app, page)
+
+    _drop(app, "README.md")
+    assert why(app, "README.md").kind == "inbox"
 
 
 def test_a_dead_letter_tells_its_error_and_the_way_back(app: App, clock: SettableClock) -> None:

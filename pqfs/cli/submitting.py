@@ -18,6 +18,7 @@ from pqfs.clock import parse_iso
 from pqfs.errors import Misconfigured, PqfsError, Refused
 from pqfs.model import DEFAULT_QUEUE, FINAL, Job, State
 from pqfs.settings import Settings, parse_duration
+from pqfs.story import is_unpublished
 from pqfs.submission import Submitter, Wish, check_source, drop, may_submit
 from pqfs.wiring import App
 
@@ -42,16 +43,18 @@ class Order:
         """What it means now.
 
         Raises:
-            Misconfigured: an instant or a duration that can not be read, or both.
+            Misconfigured: a priority or an instant out of bounds, one that can not be read, or two of them.
         """
         if self.delay and self.at:
             raise Misconfigured("--delay and --at exclude each other.")
         try:
             ready_at = now + parse_duration(self.delay) if self.delay else parse_iso(self.at) if self.at else 0.0
+            wish = Wish(self.queue, self.priority, ready_at)
+            wish.check(now)
             self.patience()
         except ValueError as error:
             raise Misconfigured(f"{str(error).rstrip('.')}.") from error
-        return Wish(self.queue, self.priority, ready_at)
+        return wish
 
     def patience(self) -> float:
         """Seconds to wait at most."""
@@ -148,11 +151,11 @@ def _drop_all(settings: Settings, files: Sequence[Path], order: Order, advance: 
 
 
 def _wait(app: App, ids: Sequence[str], order: Order) -> int:
-    """Wait until every job has ended: 0 when all are completed, 1 when one is not, 3 when time is over."""
+    """Wait until all have ended and their outputs are there: 0 all completed, 1 one is not, 3 when time is over."""
     deadline = time.monotonic() + order.patience()
     left = list(ids)
     while left:
-        left = [each for each in left if _is_open(app.index.job(each))]
+        left = [each for each in left if _is_open(app, app.index.job(each))]
         if left and time.monotonic() >= deadline:
             raise TimedOut(f"{len(left)} of {len(ids)} jobs have not ended.", f"See: pqfs why {left[0]}")
         if left:
@@ -162,8 +165,8 @@ def _wait(app: App, ids: Sequence[str], order: Order) -> int:
     return _say_ends(app, ids)
 
 
-def _is_open(job: Job | None) -> bool:
-    return job is not None and job.state not in FINAL
+def _is_open(app: App, job: Job | None) -> bool:
+    return job is not None and (job.state not in FINAL or is_unpublished(app, job))
 
 
 def _say_ends(app: App, ids: Sequence[str]) -> int:

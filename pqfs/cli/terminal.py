@@ -6,13 +6,14 @@ Every listing has `--json`: one object {"schema": "pqfs.<thing>/1", "items": [â€
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pqfs.clock import utc
 from pqfs.errors import Unconfirmed
 
 if TYPE_CHECKING:
@@ -74,7 +75,31 @@ def put_json(thing: str, items: Sequence[Any] | None = None, **fields: Any) -> N
     body: dict[str, Any] = {"schema": f"pqfs.{thing}/1", **fields}
     if items is not None:
         body["items"] = items
-    typer.echo(json.dumps(body, indent=None if not sys.stdout.isatty() else 2, ensure_ascii=False))
+    try:
+        text = _json(body)
+        text.encode()
+    except ValueError:  # NaN, or half a surrogate pair, in what an older pqfs took in
+        text = _json(_plain(body))
+    typer.echo(text)
+
+
+def _json(body: Any) -> str:
+    return json.dumps(body, indent=None if not sys.stdout.isatty() else 2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """The value without what JSON can not say."""
+    match value:
+        case dict():
+            return {_plain(str(key)): _plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case float() if not math.isfinite(value):
+            return None
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case _:
+            return value
 
 
 def put_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -108,7 +133,7 @@ def when(instant: float | None) -> str:
     """An instant for people: local time to the second."""
     if instant is None:
         return "-"
-    return datetime.fromtimestamp(instant, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return utc(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -46,10 +46,12 @@ class CommandRunner:
         arguments = [self._fill(argument, context) for argument in self._template]
         environment = {**context.environment, **self._environment}
         if shutil.which(arguments[0], path=environment.get("PATH")) is None:
+            is_there = shutil.which(arguments[0], os.F_OK, environment.get("PATH"))
+            trouble, code = ("can not be executed", 126) if is_there else ("was not found", 127)
             raise CommandFailed(
-                f"The command {arguments[0]!r} was not found; check `handler.command` of queue"
+                f"The command {arguments[0]!r} {trouble}; check `handler.command` of queue"
                 f" {context.queue!r} in pqfs.toml and the PATH that pqfs runs with",
-                127,
+                code,
             )
         self._judge(self._run(arguments, environment, context), arguments[0])
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from pqfs.errors import Refused
 
@@ -17,9 +18,9 @@ def log_files(logs: Path, programs: Sequence[str]) -> list[Path]:
     """The logs of these programs (`consumer` stands for all consumers), of all when none is named.
 
     Raises:
-        Refused: a program has no log here.
+        Refused: a program has no log here, or this user may not look.
     """
-    present = sorted(logs.glob("*.log"))
+    present = _present(logs)
     if not programs:
         return present
     wanted = [[path for path in present if _is_of(path.stem, name)] for name in programs]
@@ -30,6 +31,22 @@ def log_files(logs: Path, programs: Sequence[str]) -> list[Path]:
     return sorted({path for found in wanted for path in found})
 
 
+def _present(logs: Path) -> list[Path]:
+    try:
+        return sorted(logs / name for name in os.listdir(logs) if name.endswith(".log"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError as error:
+        raise Refused(f"This user may not enter {logs}.", "Ask as the user that runs pqfs.") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except PermissionError as error:
+        raise Refused(f"This user may not read {path}.", "Ask as the user that runs pqfs.") from error
+
+
 def _is_of(stem: str, name: str) -> bool:
     return stem == name or (stem.startswith(f"{name}-") and stem.removeprefix(f"{name}-").isdigit())
 
@@ -37,7 +54,7 @@ def _is_of(stem: str, name: str) -> bool:
 def last_lines(path: Path, count: int) -> list[str]:
     """The last `count` lines of a log."""
     data = b""
-    with path.open("rb") as file:
+    with _opened(path) as file:
         start = end = file.seek(0, os.SEEK_END)
         while start > 0 and data.count(b"\n") <= count:
             start = max(0, start - max(_CHUNK, end - start))  # twice as much each time
@@ -70,7 +87,7 @@ class _Tail:
 
     def __init__(self, path: Path, from_end: bool) -> None:
         self._path = path
-        self._file = path.open("rb")
+        self._file = _opened(path)
         self._rest = b""
         if from_end:
             self._file.seek(0, os.SEEK_END)
@@ -85,7 +102,7 @@ class _Tail:
         if self._is_rotated():
             yield from self._read()
             self._file.close()
-            self._file = self._path.open("rb")
+            self._file = _opened(self._path)
             yield from self._read()
 
     def _read(self) -> list[str]:

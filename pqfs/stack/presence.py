@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pqfs.clock import Clock
-from pqfs.errors import NotRunning
+from pqfs.errors import NotRunning, Refused
 from pqfs.owners import Facts, Owners
 from pqfs.slot import Running, read_slot
 from pqfs.stack.supervisor import Process, Stopping, Supervisor
@@ -36,8 +36,12 @@ def processes(run: Path, supervisor: Supervisor, clock: Clock) -> list[Row]:
 
     Raises:
         NotRunning: there is none.
+        Refused: this user may not look.
     """
-    living = {facts.pid: facts for facts in Owners(run).living()}
+    try:
+        living = {facts.pid: facts for facts in Owners(run).living()}
+    except PermissionError as error:
+        raise Refused(f"This user may not enter {run}.", "Ask as the user that runs pqfs.") from error
     try:
         supervised = [each for each in supervisor.processes() if not each.is_spare]
     except (NotRunning, Stopping):
