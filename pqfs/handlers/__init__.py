@@ -116,7 +116,7 @@ def _load(target: str) -> Handler:
     module_name, _, name = target.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # -- a module may raise anything while it is imported
         raise Misconfigured(
             f"The handler {target} can not be imported: {type(error).__name__}: {error}.",
             "Modules are looked for beside pqfs.toml and in the environment that runs pqfs.",
