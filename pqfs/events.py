@@ -25,7 +25,6 @@ class Word(StrEnum):
     UNSETTLED = "unsettled"
     REJECTED = "rejected"
     WAITING = "waiting"
-    WATCH = "watch"
     OVERFLOW = "overflow"
     BLIND = "blind"
     COMPLETED = "completed"

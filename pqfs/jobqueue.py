@@ -317,7 +317,7 @@ class JobQueue:
         """
         given = []
         for job in jobs:
-            if self.spool.status(self.spool.payload_path(job, Place.READY)) and self.spool.start(job):
+            if self.spool.start(job):
                 with self.index.transaction():
                     settled = self._settle(job, Outcome(Kind.RELEASED, reason), now)
                 if settled is not None:
@@ -331,7 +331,7 @@ class JobQueue:
     # ---------------------------------------------------------------- people's verbs
 
     def job(self, text: str) -> Job:
-        """The job with this id, or the only one whose id begins or ends so.
+        """The job with this id, or the only one whose id begins so.
 
         Raises:
             JobNotFound: none, or more than one.

@@ -17,7 +17,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _RENAME_NOREPLACE = 1
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_PR_SET_NO_NEW_PRIVS = 38
 _NOT_OFFERED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 
 
@@ -86,12 +85,6 @@ def become_subreaper() -> None:
     """Orphaned descendants become children of this process, so that none escapes (Linux)."""
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def gain_no_privileges() -> None:
-    """No exec below this process can gain privileges, set-user-id or not (Linux)."""
-    if sys.platform == "linux":
-        _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def file_system(path: bytes) -> str:

@@ -170,15 +170,6 @@ class Arrival:
     options: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """A lease on one job: who may run which attempt. `attempt` is the fencing token."""
-
-    job: Job
-    attempt: int
-    owner: str
-
-
 class Kind(StrEnum):
     """How an attempt ended, as the runner or the consumer saw it."""
 
