@@ -2,9 +2,9 @@
 
     python -m tests.scoreboard RECORD.jsonl …      the rows of several runs as one Markdown table
 
-A layer is a program (`python -m tests.crash`, `python -m tests.power` …). It tries faults, checks `invariants()` after
-each, and ends with a `Score`: how many it tried, what broke (each with what is needed to see it again), how long it
-took, and on what. Its exit code is 1 when anything broke, and when it tried nothing.
+A layer is a program (`python -m tests.crash`, `python -m tests.power` …). It tries faults, checks `invariants()`
+after each, and ends with a `Score`: how many it tried, what broke (each with what is needed to see it again), how
+long it took, and on what. Its exit code is 1 when anything broke, and when it tried nothing.
 """
 
 from __future__ import annotations
@@ -87,11 +87,11 @@ def _print(score: Score) -> None:
 def table(rows: Sequence[Mapping[str, object]]) -> str:
     """The rows as Markdown."""
     lines = ["| layer | tried | violations | command | date, commit, kernel |", "|---|---|---|---|---|"]
-    for row in rows:
-        lines.append(
-            f"| {row['layer']} | {row['tried']:,} {row['unit']} | {row['violated']} | `{row['command']}` "
-            f"| {row['date']}, {row['commit']}, {row['kernel']} |"
-        )
+    lines += (
+        f"| {row['layer']} | {row['tried']:,} {row['unit']} | {row['violated']} | `{row['command']}` "
+        f"| {row['date']}, {row['commit']}, {row['kernel']} |"
+        for row in rows
+    )
     return "\n".join(lines)
 
 
