@@ -18,8 +18,9 @@ from pqfs import kernel
 from pqfs.clock import SystemClock
 from pqfs.errors import Misconfigured, PqfsError
 from pqfs.handlers import resolve
+from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
 from pqfs.inbox import LEASE_TELLS_ALL
-from pqfs.settings import CommandHandler, HandlerSpec, Loaded, PythonHandler, Settings
+from pqfs.settings import Loaded, Settings
 from pqfs.spool import DIRECTORIES, Spool
 
 _SOCKET_PATH = 108  # bytes of sun_path in unix(7)

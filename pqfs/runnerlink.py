@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pqfs.channel import Channel, Message
+from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
 from pqfs.model import Job, Place
 from pqfs.runner import end_descendants
-from pqfs.settings import CommandHandler, HandlerSpec, PythonHandler, Settings
+from pqfs.settings import Settings
 from pqfs.slot import Running, Slot
 from pqfs.spool import Spool
 
@@ -132,9 +133,9 @@ def specify(handler: HandlerSpec) -> Mapping[str, Any]:
     """A handler's settings as the plain data that the runner resolves."""
     match handler:
         case CommandHandler():
-            return {"kind": "command", **handler.model_dump()}
+            return {"kind": "command", **handler.model_dump(mode="json")}
         case PythonHandler():
-            return {"kind": "python", **handler.model_dump()}
+            return {"kind": "python", **handler.model_dump(mode="json")}
         case name:
             return {"kind": name}
 

@@ -9,79 +9,35 @@ Which handler runs for which queue stands in pqfs.toml only: no command, no scre
 
 from __future__ import annotations
 
+import difflib
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ByteSize, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
+from pqfs.durations import Duration, parse_duration
 from pqfs.errors import Misconfigured, Refused
+from pqfs.handlersettings import CommandHandler, HandlerSpec, LimitSettings, PythonHandler, Section
 from pqfs.model import DEFAULT_QUEUE, PRIORITY_LIMIT
 from pqfs.naming import check_queue
 from pqfs.retry import RetryPolicy
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?")
-
 # Set by pqfs itself for its children, or read before there are settings.
-_NOT_SETTINGS = frozenset({"PQFS_CONFIG", "PQFS_PROGRAM", "PQFS_OWNER", "PQFS_ATTEMPT", "PQFS_JOB", "PQFS_BROWSER"})
+_NOT_SETTINGS = frozenset(
+    f"PQFS_{name}" for name in ("CONFIG", "PROGRAM", "BROWSER", "OWNER", "JOB", "ATTEMPT", "QUEUE", "NAME")
+)
 
 
-def parse_duration(value: object) -> float:
-    """Seconds from `90`, `90s`, `5m`, `1.5h` or `7d`.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    match = _DURATION.fullmatch(str(value).strip())
-    if not match:
-        raise ValueError(f"{value!r} is not a duration; write 90s, 5m, 2h or 7d")
-    return float(match[1]) * _UNITS[match[2] or "s"]
-
-
-def format_duration(seconds: float) -> str:
-    """The shortest exact form: 90 -> `90s`, 7200 -> `2h`."""
-    for unit in ("w", "d", "h", "m", "s"):
-        if seconds >= _UNITS[unit] and seconds % _UNITS[unit] == 0:
-            return f"{seconds / _UNITS[unit]:.0f}{unit}"
-    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
-
-
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CommandHandler(_Section):
-    """Run a program: `{input}`, `{output}` and `{output_dir}` in its arguments stand for paths. No shell."""
-
-    command: Annotated[tuple[str, ...], Field(min_length=1)]
-    done: tuple[int, ...] = (0,)
-    retry_later: tuple[int, ...] = (75,)  # EX_TEMPFAIL of sysexits.h
-    permanent: tuple[int, ...] = (65,)  # EX_DATAERR of sysexits.h
-    environment: dict[str, str] = {}
-    stdout: Literal["log", "output"] = "log"
-
-
-class PythonHandler(_Section):
-    """Call `module:function` with a job context; the folder of pqfs.toml is on the import path."""
-
-    python: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$")]
-
-
-HandlerSpec = Literal["timestamp"] | CommandHandler | PythonHandler
-
-
-class QueueSettings(_Section):
+class QueueSettings(Section):
     """How one queue's jobs are taken in, run, retried and kept."""
 
     handler: HandlerSpec = "timestamp"
+    limits: LimitSettings = LimitSettings()
     timeout: Annotated[Duration, Field(gt=0)] = 3600.0
     priority: Annotated[int, Field(ge=-PRIORITY_LIMIT, le=PRIORITY_LIMIT)] = 0
     max_failures: Annotated[int, Field(ge=1)] = 3
@@ -128,7 +84,7 @@ class QueueSettings(_Section):
         )
 
 
-class IngestSettings(_Section):
+class IngestSettings(Section):
     """How files are noticed and when they count as complete."""
 
     watch: Literal["auto", "inotify", "polling"] = "auto"
@@ -142,7 +98,7 @@ class IngestSettings(_Section):
     batch: Annotated[int, Field(ge=1, le=1000)] = 256
 
 
-class ConsumeSettings(_Section):
+class ConsumeSettings(Section):
     """The rhythm of consumers."""
 
     lease: Duration = 30.0
@@ -153,7 +109,7 @@ class ConsumeSettings(_Section):
     kill_after: Duration = 2.0
 
 
-class KeepSettings(_Section):
+class KeepSettings(Section):
     """How long things stay: `0` removes at once, `forever` never."""
 
     done: Duration | Literal["forever"] = 7 * 86400.0
@@ -168,7 +124,7 @@ class KeepSettings(_Section):
         return float("inf") if isinstance(value, str) else value
 
 
-class Settings(_Section):
+class Settings(Section):
     """All settings of one spool. Paths are absolute."""
 
     spool: Path = Path("spool")
@@ -205,6 +161,12 @@ class Settings(_Section):
     def queue_names(self) -> list[str]:
         """The queues that have a section, and the default one."""
         return sorted({DEFAULT_QUEUE, *self.queues})
+
+
+_SECTIONS: dict[str, type[Section]] = {
+    "ingest": IngestSettings, "consume": ConsumeSettings, "keep": KeepSettings, "defaults": QueueSettings,
+    "queues": QueueSettings, "limits": LimitSettings, "kind:command": CommandHandler, "kind:python": PythonHandler,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,20 +268,37 @@ def _validate(values: dict[str, Any], origins: dict[str, str]) -> Settings:
 
 
 def _inherit(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """A queue's section over the defaults; a limit given by its older name replaces the inherited one too."""
+    """A queue's section over the defaults, `limits` one by one; a limit given by its older name replaces both."""
     limit = {"max_failures", "max_attempts"}
-    return {**{key: value for key, value in defaults.items() if key not in limit or not limit & own.keys()}, **own}
+    inherited = {key: value for key, value in defaults.items() if key not in limit or not limit & own.keys()}
+    if isinstance(usual := defaults.get("limits"), dict) and isinstance(of_its_own := own.get("limits"), dict):
+        own = {**own, "limits": {**usual, **of_its_own}}
+    return {**inherited, **own}
 
 
 def _explain(error: ValidationError, origins: dict[str, str]) -> str:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", "literal[")))
-    origin = next((origins[known] for known in origins if known == key or key.startswith(f"{known}.")), None)
+    not_keys = ("function-", "literal[", "kind:")
+    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(not_keys))
+    origin = next((origins[known] for known in origins if _concerns(known, key)), None)
     where = f" (from {origin})" if origin else ""
     if first["type"] == "extra_forbidden":
-        return f"There is no setting {key!r}{where}."
+        return f"There is no setting {key!r}{where}{_meant(first)}."
     what = first["msg"].removeprefix("Value error, ")
     return f"Setting {key!r}{where}: {what}." if key else f"{what}."
+
+
+def _concerns(known: str, key: str) -> bool:
+    """Whether a key that was given is the one that an error names, or lies above or below it."""
+    return known == key or key.startswith(f"{known}.") or known.startswith(f"{key}.")
+
+
+def _meant(error: ErrorDetails) -> str:
+    """What a name that nobody knows was probably meant to be."""
+    *above, name = map(str, error["loc"])
+    section: type[Section] = next((_SECTIONS[part] for part in reversed(above) if part in _SECTIONS), Settings)
+    close = difflib.get_close_matches(name, section.model_fields, 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _absolute(settings: Settings, origins: dict[str, str], config: Path | None) -> Settings:

@@ -14,10 +14,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pqfs.clock import SystemClock, parse_iso
+from pqfs.durations import Duration
 from pqfs.errors import PqfsError, Rejected
 from pqfs.model import FURTHEST, LONGEST_RUN, PRIORITY_LIMIT, Arrival, check_ready_at
 from pqfs.naming import check_queue
-from pqfs.settings import Duration, QueueSettings
+from pqfs.settings import QueueSettings
 
 _LIMIT = 64 * 1024
 

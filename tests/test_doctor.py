@@ -13,8 +13,9 @@ import pytest
 from pqfs import doctor, kernel
 from pqfs.clock import SystemClock
 from pqfs.doctor import Check, Grade, examine
+from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
 from pqfs.index import Index
-from pqfs.settings import CommandHandler, HandlerSpec, IngestSettings, Loaded, PythonHandler, QueueSettings, Settings
+from pqfs.settings import IngestSettings, Loaded, QueueSettings, Settings
 from pqfs.spool import Spool
 
 

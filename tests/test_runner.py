@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 
 from pqfs import kernel
+from pqfs.handlersettings import CommandHandler, PythonHandler
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Place
 from pqfs.owners import Owners
 from pqfs.runner import LOG_BYTES, descendants, measure
 from pqfs.runnerlink import RunnerLink
-from pqfs.settings import CommandHandler, PythonHandler, QueueSettings, Settings
+from pqfs.settings import QueueSettings, Settings
 from pqfs.slot import read_slot
 from tests.world import SettableClock, eventually, submitted
 
@@ -467,7 +468,8 @@ DOOMED = """
 import json, sys, time
 from pathlib import Path
 from pqfs.runnerlink import RunnerLink
-from pqfs.settings import PythonHandler, QueueSettings, Settings
+from pqfs.handlersettings import PythonHandler
+from pqfs.settings import QueueSettings, Settings
 from pqfs.spool import Spool
 root, assignment = Path(sys.argv[1]), json.loads(sys.argv[2])
 handler = QueueSettings(handler=PythonHandler(python="work_of_test:stubborn"))

@@ -11,18 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pqfs.durations import format_duration, parse_duration
 from pqfs.errors import Misconfigured
-from pqfs.settings import (
-    CommandHandler,
-    KeepSettings,
-    Loaded,
-    PythonHandler,
-    QueueSettings,
-    Settings,
-    format_duration,
-    load,
-    parse_duration,
-)
+from pqfs.handlersettings import CommandHandler, PythonHandler
+from pqfs.settings import KeepSettings, Loaded, QueueSettings, Settings, load
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +102,19 @@ def test_paths_of_a_file_are_relative_to_the_file_all_others_to_the_current_fold
         ("spol = 'x'", "There is no setting 'spol'"),
         ("[consume]\nleese = 1", "There is no setting 'consume.leese'"),
         ("[queues.a]\nretries = 1", "There is no setting 'queues.a.retries'"),
-        ("[queues.a.handler]\ncommand = ['x']\nshell = true", "queues.a.handler"),
+        ("[queues.a.handler]\ncommand = ['x']\nshell = true", "no setting 'queues.a.handler.shell'"),
+        ("[queues.a]\nhandler = {comand = ['x']}", "'queues.a.handler'"),
+        ("[queues.a]\nhandler = {comand = ['x']}", 'a handler is "timestamp", { command = ['),
+        ("[defaults]\nhandler = 'timestmap'", 'a handler is "timestamp", { command = ['),
+        ("[defaults]\nhandler = {command = 'ls'}", "'defaults.handler.command'"),
+        ("[defaults]\nhandler = {command = ['cp', '{input}', '{outptu}']}", "{outptu} stands for nothing"),
+        ("[defaults]\nhandler = {command = ['cp', '{input}', '{outptu}']}", "{input}, {output}, {output_dir}"),
+        ("[defaults]\nhandler = {command = ['x'], environmnt = {}}", "did you mean 'environment'?"),
+        ("[defaults]\nhandler = {command = ['x'], write = ['/tmp']}", "write is without effect unless confine"),
+        ("[defaults]\nhandler = {command = ['x'], confine = 'landlock', write = ['tmp']}", "not an absolute path"),
+        ("[defaults.limits]\nmemry = '1GiB'", "did you mean 'memory'?"),
+        ("[queues.a.limits]\nmemory = 0", "'queues.a.limits.memory'"),
+        ("[queues.a]\ntimout = 1", "did you mean 'timeout'?"),
         ("consumers = 'many'", "'consumers'"),
         ("consumers = -1", "'consumers'"),
         ("[consume]\nlease = 'soon'", "is not a duration"),
@@ -137,6 +141,10 @@ def test_a_wrong_value_in_the_environment_or_on_the_command_line_is_blamed_on_it
         loaded(flags={"ui_port": 0})
     with pytest.raises(Misconfigured, match=r"no setting 'no_such' \(from PQFS_NO_SUCH\)"):
         loaded(PQFS_NO_SUCH="1")
+    with pytest.raises(
+        Misconfigured, match=r"no setting 'consum' \(from PQFS_CONSUM__LEASE\); did you mean 'consume'"
+    ):
+        loaded(PQFS_CONSUM__LEASE="1")
 
 
 def test_a_value_that_is_used_as_a_section_is_refused() -> None:
@@ -146,6 +154,7 @@ def test_a_value_that_is_used_as_a_section_is_refused() -> None:
 
 def test_what_pqfs_sets_for_its_children_is_no_setting() -> None:
     assert loaded(PQFS_OWNER="x", PQFS_JOB="y", PQFS_ATTEMPT="1", PQFS_PROGRAM="z").origins == {}
+    assert loaded(PQFS_QUEUE="a", PQFS_NAME="b").origins == {}
 
 
 def test_a_file_that_is_named_must_be_there() -> None:
@@ -233,6 +242,20 @@ def test_handlers_are_a_name_a_command_or_a_function() -> None:
 def test_a_handler_that_is_none_of_these_is_refused(handler: str) -> None:
     with pytest.raises(Misconfigured, match="handler"):
         loaded(f"[defaults]\nhandler = {handler}\n")
+
+
+def test_braces_of_a_programs_own_are_doubled() -> None:
+    handler = CommandHandler(command=("awk", "{{print}}", "{ print $1 }", "{input}", "{}"))
+
+    assert handler.command[1] == "{{print}}"
+
+
+def test_a_queue_inherits_limits_one_by_one() -> None:
+    toml = "[defaults.limits]\nmemory = '1GiB'\ncpu = '1m'\n[queues.a.limits]\ncpu = '5s'\n"
+
+    limits = loaded(toml).settings.queue("a").limits
+
+    assert (limits.memory, limits.cpu, limits.nice) == (2**30, 5.0, 0)
 
 
 def test_settings_can_not_be_changed_after_they_were_checked() -> None:

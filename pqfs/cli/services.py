@@ -29,9 +29,9 @@ def ingest(
     verbose: Verbose = False,
 ) -> None:
     """Take complete files out of the inbox and make them jobs, until stopped."""
+    from pqfs.durations import parse_duration
     from pqfs.events import log_to_stderr
     from pqfs.services import run_ingester
-    from pqfs.settings import parse_duration
 
     log_to_stderr(verbose)
     waits = parse_duration(patience) if drain else 0.0
@@ -78,6 +78,6 @@ def produce(
 ) -> None:
     """Drop a small random text file into the inbox again and again, to see pqfs at work."""
     from pqfs.cli.demo import produce_files
-    from pqfs.settings import parse_duration
+    from pqfs.durations import parse_duration
 
     produce_files(terminal.loaded(context).settings.spool, parse_duration(every), count, queue)

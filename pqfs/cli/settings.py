@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ByteSize
 
-from pqfs.settings import CommandHandler, Loaded, PythonHandler, format_duration
+from pqfs.durations import format_duration
+from pqfs.handlersettings import CommandHandler, PythonHandler
+from pqfs.settings import Loaded
 
 
 def rows(loaded: Loaded) -> list[dict[str, str]]:

@@ -15,9 +15,10 @@ import typer
 
 from pqfs.cli import progress, terminal
 from pqfs.clock import parse_iso
+from pqfs.durations import parse_duration
 from pqfs.errors import Misconfigured, PqfsError, Refused
 from pqfs.model import DEFAULT_QUEUE, FINAL, Job, State
-from pqfs.settings import Settings, parse_duration
+from pqfs.settings import Settings
 from pqfs.story import is_unpublished
 from pqfs.submission import Submitter, Wish, check_source, drop, may_submit
 from pqfs.wiring import App

@@ -19,9 +19,9 @@ ROOT = Path(pqfs.__file__).parent
 
 # Lowest first. A family (`index.*`) may import within itself; nobody else within its own layer.
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "clock", "events", "kernel"),
+    ("errors", "clock", "events", "kernel", "durations"),
     ("model", "naming", "channel", "slot", "doorbell", "owners", "files", "arrivals"),
-    ("retry",),
+    ("retry", "handlersettings"),
     ("settings",),
     ("spool", "inbox", "sidecar", "watch", "index.*", "handlers.*"),
     ("jobqueue", "witness"),
@@ -44,7 +44,7 @@ DOORS = {
     "apsw": {"index.sqlite"},
     "sqlite3": set[str](),
     "watchdog": {"watch", "arrivals"},
-    "pydantic": {"settings", "sidecar", "cli.settings"},
+    "pydantic": {"durations", "handlersettings", "settings", "sidecar", "cli.settings"},
     "typer": {"cli.*"},
     "rich": {"cli.*"},
     "streamlit": set[str](),
