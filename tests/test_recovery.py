@@ -12,10 +12,12 @@ from pqfs.errors import IndexGone
 from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
-from pqfs.model import Kind, Outcome, State
+from pqfs.model import Job, Kind, Outcome, State
+from pqfs.recovery import Repairs
 from pqfs.settings import Loaded
 from pqfs.wiring import App, open_app
-from tests.opened import app_of, die
+from tests.opened import app_of, die, live, run
+from tests.opened import consumer as registered
 from tests.world import SettableClock, invariants, submitted, write_output
 
 
@@ -105,3 +107,120 @@ def test_nobody_starts_an_empty_index_beside_a_spool_that_holds_jobs(app: App) -
         open_app(Loaded(app.settings, {}, None))
 
     assert not app.spool.path("index.db").exists()
+
+
+def _leased(app: App, owner: str) -> Job:
+    """The one job that waits, leased to an owner."""
+    submitted(app.jobqueue, app.clock.now())
+    registered(app, owner)
+    (job,) = app.jobqueue.claim(owner, ["default"], 1, app.clock.now())
+    return job
+
+
+def _charges(job: Job) -> tuple[int, int, int]:
+    return job.failures, job.crashes, job.losses
+
+
+def test_a_lease_that_had_not_started_costs_nothing_when_its_owner_dies(app: App) -> None:
+    owner = die(app, "consumer")
+    job = _leased(app, owner)
+
+    assert app.recovery().reap(owner) == Repairs(released=1)
+
+    found = app.jobqueue.job(job.id)
+    assert (found.state, _charges(found)) == (State.PENDING, (0, 0, 0))
+    invariants(app.spool, app.index)
+
+
+def test_what_ran_when_the_machine_went_down_is_not_charged_a_crash(app: App) -> None:
+    """The same death on the same boot is charged; the slot file says that it ran both times."""
+    charged = {}
+    for boot in ("this boot", "the boot before"):
+        owner = die(app, "consumer")
+        job = _leased(app, owner)
+        assert app.spool.start(job)
+        run(app, owner, job.id, job.attempt)
+        lock = app.spool.path(f"run/{owner}.lock")
+        if boot == "the boot before":
+            lock.write_text(json.dumps({**json.loads(lock.read_text()), "boot_id": boot}))
+        app.recovery().reap(owner)
+        charged[boot] = _charges(app.jobqueue.job(job.id))
+        app.jobqueue.cancel(app.jobqueue.job(job.id), "me", None, app.clock.now())
+
+    assert charged == {"this boot": (0, 1, 0), "the boot before": (0, 0, 1)}
+
+
+def test_recovery_leaves_alone_what_a_living_consumer_runs(app: App) -> None:
+    owner = live(app, "consumer")
+    job = _leased(app, owner.name)
+    assert app.spool.start(job)
+
+    assert app.recovery().reconcile().is_empty
+
+    assert app.spool.find(job.id) == [app.spool.payload_path(job)]
+    owner.release()
+
+
+def test_an_output_that_can_not_be_published_now_is_kept_until_it_can(app: App) -> None:
+    owner = die(app, "consumer")
+    job = _leased(app, owner)
+    assert app.spool.start(job)
+    size, digest = write_output(app.spool, job)
+    staged = app.spool.path(app.spool.scratch_path(owner, job.id, job.attempt, "out"))
+    content = staged.read_bytes()
+    kept = app.spool.path("run/kept")
+    (done,) = app.jobqueue.finish([(job, Outcome(Kind.DONE, output_size=size, output_sha256=digest))], 1.0)
+    stranger = app.spool.path(app.spool.output_path(done.queue, str(done.output)))
+    stranger.rename(kept)
+    stranger.write_bytes(b"put here by hand")
+    kept.rename(staged)  # as a crash right after the commit left it
+
+    assert app.recovery().reap(owner).stuck == 1
+    assert staged.read_bytes() == content
+    assert stranger.read_bytes() == b"put here by hand"
+
+    stranger.unlink()
+    app.recovery().reap(owner)
+    assert stranger.read_bytes() == content
+    invariants(app.spool, app.index)
+
+
+def test_while_a_volume_is_in_alarm_a_payload_is_adopted_under_a_new_inode(app: App) -> None:
+    arriver = die(app, "ingester")
+    job = submitted(app.jobqueue, app.clock.now(), arriver=arriver)
+    cancelled = app.jobqueue.cancel(job, "me", None, app.clock.now())
+    with app.index.transaction():
+        assert app.index.delete(app.jobqueue.job(cancelled.id))
+    waiting = app.spool.path(f"ready/{arriver}")
+    shutil.move(next(app.spool.path("cancelled").iterdir()), waiting)
+    (payload,) = waiting.iterdir()
+    before, content = payload.stat().st_ino, payload.read_bytes()
+    alarm = app.spool.raise_alarm("the disk is bad")
+
+    try:
+        assert app.recovery().reap(arriver).adopted == 1
+    finally:
+        alarm.unlink()
+
+    (payload,) = waiting.iterdir()
+    assert payload.stat().st_ino != before
+    assert payload.read_bytes() == content
+    invariants(app.spool, app.index)
+
+
+def test_an_owner_is_forgotten_only_when_nothing_of_it_is_left(app: App) -> None:
+    arriver = die(app, "ingester")
+    job = submitted(app.jobqueue, app.clock.now(), arriver=arriver)
+    cancelled = app.jobqueue.cancel(job, "me", None, app.clock.now())
+    with app.index.transaction():
+        assert app.index.delete(app.jobqueue.job(cancelled.id))
+    waiting = app.spool.path(f"ready/{arriver}")
+    shutil.move(next(app.spool.path("cancelled").iterdir()), waiting)
+    (payload,) = waiting.iterdir()
+
+    with payload.open("ab"):
+        app.recovery().reap(arriver)
+        assert arriver in app.owners.names(), "somebody still writes what it took, so it is asked for again"
+
+    assert app.recovery().reap(arriver).adopted == 1
+    assert arriver not in app.owners.names()

@@ -305,6 +305,15 @@ def test_a_payload_left_by_another_attempt_is_found_by_search(spool: Spool, job:
     assert spool.find(job.id) == [spool.payload_path(job)]
 
 
+def test_a_payload_of_a_later_attempt_is_left_to_that(spool: Spool, job: Job) -> None:
+    later = spool.payload_path(replace(job, attempt=7), Place.CLAIMED)
+    spool.move(spool.payload_path(job), later)
+
+    assert not spool.settle(replace(job, attempt=3))
+
+    assert spool.find(job.id) == [later]
+
+
 def test_a_payload_that_is_nowhere_is_told(spool: Spool, job: Job) -> None:
     spool.path(spool.payload_path(job)).unlink()
 

@@ -726,3 +726,15 @@ def test_outputs_are_synced_before_the_commit_that_makes_them_known(
     plan.act()
     assert world.fuse.trace[: world.fuse.trace.index("C")] == barrier
     drop(world)
+
+
+def test_a_removal_is_durable_before_the_row_that_asked_for_it_goes(new_world: NewWorld) -> None:
+    """Else power brings the payload back, and no row says that it was to be removed."""
+    world = new_world()
+    name = world.drop(b"a.txt")
+    world.drain()
+    job = world.job(name)
+    world.fuse.arm(None)
+    world.jobqueue.delete(job, "ann", None, world.clock.now())
+    assert world.fuse.trace == ["C", "U done", "F done", "U meta", "C"]
+    drop(world)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from pathlib import Path
@@ -39,6 +40,12 @@ def by_name(context):
     if what.startswith("escape"):
         script = "import os,sys,time; os.setsid(); os.fork() and os._exit(0); time.sleep(60)"
         subprocess.Popen([sys.executable, "-c", script]).wait()
+    if what.startswith("haunt"):
+        script = "import os,time; os.setsid(); os.fork() and os._exit(0); os.write(1, b'%d' % os.getpid())"
+        script += "; os.close(1); time.sleep(60)"
+        ghost = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        (Path(os.environ["PQFS_CONFIG"]).parent / "ghost").write_bytes(ghost.stdout)
+        time.sleep(60)
     print("handled", context.name)
     return b"out " + context.input.read_bytes()
 """
@@ -180,6 +187,22 @@ def test_a_grandchild_that_left_its_session_ends_with_the_attempt(make_stage: Ma
     from pqfs.runner import descendants
 
     assert descendants(consumer.pid) == [stage.runner(consumer)]
+
+
+def test_what_the_handler_of_a_killed_consumer_left_running_is_ended(make_stage: MakeStage) -> None:
+    """It left its session, so that no signal to a group or to children reaches it; and it might still be writing."""
+    stage = make_stage(SETTINGS, HANDLERS)
+    consumer = stage.consumer()
+    _ingest(stage, "haunt.txt")
+    note = stage.root / "ghost"
+    eventually(lambda: note.exists() and note.read_text().strip(), "the handler has left its ghost")
+    ghost = os.pidfd_open(int(note.read_text()))
+
+    consumer.kill()
+    stage.start("janitor")
+
+    assert select.select([ghost], [], [], 20)[0], "the ghost ends"
+    os.close(ghost)
 
 
 def test_term_finishes_what_runs_and_gives_the_rest_back_at_no_cost(make_stage: MakeStage) -> None:

@@ -1,0 +1,181 @@
+"""Promises of ingest and submit, each taken out: complete before taken, durable before acknowledged, taken once."""
+
+from __future__ import annotations
+
+from tests.mutants.workshop import Mutant
+
+_JOBQUEUE, _SPOOL, _INBOX = "pqfs/jobqueue.py", "pqfs/spool.py", "pqfs/inbox.py"
+_INGESTER, _KERNEL = "pqfs/ingester.py", "pqfs/kernel.py"
+
+MUTANTS = (
+    Mutant(
+        "no barrier between the move out of the inbox and the commit",
+        _JOBQUEUE,
+        '        self.spool.barrier(paths, [*directories, f"ready/{arriver}", "ready"])\n',
+        "",
+        ("tests/crash/test_effects.py", "-k", "synced_between"),
+    ),
+    Mutant(
+        "the directory that a payload left is synced after the one that it went to",
+        _JOBQUEUE,
+        '[*directories, f"ready/{arriver}", "ready"]',
+        '[f"ready/{arriver}", "ready", *directories]',
+        ("tests/crash/test_effects.py", "-k", "synced_between"),
+    ),
+    Mutant(
+        "the removal from the inbox is not made durable",
+        _JOBQUEUE,
+        '[*directories, f"ready/{arriver}", "ready"]',
+        '[f"ready/{arriver}", "ready"]',
+        ("tests/crash/test_effects.py", "-k", "synced_between"),
+    ),
+    Mutant(
+        "a job is committed before its payload is durable",
+        _JOBQUEUE,
+        '        self.spool.barrier(paths, [*directories, f"ready/{arriver}", "ready"])\n'
+        "        # Crash here: durable payloads without rows; recovery adopts them.\n"
+        "        with self.index.transaction():\n"
+        "            self.index.insert(arrivals, arriver, now)\n",
+        "        with self.index.transaction():\n"
+        "            self.index.insert(arrivals, arriver, now)\n"
+        '        self.spool.barrier(paths, [*directories, f"ready/{arriver}", "ready"])\n'
+        "        with self.index.transaction():\n",
+        ("tests/crash/test_effects.py", "-k", "synced_between"),
+    ),
+    Mutant(
+        "what a path does not tell is written after the payload has moved in",
+        _JOBQUEUE,
+        "        if meta := self.meta_of(arrival):\n"
+        "            self.spool.write_meta(arrival.id, meta)\n"
+        "        # Crash here: a meta file without a payload; the janitor removes it after an hour.\n",
+        "",
+        ("tests/crash/test_effects.py", "-k", "before_any_effect and (sidecar or must_be_cut)"),
+    ),
+    Mutant(
+        "a file is not asked for again after it has left the inbox",
+        _JOBQUEUE,
+        "        return same and not _is_written(taken.descriptor)",
+        "        return same",
+        ("tests/crash/test_races.py", "-k", "opened_for_writing"),
+    ),
+    Mutant(
+        "nobody looks whether the file that moved is the one that was judged",
+        _JOBQUEUE,
+        "        return same and not _is_written(taken.descriptor)",
+        "        return not _is_written(taken.descriptor)",
+        ("tests/crash/test_races.py", "-k", "exchanged"),
+    ),
+    Mutant(
+        "an unsettled file is taken for complete at the next look",
+        _JOBQUEUE,
+        "        return None if written else replace(arrival, size=found.st_size)",
+        "        return replace(arrival, size=found.st_size)",
+        ("tests/crash/test_races.py", "tests/test_ingester.py", "-k", "opened"),
+    ),
+    Mutant(
+        "a file is taken although somebody writes it",
+        _INBOX,
+        "            if kernel.is_open_for_writing(descriptor):",
+        "            if False:",
+        ("tests/test_inbox.py", "-k", "open_for_writing or mapped"),
+    ),
+    Mutant(
+        "a refused lease counts as a granted one",
+        _INBOX,
+        "            settle = max(settle, self._settings.ingest.settle)\n        if not self._leases_tell:",
+        "            pass\n        if not self._leases_tell:",
+        ("tests/test_inbox.py", "-k", "leases_are_refused"),
+    ),
+    Mutant(
+        "the leases of a network file system are believed",
+        _INBOX,
+        "        if not self._leases_tell:",
+        "        if False:",
+        ("tests/test_inbox.py", "-k", "always_settles"),
+    ),
+    Mutant(
+        "a change does not start the settle time anew",
+        _INBOX,
+        "            seen.identity, seen.unchanged_since = identity, now",
+        "            seen.identity = identity",
+        ("tests/test_inbox.py", "-k", "settle or lies"),
+    ),
+    Mutant(
+        "a file with a foreign hard link is taken",
+        _INBOX,
+        "        if found.st_nlink != 1:",
+        "        if False:",
+        ("tests/test_inbox.py", "-k", "hard_link"),
+    ),
+    Mutant(
+        "links are followed when an entry is opened",
+        _INBOX,
+        "os.O_RDONLY | os.O_NONBLOCK) | os.O_NOFOLLOW | os.O_CLOEXEC",
+        "os.O_RDONLY | os.O_NONBLOCK) | os.O_CLOEXEC",
+        ("tests/test_inbox.py", "-k", "not_a_regular_file or exchanged"),
+    ),
+    Mutant(
+        "the ghost of an interrupted move is another file",
+        _INGESTER,
+        "found.st_nlink == 2 and self._is_ours(found)",
+        "False and self._is_ours(found)",
+        ("tests/crash/test_races.py", "-k", "ghost"),
+    ),
+    Mutant(
+        "every second name of a file is a ghost",
+        _INGESTER,
+        "found.st_nlink == 2 and self._is_ours(found)",
+        "found.st_nlink == 2",
+        ("tests/test_ingester.py", "-k", "hard_link"),
+    ),
+    Mutant(
+        "what has left the inbox is forgotten when a later file fails",
+        _INGESTER,
+        "                self._unsettled += [(each.arrival, _inbox_dir(each.entry)) for each in taken]\n"
+        "                raise\n",
+        "                raise\n",
+        ("tests/crash/test_races.py", "-k", "not_forgotten"),
+    ),
+    Mutant(
+        "files whose commit failed are forgotten",
+        _INGESTER,
+        "            self._unsettled += [(arrival, sorted(directories)[0]) for arrival in arrivals]\n",
+        "",
+        ("tests/test_ingester.py", "-k", "commit_failed"),
+    ),
+    Mutant(
+        "a rename may overwrite",
+        _KERNEL,
+        "_RENAME_NOREPLACE = 1",
+        "_RENAME_NOREPLACE = 0",
+        ("tests/test_spool.py", "-k", "never_overwrites"),
+    ),
+    Mutant(
+        "an acceptance that was denied is not looked for",
+        _SPOOL,
+        "            if not self.exists(os.fsdecode(target)):\n                raise",
+        "            raise",
+        ("tests/test_spool.py", "-k", "denied"),
+    ),
+    Mutant(
+        "the reason of a refusal is written after the object has moved",
+        _SPOOL,
+        "        self._files.rename(directory, source, self._fd, os.fsencode(target))\n        return target",
+        "        return target",
+        ("tests/test_spool.py", "-k", "refused or reason"),
+    ),
+    Mutant(
+        "the arrival of a payload is durable only by chance: a failed sync is swallowed",
+        _SPOOL,
+        "            alarm = self.raise_alarm(str(error.strerror))\n",
+        "            return\n            alarm = self.raise_alarm(str(error.strerror))\n",
+        ("tests/test_spool.py", "-k", "failed_sync"),
+    ),
+    Mutant(
+        "what a meta file says is not durable before its payload is",
+        _SPOOL,
+        "            self._sync([os.fsdecode(scratch)], [])\n        self._files.replace(self._fd, scratch, target)",
+        "            pass\n        self._files.replace(self._fd, scratch, target)",
+        ("tests/test_spool.py", "-k", "meta_is_durable"),
+    ),
+)

@@ -1,0 +1,207 @@
+"""Promises of recovery and of owners, each taken out: only the dead are reaped, only what ran is charged."""
+
+from __future__ import annotations
+
+from tests.mutants.workshop import Mutant
+
+_RECOVERY, _OWNERS, _SPOOL = "pqfs/recovery.py", "pqfs/owners.py", "pqfs/spool.py"
+_WITNESS, _JANITOR, _SQL = "pqfs/witness.py", "pqfs/janitor.py", "pqfs/index/statements.sql"
+_RETRY = "pqfs/retry.py"
+
+MUTANTS = (
+    Mutant(
+        "what a dead owner's handlers left behind goes on writing",
+        _RECOVERY,
+        "        self._owners.end_leftovers(owner)\n",
+        "",
+        ("tests/process/test_consumer.py", "-k", "left_running"),
+    ),
+    Mutant(
+        "an owner is forgotten before its arrivals are adopted",
+        _RECOVERY,
+        "        repairs += self._adopt(owner)\n        with self._index.transaction():",
+        "        self._owners.forget(owner)\n        repairs += self._adopt(owner)\n        with self._index.transaction():",
+        ("tests/test_recovery.py", "-k", "forgotten_only_when"),
+    ),
+    Mutant(
+        "arrivals without rows are not adopted",
+        _RECOVERY,
+        "        repairs += self._adopt(owner)\n",
+        "",
+        ("tests/crash/test_effects.py", "-k", "before_any_effect and ingest_one"),
+    ),
+    Mutant(
+        "finished work is charged as a crash",
+        _RECOVERY,
+        "        if ran and not staged:",
+        "        if ran:",
+        ("tests/crash/test_effects.py", "-k", "before_any_effect and (work or finish or run)"),
+    ),
+    Mutant(
+        "a reboot is charged to what ran",
+        _RECOVERY,
+        "        if facts is not None and facts.boot_id != self._boot_id:\n            return None\n",
+        "",
+        ("tests/test_recovery.py", "-k", "machine_went_down"),
+    ),
+    Mutant(
+        "leases that had not started are charged a loss",
+        _RECOVERY,
+        "        elif started:",
+        "        elif True:",
+        ("tests/test_recovery.py", "-k", "had_not_started"),
+    ),
+    Mutant(
+        "a committed output that was not published is not rolled forward",
+        _RECOVERY,
+        "        self._spool.publish(str(job.owner), job)\n        emit(Word.ROLLED_FORWARD",
+        "        emit(Word.ROLLED_FORWARD",
+        ("tests/crash/test_effects.py", "-k", "before_any_effect and finish"),
+    ),
+    Mutant(
+        "outputs of confirmed rows that power left staged are deleted",
+        _RECOVERY,
+        "        repairs += self._publish_late(owner)\n",
+        "",
+        ("tests/crash/test_races.py", "-k", "power_lost"),
+    ),
+    Mutant(
+        "a late rename of a zombie is left where it is",
+        _RECOVERY,
+        '        return self._bring_home(f"claimed/{name}", job)',
+        "        return Repairs()",
+        ("tests/crash/test_races.py", "-k", "late_rename"),
+    ),
+    Mutant(
+        "a payload that runs is brought home",
+        _RECOVERY,
+        "        if job.state is State.PROCESSING or not job.confirmed:\n            return Repairs()\n",
+        "",
+        ("tests/test_recovery.py", "-k", "leaves_alone"),
+    ),
+    Mutant(
+        "one job that can not be repaired holds up all others",
+        _RECOVERY,
+        '            trouble(f"repairing job {job}")\n            return Repairs(stuck=1)',
+        "            raise",
+        ("tests/crash/test_races.py", "-k", "holds_up_no_other"),
+    ),
+    Mutant(
+        "the scratch of an owner goes although a job of it could not be repaired",
+        _RECOVERY,
+        "        if repairs.stuck:\n            return repairs",
+        "        if False:\n            return repairs",
+        ("tests/test_recovery.py", "-k", "kept_until_it_can"),
+    ),
+    Mutant(
+        "what lies in done/ may run again after an older index was restored",
+        _RECOVERY,
+        "        if job.state in (State.PENDING, State.HELD) and self._was_completed(job):",
+        "        if False and self._was_completed(job):",
+        ("tests/test_recovery.py", "-k", "restored"),
+    ),
+    Mutant(
+        "a payload in done/ is brought back to wait",
+        _SPOOL,
+        '            is_done = path.startswith("done/") and job.place is not Place.DONE  # proof that it was completed',
+        "            is_done = False",
+        ("tests/test_recovery.py", "-k", "in_done or restored"),
+    ),
+    Mutant(
+        "a payload of a later attempt is moved by an earlier one",
+        _SPOOL,
+        "            is_later = isinstance(name, Claimed) and name.attempt > job.attempt",
+        "            is_later = False",
+        ("tests/test_spool.py", "-k", "later_attempt"),
+    ),
+    Mutant(
+        "what was running comes back from a rebuild to run again",
+        _WITNESS,
+        '        State.HELD,\n        "found in claimed/ by a rebuild',
+        '        State.PENDING,\n        "found in claimed/ by a rebuild',
+        ("tests/crash/test_effects.py", "tests/test_fsck.py", "-k", "rebuild"),
+    ),
+    Mutant(
+        "an unsettled payload is adopted while somebody writes it",
+        _RECOVERY,
+        "        if arrival is None or self._jobqueue.ask_again(arriver, arrival) is None:",
+        "        if arrival is None:",
+        (
+            "tests/crash",
+            "tests/test_recovery.py",
+            "tests/process/test_ingester.py",
+            "-k",
+            "adopt or unsettled or begun or opened",
+        ),
+    ),
+    Mutant(
+        "after a failed sync payloads are adopted without a copy",
+        _RECOVERY,
+        "            self._spool.copy_anew(path)\n",
+        "            pass\n",
+        ("tests/test_recovery.py", "-k", "new_inode"),
+    ),
+    Mutant(
+        "a missing lock proves a death",
+        _OWNERS,
+        '    return Life.UNKNOWN if b"pqfs" in command else Life.DEAD',
+        "    return Life.DEAD",
+        ("tests/test_owners.py", "-k", "missing_lock"),
+    ),
+    Mutant(
+        "a lock comes into view before it is held",
+        _OWNERS,
+        "        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        facts = {",
+        "        facts = {",
+        ("tests/test_owners.py",),
+    ),
+    Mutant(
+        "an owner that ends in order is seen free",
+        _OWNERS,
+        "        self._path.unlink(missing_ok=True)\n        os.close(self._descriptor)\n\n    def abandon",
+        "        os.close(self._descriptor)\n\n    def abandon",
+        ("tests/test_owners.py", "-k", "never_seen_free"),
+    ),
+    Mutant(
+        "a pid that was given to another process is watched as the owner's",
+        _OWNERS,
+        "        if self.life(owner) is Life.ALIVE:\n            return descriptor",
+        "        if True:\n            return descriptor",
+        ("tests/test_owners.py", "-k", "never_opened"),
+    ),
+    Mutant(
+        "a step of the wall clock makes the living look dead",
+        _JANITOR,
+        "            silent = now - consumer.beat_boottime",
+        "            silent = self._clock.now() - consumer.beat_at",
+        ("tests/test_janitor.py", "-k", "wall_clock"),
+    ),
+    Mutant(
+        "a stopped consumer keeps its jobs for ever",
+        _JANITOR,
+        "                self._owners.kill(consumer.owner)\n",
+        "",
+        ("tests/test_janitor.py", "-k", "stopped_past"),
+    ),
+    Mutant(
+        "a crash is charged as a failure",
+        _RETRY,
+        "    spent = Budget(budget.failures, budget.crashes + 1, budget.losses)",
+        "    spent = Budget(budget.failures + 1, budget.crashes, budget.losses)",
+        ("tests/crash/test_effects.py", "-k", "before_any_effect and (run or work)"),
+    ),
+    Mutant(
+        "what can not finish goes round for ever",
+        _RETRY,
+        "    if spent.losses >= policy.max_losses:",
+        "    if False:",
+        ("tests/test_retry.py",),
+    ),
+    Mutant(
+        "a deletion that was interrupted is not ended",
+        _RECOVERY,
+        "            self._jobqueue.erase(job)  # a tombstone: its deletion was interrupted\n",
+        "",
+        ("tests/crash/test_effects.py", "-k", "before_any_effect and delete"),
+    ),
+)

@@ -1,0 +1,97 @@
+"""Promises of people's verbs and of purging, each taken out: an acknowledged act stays, a tombstone comes first."""
+
+from __future__ import annotations
+
+from tests.mutants.workshop import Mutant
+
+_JOBQUEUE, _SQL, _SPOOL = "pqfs/jobqueue.py", "pqfs/index/statements.sql", "pqfs/spool.py"
+
+MUTANTS = (
+    Mutant(
+        "a hold is not kept through a rebuild",
+        _JOBQUEUE,
+        "        self.spool.write_meta(job.id, self._meta(job, held=True))\n",
+        "",
+        ("tests/crash/test_effects.py", "-k", "before_any_effect and (hold or rebuild)"),
+    ),
+    Mutant(
+        "a release leaves the mark that would hold the job again",
+        _JOBQUEUE,
+        "        self.spool.write_meta(job.id, self._meta(released, held=False))\n",
+        "",
+        ("tests/crash/test_effects.py", "-k", "before_any_effect and (release or rebuild)"),
+    ),
+    Mutant(
+        "a person's verb does not ask which attempt it was meant for",
+        _SQL,
+        "WHERE id = :id AND state = :from_state AND attempt = :attempt AND place <> 'gone'",
+        "WHERE id = :id AND state = :from_state AND place <> 'gone'",
+        ("tests/index/test_contract.py", "-k", "of_another_attempt"),
+    ),
+    Mutant(
+        "a person's verb does not ask for the state",
+        _SQL,
+        "WHERE id = :id AND state = :from_state AND attempt = :attempt AND place <> 'gone'",
+        "WHERE id = :id AND attempt = :attempt AND place <> 'gone'",
+        ("tests/index/test_contract.py", "-k", "persons_verb or tombstone or claim"),
+    ),
+    Mutant(
+        "a tombstone can be steered back to life",
+        _SQL,
+        "WHERE id = :id AND state = :from_state AND attempt = :attempt AND place <> 'gone'",
+        "WHERE id = :id AND state = :from_state AND attempt = :attempt",
+        ("tests/index/test_contract.py", "-k", "tombstone"),
+    ),
+    Mutant(
+        "a late confirmation confirms what has changed since",
+        _SQL,
+        "WHERE id = :id AND attempt = :attempt AND state = :state AND state <> 'processing' AND confirmed = 0",
+        "WHERE id = :id AND state <> 'processing' AND confirmed = 0",
+        ("tests/index/test_contract.py", "-k", "late_confirmation"),
+    ),
+    Mutant(
+        "a payload on the move may be let go",
+        _SQL,
+        "WHERE id = :id AND place IN ('done', 'dead', 'cancelled') AND confirmed = 1",
+        "WHERE id = :id AND place IN ('done', 'dead', 'cancelled')",
+        ("tests/index/test_contract.py", "-k", "tombstone"),
+    ),
+    Mutant(
+        "a row may be deleted while its payload is on the move",
+        _SQL,
+        "DELETE FROM jobs WHERE id = :id AND state = :state AND confirmed = 1 RETURNING id",
+        "DELETE FROM jobs WHERE id = :id AND state = :state RETURNING id",
+        ("tests/index/test_contract.py", "-k", "deleted_only_when"),
+    ),
+    Mutant(
+        "a payload is removed without a tombstone",
+        _JOBQUEUE,
+        "            if job.place is not Place.GONE and not self.index.let_go(job.id):\n                return False\n",
+        "",
+        ("tests/crash/test_effects.py", "tests/crash/test_races.py", "-k", "delete"),
+    ),
+    Mutant(
+        "the row goes before the payload that it tells of",
+        _JOBQUEUE,
+        "        if job.place is not Place.GONE:\n            self.spool.remove_for_good(self.spool.payload_path(job))\n",
+        "        with self.index.transaction():\n"
+        "            self.index.confirm_gone(job.id)\n"
+        "            self.index.delete(job)\n"
+        "        if job.place is not Place.GONE:\n            self.spool.remove_for_good(self.spool.payload_path(job))\n",
+        ("tests/crash/test_effects.py", "-k", "before_any_effect and delete"),
+    ),
+    Mutant(
+        "a purge is forgotten by the disk although its row has gone",
+        _SPOOL,
+        "        if self.remove(relative) and self._durable:",
+        "        if self.remove(relative) and False:",
+        ("tests/crash/test_effects.py", "-k", "removal_is_durable"),
+    ),
+    Mutant(
+        "a redriven job keeps its used budget",
+        _JOBQUEUE,
+        "        fresh = replace(job, failures=0, crashes=0, losses=0)",
+        "        fresh = job",
+        ("tests/test_jobqueue.py", "-k", "redriven"),
+    ),
+)

@@ -1,0 +1,16 @@
+"""Every promise that is taken out.
+
+Left out, because taken out alone they change nothing that anybody could see: what stands behind another guard.
+
+- `JobQueue.revoke` wins the payload's rename before it changes the row. On one host its owner is dead, its runner
+  with it; the name in claimed/ carries the attempt, and a late rename is brought home. It is for other hosts' owners.
+- `Recovery._put_in_place` reads a row again before it moves the payload: what it would move wrongly in the instant
+  that is left is moved back by `JobQueue.confirm`. It makes that rare.
+- the state in `claim`'s WHERE clause: on SQLite nobody writes between the listing and the claim.
+"""
+
+from __future__ import annotations
+
+from tests.mutants import arrival, attempts, recovering, steering
+
+MUTANTS = (*arrival.MUTANTS, *attempts.MUTANTS, *steering.MUTANTS, *recovering.MUTANTS)
