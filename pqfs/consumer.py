@@ -23,6 +23,7 @@ from pqfs.index import Consumer as ConsumerRow
 from pqfs.index import Index
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Kind, Outcome
+from pqfs.pulse import Pulse
 from pqfs.runnerlink import RunnerLink
 from pqfs.runtime import Heartbeat, Identity, Presence, Readable, Stop
 
@@ -73,6 +74,7 @@ class Consumer:
         self._long_job: tuple[str, int] | None = None  # behind which all that waited was given back
         self._trouble: str | None = None
         self._idle_deaths = 0
+        self._idle_since: float | None = None
         self.completed = 0
 
     # ---------------------------------------------------------------- loop
@@ -97,6 +99,7 @@ class Consumer:
     def _turn(self, stop: Stop, presence: Presence, until_empty: bool) -> bool:
         """One round of the loop; whether there is to be another."""
         try:
+            self._tell(presence.pulse)
             self._fill()
             if self._is_over(stop, until_empty):
                 return False
@@ -114,6 +117,13 @@ class Consumer:
             trouble("consuming")
             self._pause_until(_PAUSE)
         return True
+
+    def _tell(self, pulse: Pulse) -> None:
+        """Beat, and say since when there have been jobs and the runner has run none."""
+        now, is_idle = self._clock.boottime(), bool(self._outstanding) and self._link.running() is None
+        self._idle_since = (self._idle_since or now) if is_idle else None
+        is_long = self._idle_since is not None and now - self._idle_since > _PAUSE
+        pulse.beat(idle_since=self._idle_since if is_long else None)
 
     def _pause(self, error: PqfsError) -> None:
         self._say_trouble(error.message)

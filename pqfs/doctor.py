@@ -48,7 +48,7 @@ def examine(loaded: Loaded) -> Iterator[Check]:
     """Every check, one after the other; a check that itself fails is bad and says why."""
     checks: list[Callable[[Settings], Iterator[Check]]] = [
         _sqlite, _tree, _file_system, _leases, _renames, _inotify, _permissions, _disk, _index, _socket, _clock,
-        _supervisor,
+        _supervisor, _health,
     ]  # fmt: skip
     for check in checks:
         yield from _run(check, loaded.settings)
@@ -215,6 +215,30 @@ def _supervisor(settings: Settings) -> Iterator[Check]:
         yield Check("supervisor", Grade.BAD, "It is not installed in this environment: pip install supervisor")
     else:
         yield Check("supervisor", Grade.OK, "supervisor is installed.")
+
+
+def _health(settings: Settings) -> Iterator[Check]:
+    """The rules of health, of a spool that pqfs runs on."""
+    from pqfs.health import NOT_RUNNING, Severity, examine
+    from pqfs.stack.supervisor import programs
+    from pqfs.vitals import look
+    from pqfs.wiring import open_app
+
+    if not (settings.spool / "index.db").exists():
+        return  # said already
+    app = open_app(Loaded(settings, {}, None), read_only=True)
+    try:
+        findings = examine(look(app, programs(settings.spool / "run")))
+    finally:
+        app.close()
+    if all(each.name != NOT_RUNNING for each in findings):
+        yield Check("running", Grade.OK, "pqfs runs on this spool.")
+    for each in findings:
+        grade = Grade.BAD if each.severity is Severity.ALARM else Grade.WARN
+        if each.name == NOT_RUNNING:
+            yield Check("running", Grade.OK, f"{each.sentence} {each.hint}")
+        else:
+            yield Check(each.name, grade, f"{each.sentence} {each.hint}")
 
 
 def _handlers(loaded: Loaded) -> Iterator[Check]:

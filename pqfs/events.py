@@ -46,6 +46,7 @@ class Word(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     ALARM = "alarm"
+    ALARM_OVER = "alarm over"
     ERROR = "error"
 
 

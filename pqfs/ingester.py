@@ -17,7 +17,8 @@ import stat
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from pqfs import naming, sidecar
 from pqfs.clock import Clock
@@ -28,12 +29,28 @@ from pqfs.inbox import SIDECAR, Entry, Inbox, Judgement, Verdict
 from pqfs.jobqueue import JobQueue, Taken
 from pqfs.model import Arrival, Job
 from pqfs.naming import JobIds, Parked
+from pqfs.pulse import Pulse
 from pqfs.runtime import Stop
 from pqfs.sidecar import Sidecar
 from pqfs.watch import Watch
 
 _MANY = 64  # a sweep that takes this many drops the watch
 _INSTANT = 0.001  # the precision of the instant in a job id
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A file that waits in the inbox: why, since when (boot time), and how long it may for that reason (seconds)."""
+
+    name: str
+    reason: str
+    since: float
+    limit: float | None = None
+
+    @property
+    def due(self) -> float:
+        """When it should have gone."""
+        return self.since + (self.limit or 0.0)
 
 
 @dataclass(slots=True)
@@ -44,6 +61,8 @@ class Sweep:
     waiting: int = 0
     rejected: int = 0
     next_look: float = field(default=float("inf"))
+    longest: Waiting | None = None
+    trouble: str | None = None
 
     def wait(self, judgement: Judgement) -> None:
         """Count something that must wait."""
@@ -54,12 +73,17 @@ class Sweep:
 class Ingester:
     """One ingester. Several may run on one spool: whoever wins the rename has the file."""
 
-    def __init__(self, jobqueue: JobQueue, inbox: Inbox, owner: str, clock: Clock) -> None:
+    def __init__(
+        self, jobqueue: JobQueue, inbox: Inbox, owner: str, clock: Clock, pulse: Pulse | None = None
+    ) -> None:
         self._jobqueue = jobqueue
         self._settings = jobqueue.settings
         self._inbox = inbox
         self._owner = owner
         self._clock = clock
+        self._pulse = pulse
+        self._blind: dict[str, Any] | None = None
+        self._longest: Waiting | None = None
         self._ids = JobIds()
         self._unsettled: list[tuple[Arrival, str]] = []
         self._empty_since: dict[bytes, float] = {}
@@ -74,11 +98,14 @@ class Ingester:
         """Ingest until asked to stop."""
         while not stop.requested:
             sweep = self._sweep_safely()
-            if sweep.taken and (sweep.taken >= _MANY or not watch.is_armed):
+            is_armed = watch.is_armed
+            self._tell(sweep, watch)
+            if sweep.taken and (sweep.taken >= _MANY or not is_armed):
                 watch.disarm()
                 continue
-            if not watch.is_armed and watch.arm():
+            if not is_armed and watch.arm():
                 continue  # what came before the watch was armed is seen by one more sweep
+            watch.probe()
             stop.wait(min(sweep.next_look, self._settings.ingest.sweep_every), [bell, watch])
             bell.hear()
             watch.hear()
@@ -88,10 +115,31 @@ class Ingester:
             return self.sweep()
         except (VolumeFault, IndexGone):
             raise  # this process ends; the janitor adopts what it leaves, by copying, while the alarm stands
-        except Exception:  # noqa: BLE001 -- the top of the loop: log, wait, go on
+        except Exception as error:  # noqa: BLE001 -- the top of the loop: log, wait, go on
             trouble("sweeping the inbox")
             time.sleep(1.0)
-            return Sweep()
+            return Sweep(trouble=str(error))
+
+    def _tell(self, sweep: Sweep, watch: Watch) -> None:
+        """Say, for whoever asks after the health, that a sweep was made, and what waits and whether we see."""
+        self._note_blindness(watch)
+        if sweep.trouble and self._pulse:
+            self._pulse.complain(sweep.trouble)
+        elif not sweep.trouble:
+            self._longest = sweep.longest
+            self._beat()
+
+    def _note_blindness(self, watch: Watch) -> None:
+        if watch.blindness:
+            began = self._blind["at"] if self._blind and not self._blind["is_over"] else self._clock.boottime()
+            self._blind = {"cause": watch.blindness, "at": began, "is_over": False}
+        elif self._blind and not self._blind["is_over"]:
+            self._blind = {**self._blind, "at": self._clock.boottime(), "is_over": True}
+
+    def _beat(self, doing: str | None = None) -> None:
+        if self._pulse:
+            waiting = asdict(self._longest) if self._longest else None
+            self._pulse.beat(doing, blind=self._blind, waiting=waiting)
 
     def drain(self, patience: float) -> int:
         """Sweep until nothing more can be taken, at most `patience` seconds after the last arrival; how many."""
@@ -173,6 +221,7 @@ class Ingester:
     def _commit(self, arrivals: Sequence[Arrival], directories: set[str]) -> None:
         if not arrivals:
             return
+        self._beat("making files durable")
         try:
             self._jobqueue.ingest(self._owner, arrivals, sorted(directories), self._clock.now())
         except Unavailable:
@@ -228,6 +277,7 @@ class Ingester:
             return None
         if isinstance(beside, Judgement):
             sweep.wait(beside)
+            self._note_waiting(entry, beside, self._settings.queue(entry.queue).sidecar_wait(), sweep)
             return None
         assert judgement.found is not None and judgement.descriptor is not None
         arrival = self._arrival(entry, judgement.found.st_size, beside)
@@ -262,6 +312,16 @@ class Ingester:
             emit(Word.RECONCILED, ghost=naming.printable(entry.path))
             return
         sweep.wait(judgement)
+        self._note_waiting(entry, judgement, None, sweep)
+
+    def _note_waiting(self, entry: Entry, judgement: Judgement, limit: float | None, sweep: Sweep) -> None:
+        """Keep the file that should have gone first."""
+        now = self._clock.boottime()
+        since = now - self._inbox.waited(entry, now)
+        limit = None if limit == float("inf") else limit
+        waiting = Waiting(naming.printable(entry.path)[:300], judgement.reason, since, limit)
+        if sweep.longest is None or waiting.due < sweep.longest.due:
+            sweep.longest = waiting
 
     def _is_ours(self, found: os.stat_result) -> bool:
         """Whether the file's other name is in our own directories; asked once a file, it means a walk."""

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Protocol
 
 from pqfs.clock import Clock, day, parse_day
 from pqfs.doorbell import Bell
 from pqfs.errors import IndexGone, Unavailable
 from pqfs.events import Word, emit, trouble
+from pqfs.health import LOOK_EVERY
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, State
 from pqfs.naming import parse_parked
@@ -23,7 +25,6 @@ from pqfs.owners import Life, Owners
 from pqfs.recovery import Recovery, Repairs
 from pqfs.runtime import Stop
 
-_LOOK_EVERY = 5.0
 _UPKEEP_EVERY = 60.0
 _CHUNK = 500  # rows or files a pass: a transaction stays far below what a claim waits for
 
@@ -39,6 +40,19 @@ class _Death:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+class Checkup(Protocol):
+    """What is done around each look: the rules of health are held against the spool, and the pulse beats."""
+
+    def begin(self) -> None:
+        """A look begins."""
+
+    def make(self) -> None:
+        """A look has ended well."""
+
+    def complain(self, error: Exception) -> None:
+        """A look has failed."""
 
 
 class Janitor:
@@ -59,7 +73,7 @@ class Janitor:
         self._known: set[str] = set()
         self._upkeep_at = 0.0
 
-    def run(self, stop: Stop, bell: Bell) -> None:
+    def run(self, stop: Stop, bell: Bell, checkup: Checkup) -> None:
         """Look after the spool until asked to stop: at every death, and every few seconds.
 
         The bell rings with every batch of work; all it means here is that there may be a new owner to watch.
@@ -67,7 +81,7 @@ class Janitor:
         look_at = 0.0
         while not stop.requested:
             if self._clock.boottime() >= look_at:
-                look_at = self._clock.boottime() + self._look_safely()
+                look_at = self._clock.boottime() + self._look_safely(checkup)
             if self._watch_owners():
                 look_at = 0.0
             ready = stop.wait(look_at - self._clock.boottime(), [bell, *self._watched.values()])
@@ -77,15 +91,19 @@ class Janitor:
         for death in self._watched.values():
             death.close()
 
-    def _look_safely(self) -> float:
+    def _look_safely(self, checkup: Checkup) -> float:
         """Look, and do the upkeep that is due; seconds until the next look."""
         try:
+            checkup.begin()
             self.look()
-            return 0.05 if self._upkeep_if_due() else _LOOK_EVERY
+            has_more = self._upkeep_if_due()
+            checkup.make()
+            return 0.05 if has_more else LOOK_EVERY
         except IndexGone:
             raise
-        except Exception:  # noqa: BLE001 -- the top of the loop: log, wait, go on
+        except Exception as error:  # noqa: BLE001 -- the top of the loop: log, wait, go on
             trouble("looking after the spool")
+            checkup.complain(error)
             return 1.0
 
     # ---------------------------------------------------------------- deaths

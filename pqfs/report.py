@@ -1,8 +1,8 @@
 """Read-only questions that the command line, the API and the console ask. Nothing here changes anything.
 
-`overview` is one look at a whole spool; `ailments` says, by named rules, what in it needs a person. Answers are
-frozen values; `to_json` turns any of them into plain data: instants (fields named `at` or `…_at`) as ISO 8601
-in UTC, names in their printable form, durations in seconds, sizes in bytes.
+`overview` is one look at a whole spool; what in it needs a person is for `health` to say. Answers are frozen
+values; `to_json` turns any of them into plain data: instants (fields named `at` or `…_at`) as ISO 8601 in UTC,
+names in their printable form, durations in seconds, sizes in bytes.
 """
 
 from __future__ import annotations
@@ -149,15 +149,6 @@ class Overview:
         return [each for each in self.services if each.program.startswith(kind)]
 
 
-@dataclass(frozen=True, slots=True)
-class Ailment:
-    """Something that needs a person: the name of the rule, a sentence, and what to do."""
-
-    rule: str
-    sentence: str
-    hint: str
-
-
 def overview(source: Source) -> Overview:
     """Everything that `pqfs status` and the console's first page show, in a few milliseconds."""
     now = source.clock.now()
@@ -181,29 +172,6 @@ def overview(source: Source) -> Overview:
         inbox=inbox, inbox_capped=inbox_capped, rejected=rejected, rejected_capped=rejected_capped,
         late=sum(1 for job in source.index.unconfirmed(_LATE_LIMIT) if now - job.updated_at > LATE),
     )  # fmt: skip
-
-
-def ailments(found: Overview) -> list[Ailment]:
-    """What is unhealthy in an overview; empty when all is well."""
-    waiting = {each.name: each.jobs.get(State.PENDING, 0) for each in found.queues if each.paused_at is None}
-    unserved = [
-        name for name, jobs in waiting.items()
-        if jobs and not any(each.is_alive and each.serves(name) for each in found.consumers)
-    ]  # fmt: skip
-    silent = [each.owner for each in found.consumers if each.life is Life.ALIVE and each.silent > each.lease]
-    rules = [
-        (found.below_low_water, "disk-low", f"The spool's volume has only {found.free_bytes:,} bytes free.",
-         "Make room: nothing is taken in or run until there is some."),
-        (bool(unserved), "no-consumer", f"Jobs wait in {', '.join(unserved)} and no living consumer takes them.",
-         "Start pqfs (pqfs up), or one consumer: pqfs consume"),
-        (bool(silent), "consumer-silent", f"Silent for longer than the lease: {', '.join(silent)}.",
-         "The janitor ends it; if it stays, look at its log."),
-        (bool(found.late), "unconfirmed", f"{found.late} payloads have waited over a minute to be put in place.",
-         "Is the janitor alive? See: pqfs ps; or repair now: pqfs fsck --repair"),
-        (bool(found.inbox) and not found.living("ingester"), "no-ingester",
-         f"{found.inbox} files wait in the inbox and no ingester is alive.", "Start pqfs (pqfs up), or: pqfs ingest"),
-    ]  # fmt: skip
-    return [Ailment(rule, sentence, hint) for sick, rule, sentence, hint in rules if sick]
 
 
 def consumers(source: Source) -> list[ConsumerStatus]:

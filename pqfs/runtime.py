@@ -23,6 +23,7 @@ from pqfs.doorbell import Bell
 from pqfs.errors import Unavailable
 from pqfs.events import Word, emit, trouble
 from pqfs.owners import OwnerLock, ProgramLock
+from pqfs.pulse import Pulse
 
 
 class Readable(Protocol):
@@ -87,7 +88,7 @@ class Identity:
 
 
 class Presence:
-    """A process's lock and bell for as long as it runs: `with Presence(...) as me:`."""
+    """A process's lock, bell and pulse for as long as it runs: `with Presence(...) as me:`."""
 
     def __init__(self, run: Path, program: str, clock: Clock, patience: float = 30.0) -> None:
         self._run, self._program, self._clock, self._patience = run, program, clock, patience
@@ -104,6 +105,7 @@ class Presence:
         self._lock = OwnerLock(self._run, self._program, boot, self._clock.now())
         self.identity = Identity(self._program, self._lock.name, socket.gethostname(), boot)
         self.bell = Bell(self._run, self._lock.name)
+        self.pulse = Pulse(self._run, self._program, self._lock.name, boot, self._clock)
         emit(Word.STARTED, owner=self._lock.name)
         return self
 
@@ -111,6 +113,7 @@ class Presence:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bell.close()
+        self.pulse.close()
         if kind is None:
             self._lock.release()
         else:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from pqfs import kernel
+from pqfs.alarms import Checkup
 from pqfs.consumer import Consumer, heartbeat, register
 from pqfs.inbox import Inbox
 from pqfs.ingester import Ingester
+from pqfs.pulse import SUFFIX, read_beat
 from pqfs.runnerlink import RunnerLink
 from pqfs.runtime import Presence, Stop, follow_supervisor, program_name
 from pqfs.settings import Loaded
+from pqfs.vitals import Program
 from pqfs.watch import Watch
 from pqfs.wiring import App, open_app, open_index
 
@@ -34,11 +38,14 @@ def run_ingester(loaded: Loaded, drain: float | None = None) -> int:
     app = open_app(loaded)
     with _service(app, "ingester") as (presence, stop):
         owner = presence.identity.owner
-        ingester = Ingester(app.jobqueue, Inbox(app.settings.spool, app.settings), owner, app.clock)
+        inbox = Inbox(app.settings.spool, app.settings)
+        ingester = Ingester(app.jobqueue, inbox, owner, app.clock, presence.pulse)
         if drain is not None:
             taken = ingester.drain(drain)
         else:
-            ingester.run(stop, presence.bell, Watch(app.settings.spool / "inbox", app.settings.ingest.watch))
+            watch = Watch(app.settings.spool / "inbox", app.settings.ingest.watch)
+            ingester.run(stop, presence.bell, watch)
+            watch.close()
             taken = 0
         app.spool.remove_directory(f"ready/{owner}")
     app.close()
@@ -70,6 +77,21 @@ def run_consumer(loaded: Loaded, queues: Sequence[str] | None = None, until_empt
     return consumer.completed
 
 
+def _checkup(app: App, presence: Presence) -> Checkup:
+    """The janitor's rounds. What the janitor before us has noted is in the pulse that it left."""
+    run = app.spool.path("run")
+    before = read_beat(run / f"{presence.identity.program}{SUFFIX}")
+    if before is not None and before.boot_id != presence.identity.boot_id:
+        before = None
+    return Checkup(app, presence.pulse, before, partial(_programs, run))
+
+
+def _programs(run: Path) -> Sequence[Program] | None:
+    from pqfs.stack.supervisor import programs  # its library is heavy, and only the janitor needs it
+
+    return programs(run)
+
+
 def run_janitor(loaded: Loaded, once: bool = False) -> None:
     """Look after the spool until asked to stop, or once."""
     app = open_app(loaded)
@@ -80,5 +102,5 @@ def run_janitor(loaded: Loaded, once: bool = False) -> None:
             while janitor.purge():
                 pass
         else:
-            janitor.run(stop, presence.bell)
+            janitor.run(stop, presence.bell, _checkup(app, presence))
     app.close()

@@ -27,6 +27,8 @@ from pqfs.model import DEFAULT_QUEUE, PRIORITY_LIMIT
 from pqfs.naming import check_queue
 from pqfs.retry import RetryPolicy
 
+LOG_KEPT = 64 * 2**20  # bytes to which the index's log is cut back once it has been moved into the database
+
 # Set by pqfs itself for its children, or read before there are settings.
 _NOT_SETTINGS = frozenset(
     f"PQFS_{name}" for name in ("CONFIG", "PROGRAM", "BROWSER", "OWNER", "JOB", "ATTEMPT", "QUEUE", "NAME")
@@ -124,6 +126,20 @@ class KeepSettings(Section):
         return float("inf") if isinstance(value, str) else value
 
 
+class HealthSettings(Section):
+    """From when on something is an alarm. `patience` comes on top of a process's own rhythm."""
+
+    patience: Annotated[Duration, Field(gt=0)] = 20.0
+    backlog: Annotated[Duration, Field(gt=0)] = 120.0
+    inbox: Annotated[Duration, Field(gt=0)] = 900.0
+    unconfirmed: Annotated[Duration, Field(gt=0)] = 60.0
+    finish: Annotated[Duration, Field(gt=0)] = 600.0
+    log: Annotated[ByteSize, Field(gt=LOG_KEPT)] = ByteSize(256 * 2**20)
+    inodes: Annotated[int, Field(ge=0)] = 1000
+    clock_step: Annotated[Duration, Field(gt=0)] = 10.0
+    remember: Duration = 600.0
+
+
 class Settings(Section):
     """All settings of one spool. Paths are absolute."""
 
@@ -136,6 +152,7 @@ class Settings(Section):
     ingest: IngestSettings = IngestSettings()
     consume: ConsumeSettings = ConsumeSettings()
     keep: KeepSettings = KeepSettings()
+    health: HealthSettings = HealthSettings()
     defaults: QueueSettings = QueueSettings()
     queues: dict[str, QueueSettings] = {}
 

@@ -35,7 +35,7 @@ from pqfs import naming
 from pqfs.clock import day
 from pqfs.errors import Corrupt, Misconfigured, VolumeFault
 from pqfs.files import Files, open_directory
-from pqfs.model import DEFAULT_QUEUE, Job, Outline, Place
+from pqfs.model import DEFAULT_QUEUE, Job, Place
 from pqfs.naming import Claimed, Parked, Scratch
 
 DIRECTORIES = (
@@ -115,7 +115,7 @@ class Spool:
         """Where an accepted payload waits."""
         return f"ready/{arriver}/{parked}"
 
-    def payload_path(self, job: Job | Outline, place: Place | None = None) -> str:
+    def payload_path(self, job: Job, place: Place | None = None) -> str:
         """Where a job's payload belongs (`place`: where it would be in that place)."""
         parked = Parked(job.id, job.queue, naming.disk_name(job.name))
         match place or job.place:
@@ -129,7 +129,7 @@ class Spool:
                 return f"dead/{parked}"
             case Place.CANCELLED:
                 return f"cancelled/{parked}"
-            case _:
+            case Place.GONE:
                 raise ValueError("a payload that is gone has no path")
 
     def scratch_path(self, owner: str, job: str, attempt: int, suffix: str) -> str:
@@ -163,30 +163,6 @@ class Spool:
             return sorted(name for name in os.listdir(descriptor) if hidden or name[0] != ".")
         finally:
             os.close(descriptor)
-
-    def listing(self, relative: str) -> Iterator[tuple[str, bool]]:
-        """Each name in a directory that is not hidden, and whether a regular file has it; as they come, unsorted.
-
-        Nothing is kept, however many there are. What is moved meanwhile may be seen or not.
-        """
-        try:
-            descriptor = open_directory(os.fsencode(relative), self._fd)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        try:
-            with os.scandir(descriptor) as entries:
-                yield from (
-                    (each.name, each.is_file(follow_symlinks=False)) for each in entries if each.name[0] != "."
-                )
-        finally:
-            os.close(descriptor)
-
-    def payload_directories(self) -> Iterator[str]:
-        """Every directory that may hold payloads."""
-        yield from (f"ready/{arriver}" for arriver in self.entries("ready"))
-        yield "claimed"
-        yield from (f"done/{date}" for date in self.entries("done"))
-        yield from ("dead", "cancelled")
 
     def payloads(self) -> Iterator[tuple[str, Parked | Claimed]]:
         """Every payload in the tree: its path and what its name says. Directories are listed one at a time."""
@@ -251,17 +227,13 @@ class Spool:
     def _refuse(self, directory: int, source: bytes, disk_name: str, job: str, reason: dict[str, Any]) -> str:
         number = naming.id12(job)
         target = f"rejected/{number}.{disk_name}"
-        self.explain_refusal(number, reason)
-        self._files.rename(directory, source, self._fd, os.fsencode(target))
-        return target
-
-    def explain_refusal(self, number: str, reason: dict[str, Any]) -> None:
-        """Write the reason of a refused object that has none; one that is there stays as it is."""
         data = json.dumps({"schema": "pqfs.rejected/1", **reason}, indent=1).encode() + b"\n"
         try:
             self._files.write(self._fd, f"rejected/{number}.reason.json".encode(), data)
         except FileExistsError:
             pass  # of the same refusal, which was interrupted
+        self._files.rename(directory, source, self._fd, os.fsencode(target))
+        return target
 
     def readmit(self, refused: str, inbox_dir: int, name: bytes) -> None:
         """Move a refused object back into the inbox, never over something that is there (FileExistsError)."""
@@ -457,19 +429,6 @@ class Spool:
         self._sync([scratch], [])
         self._files.replace(self._fd, os.fsencode(scratch), os.fsencode(relative))
         self._sync([], [os.path.dirname(relative)])
-
-    def put_back(self, descriptor: int, relative: str, scratch: str) -> None:
-        """Give a payload that is held by a descriptor its place again, as a durable copy; what lies there goes.
-
-        Crash here: the handler had removed the payload, only scratch holds a copy; the job fails as *payload lost*.
-        """
-        self.remove_tree(scratch)
-        shutil.copyfile(f"/proc/self/fd/{descriptor}", self.path(scratch))
-        found = os.fstat(descriptor)
-        os.utime(self.path(scratch), ns=(found.st_atime_ns, found.st_mtime_ns))
-        self._sync([scratch], [])
-        self.remove_tree(relative)
-        self._files.replace(self._fd, os.fsencode(scratch), os.fsencode(relative))
 
     # ---------------------------------------------------------------- ballast
 

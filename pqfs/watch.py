@@ -2,6 +2,8 @@
 
 Events are hints. They get lost (the kernel's queue overflows), come late, or stop without a word (the inbox
 was replaced, a thread died); the periodic sweep stands behind all of them, and `is_armed` finds a dead watch.
+From end to end it is tried with a probe: a hidden file of ours in the inbox is touched now and then, and the
+watch must tell of it within two seconds.
 
 watchdog holds back everything behind a moved-from event for half a second, and our own renames out of the
 inbox would be such events: the mask below does not ask for them (measured: the next drop was seen after
@@ -10,8 +12,11 @@ inbox would be such events: the mask below does not ask for them (measured: the 
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,19 +36,26 @@ if TYPE_CHECKING:
 
 _EVENTS: list[type[FileSystemEvent]] = [FileClosedEvent, FileCreatedEvent, DirCreatedEvent]
 _POLL_EVERY = 1.0
+PROBE = ".pqfs-probe"  # hidden, so that ingestion ignores it
+SEEN_WITHIN = 2.0
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class _Knock(FileSystemEventHandler):
-    """Writes a byte into a pipe. It can not raise: an exception would end the dispatching thread for good."""
+    """Writes a byte into a pipe, but for our own probe, whose sight it notes without waking anybody."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self.seen_at = 0.0
 
     def dispatch(self, event: FileSystemEvent) -> None:
         try:
-            os.write(self._descriptor, b"!")
-        except OSError:
-            pass  # full: the ingester has been told
+            if os.path.basename(os.fsdecode(event.src_path)) == PROBE:
+                self.seen_at = time.monotonic()
+            else:
+                os.write(self._descriptor, b"!")
+        except Exception:  # noqa: BLE001 -- it would end the dispatching thread for good; full: the ingester was told
+            pass
 
 
 class _Overflow(logging.Handler):
@@ -74,6 +86,8 @@ class Watch:
         self._knock = _Knock(write)
         self._observer: BaseObserver | None = None
         self._identity: tuple[int, int] | None = None
+        self._probed_at: float | None = None
+        self.blindness: str | None = None
         logging.getLogger("watchdog").addHandler(_Overflow(self._knock))
         logging.getLogger("watchdog").propagate = False
 
@@ -96,12 +110,72 @@ class Watch:
         """
         if self._observer is None:
             return False
-        alive = self._observer.is_alive() and all(each.is_alive() for each in self._observer.emitters)
-        if alive and bool(self._observer.emitters) and self._identity == _identity(self._inbox):
-            return True
-        emit(Word.BLIND, what="the watch on the inbox died or its directory was replaced; arming it anew")
+        if fault := self._fault(self._observer):
+            self._say_blind(fault)
+            self.disarm()
+        return self._observer is not None
+
+    def _fault(self, observer: BaseObserver) -> str | None:
+        """Why this watch sees nothing any more; None when all of it lives."""
+        if not observer.is_alive():
+            return "its observing thread has died"
+        if not observer.emitters or not all(each.is_alive() for each in observer.emitters):
+            return "its emitting thread has died"
+        if self._identity != _identity(self._inbox):
+            return "the directory was exchanged"
+        return self._judge_probe()
+
+    def _judge_probe(self) -> str | None:
+        """What the last probe has shown. Seen in time, it also ends the blindness that was noted before."""
+        if self._probed_at is None:
+            return None
+        seen = self._knock.seen_at - self._probed_at
+        if 0 <= seen <= SEEN_WITHIN:
+            self.blindness = self._probed_at = None
+            return None
+        is_late = seen > 0 or time.monotonic() - self._probed_at > SEEN_WITHIN
+        return f"its probe was not seen within {SEEN_WITHIN:g} s" if is_late else None
+
+    def _say_blind(self, cause: str) -> None:
+        """Note that the watch is blind until a probe is seen again; logged once for each cause."""
+        if cause != self.blindness:
+            emit(Word.BLIND, what=f"the watch on the inbox: {cause}; the inbox is swept")
+        self.blindness = cause
+
+    def probe(self) -> None:
+        """Try the watch from end to end, unless the last trial is still open. Seen or not, nobody is woken by it."""
+        if self._observer is None or self._probed_at is not None or not self._tells_closing:
+            return
+        before = time.monotonic()
+        try:
+            self._touch(self._inbox / PROBE)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:  # a full disk has a rule of its own
+                self._say_blind(f"its probe {PROBE} can not be touched: {error.strerror}")
+        else:
+            self._probed_at = before
+
+    def _touch(self, probe: Path) -> None:
+        """Close the probe after opening it for writing: an event that the watch asks for, and nothing for the disk.
+
+        Links are not followed, and a pipe does not block; what somebody else has put there under this name goes.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            os.close(os.open(probe, flags, 0o600))
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENXIO):
+                raise
+            probe.unlink()
+            os.close(os.open(probe, flags, 0o600))
+
+    def close(self) -> None:
+        """Stop watching and take the probe away."""
         self.disarm()
-        return False
+        try:
+            (self._inbox / PROBE).unlink(missing_ok=True)
+        except OSError:
+            pass  # hidden and empty: the next ingester uses it
 
     def arm(self) -> bool:
         """Start to watch. Where that fails, the periodic sweep goes on alone; the next call tries again."""
@@ -113,17 +187,22 @@ class Watch:
             observer.schedule(self._knock, str(self._inbox), recursive=True, event_filter=_EVENTS)
             observer.start()
         except OSError as error:
-            emit(Word.BLIND, what="the inbox can not be watched; it is swept instead", error=error.strerror)
+            self._say_blind(f"it can not be watched: {error.strerror}")
             return False
         self._observer, self._identity = observer, identity
         return True
 
     def disarm(self) -> None:
         """Stop watching."""
-        observer, self._observer = self._observer, None
+        observer, self._observer, self._probed_at = self._observer, None, None
         if observer is not None:
             observer.stop()
             observer.join()
+
+    @property
+    def _tells_closing(self) -> bool:
+        """Whether there is something between the kernel and us to be tried: one who polls looks for himself."""
+        return sys.platform == "linux" and self._mode != "polling"
 
     def _make_observer(self) -> BaseObserver:
         if self._mode == "polling":

@@ -40,6 +40,19 @@ def consumer(app: App, owner: str, queues: tuple[str, ...] | None = None, lease:
         app.index.register(row)
 
 
+class Unexamined:
+    """A janitor's checkup that looks at nothing."""
+
+    def begin(self) -> None:
+        """A look begins."""
+
+    def make(self) -> None:
+        """A look has ended well."""
+
+    def complain(self, error: Exception) -> None:
+        """A look has failed."""
+
+
 def run(app: App, owner: str, job: str, attempt: int) -> None:
     """Let an owner's slot say that it runs this attempt since now."""
     slot, descriptor = Slot.create(Path(app.spool.path(f"run/{owner}.slot")))

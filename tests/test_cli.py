@@ -412,13 +412,46 @@ def test_what_runs_is_its_consumers_and_can_only_be_cancelled(shell: Shell, verb
 
 
 def test_status_check_tells_health_by_its_exit_code(shell: Shell) -> None:
+    assert shell("status", "--check") == 5, "nothing runs"
+    assert "not-running" in shell.out
+
+    app = shell.app()
+    locks = [live(app, program) for program in ("janitor", "ingester")]
     assert shell("status", "--check") == 0
+    assert shell.json("status")["alarms"] == []
 
-    (shell.spool / "inbox" / "a").write_bytes(b"")
+    app.jobqueue.fail(app.jobqueue.job(shell.submit()), "me", None, app.clock.now())
+    assert shell("status", "--check") == 0, "a notice is no alarm"
+    assert shell.json("status", "--check")["notices"][0]["name"] == "dead-letters"
 
-    assert shell("status") == 0
+    app.spool.raise_alarm("Input/output error")
+    try:
+        assert shell("status") == 0
+        assert "volume-alarm" in shell.out
+        assert shell("status", "--check") == 6
+        (alarm,) = shell.json("status", "--check")["alarms"]
+        assert list(alarm) == ["name", "severity", "sentence", "hint", "touches", "since_at"]
+        assert shell("doctor") == 6
+        assert "volume-alarm" in shell.out
+    finally:
+        app.spool.alarm.unlink()
+    assert shell("status", "--check") == 0
+    for lock in locks:
+        lock.release()
+    app.close()
+
+
+def test_status_check_names_an_index_that_can_not_be_opened(shell: Shell) -> None:
+    shell.submit()
+    for path in shell.spool.glob("index.db*"):
+        path.unlink()
     assert shell("status", "--check") == 6
-    assert "no-ingester" in shell.out
+    assert "index-missing" in shell.out
+
+    (shell.spool / "index.db").write_bytes(b"this is no database" * 1000)
+
+    assert shell("status") == 6
+    assert [each["name"] for each in shell.json("status", "--check")["alarms"]] == ["not-running", "index-damaged"]
 
 
 def test_why_knows_files_and_jobs_and_says_when_it_does_not(shell: Shell) -> None:

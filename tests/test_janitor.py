@@ -24,7 +24,7 @@ from pqfs.runtime import Stop
 from pqfs.settings import KeepSettings, Settings
 from pqfs.spool import Spool
 from pqfs.wiring import App
-from tests.opened import app_of, consumer
+from tests.opened import Unexamined, app_of, consumer
 from tests.world import SettableClock, eventually, invariants, submitted, write_output
 
 DAY = 86400.0
@@ -348,7 +348,7 @@ class Watching:
         self.stop = Stop()
         self._look = janitor.look
         janitor.look = self._counted  # type: ignore[method-assign]
-        self._thread = threading.Thread(target=janitor.run, args=(self.stop, bell))
+        self._thread = threading.Thread(target=janitor.run, args=(self.stop, bell, Unexamined()))
         self._thread.start()
 
     def _counted(self) -> Repairs:
@@ -445,7 +445,7 @@ class Once(Stop):
 def _round(house: House) -> None:
     """One round of the janitor's loop."""
     bell = Bell(house.spool.path("run"), "janitor")
-    house.janitor.run(Once(), bell)
+    house.janitor.run(Once(), bell, Unexamined())
     bell.close()
 
 

@@ -6,11 +6,9 @@ import json
 
 import pytest
 
-from pqfs.index import Settlement
 from pqfs.jobqueue import JobQueue
 from pqfs.model import State
-from pqfs.report import ailments, consumers, job_item, overview, to_json
-from pqfs.retry import Budget
+from pqfs.report import consumers, job_item, overview, to_json
 from pqfs.wiring import App
 from tests.opened import app_of, consumer, live, run
 from tests.world import SettableClock, submitted
@@ -21,17 +19,12 @@ def app(jobqueue: JobQueue, clock: SettableClock) -> App:
     return app_of(jobqueue, clock)
 
 
-def _rules(app: App) -> set[str]:
-    return {each.rule for each in ailments(overview(app))}
-
-
-def test_an_empty_spool_has_nothing_in_it_and_nothing_wrong(app: App) -> None:
+def test_an_empty_spool_has_nothing_in_it(app: App) -> None:
     found = overview(app)
 
     assert set(found.jobs) == set(State)
     assert not any(found.jobs.values())
     assert (found.inbox, found.rejected, found.late, found.oldest_wait) == (0, 0, 0, None)
-    assert ailments(found) == []
 
 
 def test_jobs_are_counted_by_state_and_queue(app: App, clock: SettableClock) -> None:
@@ -102,59 +95,6 @@ def test_hidden_files_do_not_wait_in_the_inbox(app: App) -> None:
         (inbox / name).write_bytes(b"")
 
     assert overview(app).inbox == 2
-
-
-def test_a_backlog_without_a_living_consumer_is_unhealthy(app: App, clock: SettableClock) -> None:
-    submitted(app.jobqueue, clock.now())
-    assert "no-consumer" in _rules(app)
-
-    lock = live(app, "consumer-00")
-    consumer(app, lock.name, queues=("mail",))
-    assert "no-consumer" in _rules(app)  # it takes another queue
-
-    other = live(app, "consumer-01")
-    consumer(app, other.name)
-    assert "no-consumer" not in _rules(app)
-    lock.release()
-    other.release()
-
-
-def test_a_consumer_that_is_silent_past_its_lease_is_unhealthy(app: App, clock: SettableClock) -> None:
-    lock = live(app, "consumer-00")
-    consumer(app, lock.name, lease=30)
-    assert _rules(app) == set()
-
-    clock.pass_by(31)
-
-    assert _rules(app) == {"consumer-silent"}
-    lock.release()
-
-
-def test_files_in_the_inbox_without_an_ingester_are_unhealthy(app: App) -> None:
-    app.spool.path("inbox/a").write_bytes(b"")
-    assert _rules(app) == {"no-ingester"}
-
-    lock = live(app, "ingester")
-
-    assert _rules(app) == set()
-    lock.release()
-
-
-def test_a_payload_that_nobody_puts_in_place_is_unhealthy_after_a_minute(app: App, clock: SettableClock) -> None:
-    submitted(app.jobqueue, clock.now())
-    [claimed] = app.jobqueue.claim("consumer.1.aa", ["default"], 1, clock.now())
-    with app.index.transaction():
-        app.index.settle(Settlement(claimed, State.FAILED, Budget(), clock.now(), "no"), clock.now())
-
-    assert "unconfirmed" not in _rules(app)
-    clock.pass_by(61)
-    assert "unconfirmed" in _rules(app)
-
-
-def test_a_full_disk_is_unhealthy(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(app.spool), "is_below", lambda self, low: True)
-
-    assert _rules(app) == {"disk-low"}
 
 
 def test_a_job_is_listed_with_exactly_these_fields(app: App, clock: SettableClock) -> None:

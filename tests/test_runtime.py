@@ -101,13 +101,14 @@ def test_term_and_int_are_requests_to_end(number: signal.Signals) -> None:
 # -------------------------------------------------------------------- presence
 
 
-def test_a_process_has_a_lock_and_a_bell_as_long_as_it_runs(run: Path, clock: SettableClock) -> None:
+def test_a_process_has_a_lock_a_bell_and_a_pulse_as_long_as_it_runs(run: Path, clock: SettableClock) -> None:
     with Presence(run, "consumer-00", clock) as me:
         owner = me.identity.owner
         assert Owners(run).life(owner) is Life.ALIVE
-        assert {path.name for path in run.iterdir()} == {f"{owner}.lock", f"{owner}.bell", "consumer-00.program"}
+        here = {path.name for path in run.iterdir()}
+        assert here == {f"{owner}.lock", f"{owner}.bell", "consumer-00.program", "consumer-00.pulse"}
 
-    assert [path.name for path in run.iterdir()] == ["consumer-00.program"]
+    assert {path.name for path in run.iterdir()} == {"consumer-00.program", "consumer-00.pulse"}
 
 
 def test_after_an_error_the_lock_file_stays_and_is_free_so_that_it_is_reaped(run: Path, clock: SettableClock) -> None:

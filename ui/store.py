@@ -13,11 +13,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from pqfs import report
+from pqfs import health, report
 from pqfs.clock import SystemClock
 from pqfs.errors import PqfsError
 from pqfs.settings import Loaded, load
+from pqfs.stack.supervisor import programs
 from pqfs.tree import Branch, Output, Tree
+from pqfs.vitals import look as look_at
 from pqfs.wiring import App, open_app
 
 __all__ = ["Branch", "Look", "Output", "Store", "look"]
@@ -31,7 +33,7 @@ class Look:
 
     spool: Path
     overview: report.Overview | None
-    ailments: tuple[report.Ailment, ...]
+    findings: tuple[health.Finding, ...]
     branches: tuple[Branch, ...]
     outputs: tuple[Output, ...]
     problem: str = ""
@@ -60,11 +62,12 @@ class Store:
             tree, outputs = tuple(self._tree.branches()), tuple(self._tree.newest_outputs(_NEWEST))
             spool = self._loaded.settings.spool
             try:
-                found = report.overview(self._current_app())
+                app = self._current_app()
+                found, findings = report.overview(app), health.examine(look_at(app, programs(spool / "run")))
             except PqfsError as error:
                 self._close()
                 return Look(spool, None, (), tree, outputs, error.message, error.hint)
-            return Look(spool, found, tuple(report.ailments(found)), tree, outputs)
+            return Look(spool, found, tuple(findings), tree, outputs)
 
     def _current_app(self) -> App:
         present = self._identity()

@@ -4,52 +4,91 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from pqfs.cli import terminal
+from pqfs.clock import SystemClock
+from pqfs.errors import Corrupt, IndexGone, PqfsError, Unavailable
+from pqfs.health import Finding, Severity, alarms, examine, exit_code
 from pqfs.model import State
-from pqfs.report import Ailment, Overview, Rates, ailments, overview, to_json
+from pqfs.report import Overview, Rates, overview, to_json
+from pqfs.stack.supervisor import programs
+from pqfs.vitals import look, look_without_index
 
 if TYPE_CHECKING:
+    from pqfs.settings import Loaded
     from pqfs.wiring import App
 
 _EVERY = 2.0
+_COLOURS = {Severity.ALARM: typer.colors.RED, Severity.NOTICE: typer.colors.YELLOW}
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def show(app: App, as_json: bool) -> bool:
-    """Print one look; whether nothing is unhealthy."""
-    found = overview(app)
-    sick = ailments(found)
+def show(app: App, as_json: bool) -> int:
+    """Print one look; the exit code that says how the spool is."""
+    found, findings = overview(app), _examine(app)
     if as_json:
-        terminal.put_json("status", **to_json(found), unhealthy=to_json(sick))
+        terminal.put_json("status", **to_json(found), **_as_json(findings))
     else:
-        _print(found, sick)
-    return not sick
+        _print_findings(findings)
+        _print(found)
+    return exit_code(findings)
 
 
-def watch(app: App, as_json: bool) -> bool:
+def watch(app: App, as_json: bool) -> int:
     """Print a look every two seconds until Ctrl-C: redrawn on a terminal, one line each in a pipe."""
-    healthy = True
+    code = 0
     try:
         while True:
-            if sys.stdout.isatty() and not as_json:
-                typer.echo("\033[2J\033[H", nl=False)  # clear, cursor home
-                healthy = show(app, as_json)
-            elif as_json:
-                healthy = show(app, as_json)
+            if sys.stdout.isatty() or as_json:
+                typer.echo("" if as_json else "\033[2J\033[H", nl=False)  # clear, cursor home
+                code = show(app, as_json)
             else:
-                found = overview(app)
-                healthy = not ailments(found)
-                terminal.put(f"{terminal.when(found.at)}  {_counts(found)}  inbox {found.inbox}")
+                found, findings = overview(app), _examine(app)
+                code = exit_code(findings)
+                names = " ".join(each.name for each in alarms(findings))
+                terminal.put(f"{terminal.when(found.at)}  {_counts(found)}  inbox {found.inbox}  {names}".rstrip())
             time.sleep(_EVERY)
     except KeyboardInterrupt:
-        return healthy
+        return code
 
 
-def _print(found: Overview, sick: list[Ailment]) -> None:
+def show_without_index(loaded: Loaded, trouble: PqfsError, as_json: bool) -> int:
+    """The health of a spool whose index can not be opened; the exit code.
+
+    Raises:
+        PqfsError: the trouble itself, where it says nothing about the health of a spool.
+    """
+    if not isinstance(trouble, Corrupt | IndexGone | Unavailable):
+        raise trouble
+    settings = loaded.settings
+    findings = examine(look_without_index(settings, SystemClock(), trouble, programs(settings.spool / "run")))
+    if as_json:
+        terminal.put_json("status", **_as_json(findings))
+    else:
+        _print_findings(findings)
+    return exit_code(findings)
+
+
+def _examine(app: App) -> list[Finding]:
+    return examine(look(app, programs(app.spool.path("run"))))
+
+
+def _as_json(findings: list[Finding]) -> dict[str, Any]:
+    loud = alarms(findings)
+    return {"alarms": to_json(loud), "notices": to_json([each for each in findings if each not in loud])}
+
+
+def _print_findings(findings: list[Finding]) -> None:
+    for each in findings:
+        since = "" if each.since_at is None else f" since {terminal.when(each.since_at)}"
+        line = f"{each.severity:<10} {each.name}{since}: {each.sentence} {each.hint}"
+        terminal.put(typer.style(line, fg=_COLOURS[each.severity], bold=each.severity is Severity.ALARM))
+
+
+def _print(found: Overview) -> None:
     terminal.put(f"jobs       {_counts(found)}")
     oldest = "" if found.oldest_wait is None else f", the oldest has waited {_span(found.oldest_wait)}"
     terminal.put(f"waiting    {found.jobs[State.PENDING]}{oldest}")
@@ -64,8 +103,6 @@ def _print(found: Overview, sick: list[Ailment]) -> None:
     _print_consumers(found)
     others = [each.program for each in found.services if not each.program.startswith("consumer")]
     terminal.put(f"alive      {', '.join(others) or 'no ingester and no janitor'}")
-    for each in sick:
-        terminal.put(typer.style(f"{each.rule}: {each.sentence} {each.hint}", fg=typer.colors.RED))
 
 
 def _print_queues(found: Overview) -> None:

@@ -54,17 +54,25 @@ def status(
     context: typer.Context,
     as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds, until Ctrl-C.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Exit code 6 when something needs a person.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit code 6 when an alarm holds, 5 when pqfs does not run.")
+    ] = False,
 ) -> None:
-    """Counts, rates, consumers and room, at one look."""
+    """Alarms, counts, rates, consumers and room, at one look."""
     from pqfs.cli import glance
+    from pqfs.errors import PqfsError
 
-    app = terminal.opened(context, read_only=True)
     try:
-        healthy = glance.watch(app, as_json) if watch else glance.show(app, as_json)
+        app = terminal.opened(context, read_only=True)
+    except PqfsError as error:
+        if not check:
+            raise
+        raise typer.Exit(glance.show_without_index(terminal.loaded(context), error, as_json)) from None
+    try:
+        code = glance.watch(app, as_json) if watch else glance.show(app, as_json)
     finally:
         app.close()
-    raise typer.Exit(6 if check and not healthy else 0)
+    raise typer.Exit(code if check else 0)
 
 
 def why(
@@ -92,13 +100,12 @@ def why(
 def fsck(
     context: typer.Context,
     repair: Annotated[bool, typer.Option("--repair", help="Repair what can be repaired, then look again.")] = False,
-    deep: Annotated[bool, typer.Option("--deep", help="Read the outputs that are still there, too.")] = False,
     as_json: Json = False,
 ) -> None:
     """Hold the spool against its index. Safe while everything runs; exit code 6 with findings."""
     from pqfs.cli import checking
 
-    raise typer.Exit(checking.fsck(context, repair, deep, as_json))
+    raise typer.Exit(checking.fsck(context, repair, as_json))
 
 
 def cleanup(context: typer.Context, dry_run: DryRun = False, yes: Yes = False) -> None:

@@ -147,11 +147,7 @@ class Index:
 
     def restore(self, job: Job) -> None:
         """Record a job as the tree tells it (adoption of old payloads, rebuild)."""
-        self.restore_all([job])
-
-    def restore_all(self, jobs: Iterable[Job]) -> None:
-        """Record jobs as the tree tells them. A job that is there already stays as it is."""
-        self.engine.run_many("restore_job", map(_job_row, jobs))
+        self.engine.run("restore_job", _job_row(job))
 
     # ---------------------------------------------------------------- attempts
 
@@ -260,6 +256,14 @@ class Index:
         """Since when the longest waiting job of a queue has been due; None when none is."""
         found: float | None = self.engine.run("oldest_due", {"queue": queue})[0][0]
         return found
+
+    def head(self, queue: str) -> Job | None:
+        """The job of a queue that is to be claimed next; None when none can be claimed."""
+        return _first(self.engine.run("head", {"queue": queue}))
+
+    def overslept(self, now: float) -> Job | None:
+        """The job whose time came first and that no claim has woken since; None when there is none."""
+        return _first(self.engine.run("overslept", {"now": now}))
 
     def next_wake(self) -> float | None:
         """When the next waiting job becomes due."""

@@ -25,11 +25,11 @@ import apsw
 from pqfs import kernel
 from pqfs.errors import Corrupt, DiskFull, IndexBusy, IndexGone, Misconfigured, PqfsError, SchemaTooNew, Unavailable
 from pqfs.index import Parameters, Row, catalogue
+from pqfs.settings import LOG_KEPT
 
 _TOKENS = {
     "blob": "BLOB", "real": "REAL", "bigint": "INTEGER", "serial": "INTEGER PRIMARY KEY", "strict": "STRICT",
     "strict_without_rowid": "STRICT, WITHOUT ROWID", "skip_locked": "",
-    "listed": "SELECT value FROM json_each(:list)",
 }  # fmt: skip
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "lustre", "glusterfs", "fuse.sshfs"})
 _WAIT = 30.0  # seconds for the write lock before IndexBusy: far above any transaction of ours
@@ -177,7 +177,7 @@ def _open(path: Path, durable: bool, read_only: bool) -> apsw.Connection:
         if not read_only:
             connection.pragma("journal_mode", "wal")
             connection.pragma("synchronous", "full" if durable else "normal")
-            connection.pragma("journal_size_limit", 64 * 2**20)
+            connection.pragma("journal_size_limit", LOG_KEPT)
             connection.pragma("wal_autocheckpoint", 4000)
         connection.pragma("mmap_size", 0)
         connection.pragma("trusted_schema", False)

@@ -19,6 +19,7 @@ from xmlrpc.client import Fault, ProtocolError, ServerProxy
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from pqfs.errors import NotRunning, Unavailable
+from pqfs.vitals import Program
 
 _REMIND_EVERY = 3.0
 _SILENCE = (OSError, http.client.HTTPException, ProtocolError)
@@ -96,6 +97,15 @@ class Supervisor:
             raise Unavailable(f"supervisord says: {fault.faultString}.") from fault
         finally:
             self._transport.close()
+
+
+def programs(run: Path) -> list[Program] | None:
+    """What the rules of health want to know of the table; None when supervisord does not run or is stopping."""
+    try:
+        found = Supervisor(run / "supervisor.sock").processes()
+    except Unavailable:
+        return None
+    return [Program(each.name, each.state, each.trouble, each.uptime) for each in found if not each.is_spare]
 
 
 def _process(info: dict[str, Any]) -> Process:

@@ -148,9 +148,8 @@ class Mortals(Owners):
 class World:
     """One spool with its index and everybody who works on it."""
 
-    def __init__(self, root: Path, settings: Settings, clock: SettableClock | None = None, boot: str = BOOT) -> None:
+    def __init__(self, root: Path, settings: Settings, clock: SettableClock | None = None) -> None:
         self.root = root
-        self.boot = boot
         self.settings = settings.model_copy(update={"spool": root, "low_water": NO_ROOM_NEEDED})
         self.clock = clock or SettableClock()
         self.fuse = Fuse()
@@ -201,7 +200,7 @@ class World:
 
     def owner(self, program: str) -> str:
         """A living owner's name."""
-        lock = OwnerLock(self.root / "run", program, self.boot, self.clock.now())
+        lock = OwnerLock(self.root / "run", program, BOOT, self.clock.now())
         self._locks.append(lock)
         return lock.name
 
@@ -221,10 +220,10 @@ class World:
         return Ingester(self.jobqueue, Inbox(self.root, self.settings), self.owner("ingester"), self.clock)
 
     def janitor(self) -> Janitor:
-        return Janitor(self.jobqueue, self.recovery(), self.owners, self.clock, self.owner("janitor"), self.boot)
+        return Janitor(self.jobqueue, self.recovery(), self.owners, self.clock, self.owner("janitor"), BOOT)
 
     def recovery(self) -> Recovery:
-        return Recovery(self.jobqueue, self.owners, self.clock, self.boot)
+        return Recovery(self.jobqueue, self.owners, self.clock, BOOT)
 
     def consumer(self) -> StandIn:
         return StandIn(self)
@@ -300,7 +299,7 @@ class StandIn:
         self.owner = world.owner("consumer")
         now, boot = world.clock.now(), world.clock.boottime()
         with world.index.transaction():
-            row = ConsumerRow(self.owner, "consumer", os.getpid(), "here", world.boot, None, now, now, boot, 30.0, 0)
+            row = ConsumerRow(self.owner, "consumer", os.getpid(), "here", BOOT, None, now, now, boot, 30.0, 0)
             world.index.register(row)
         world.spool.make_directory(f"work/{self.owner}")
         self._slot, descriptor = Slot.create(world.root / "run" / f"{self.owner}.slot")

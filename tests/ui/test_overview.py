@@ -49,7 +49,11 @@ def _page() -> AppTest:
 
 def _words(page: AppTest) -> str:
     """Everything that the page says, tables included."""
-    parts = [element.value for kind in (page.markdown, page.caption, page.warning, page.info) for element in kind]
+    parts = [
+        element.value
+        for kind in (page.markdown, page.caption, page.warning, page.info, page.error)
+        for element in kind
+    ]
     return "\n".join([*parts, *(table.value.to_string() for table in page.table)])
 
 
@@ -79,17 +83,19 @@ def test_an_empty_spool_says_where_to_begin(index: Index) -> None:
 
 
 def test_a_busy_spool_shows_counts_outputs_and_what_needs_a_person(index: Index, root: Path) -> None:
+    began = time.time() - 60
+    janitor = OwnerLock(root / "spool" / "run", "janitor", boot_id(), began)
     with index.transaction():
-        index.insert(
-            [Arrival(f"0190{n:032}", "default", b"a", 1) for n in range(12_345)], "ingester.1.a", time.time()
-        )
+        index.insert([Arrival(f"0190{n:032}", "default", b"a", 1) for n in range(12_345)], "ingester.1.a", began)
     (root / "spool" / "outbox" / "20261122T043126.123456Z_0123456789ab_**x** :red[y].txt").write_text("out")
 
     words = _words(_page())
+    janitor.release()
 
     assert "12,345" in words
     assert r"\*\*x\*\*" in words, "a name is shown as it is, not as markup"
-    assert "no living consumer takes them" in words.replace("\\", "")
+    assert "no-consumer" in words.replace("\\", "")
+    assert "no living consumer takes it" in words.replace("\\", "")
 
 
 def test_the_page_says_that_the_stack_runs_when_it_does(index: Index, root: Path) -> None:

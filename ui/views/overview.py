@@ -6,6 +6,7 @@ import time
 
 import streamlit as st
 
+from pqfs.health import NOT_RUNNING, Severity
 from ui.parts.state import count
 from ui.parts.table import elapsed, plain, size, table
 from ui.store import Branch, Look, look
@@ -49,8 +50,13 @@ def _head(seen: Look) -> None:
 
 
 def _alarms(seen: Look) -> None:
-    for ailment in seen.ailments:
-        st.warning(f"**{plain(ailment.sentence)}** {plain(ailment.hint)}", icon=":material/warning:")
+    """What needs a person, then what is worth knowing. That nothing runs is said above."""
+    for each in seen.findings:
+        said = f"**{plain(each.name)}** {plain(each.sentence)} {plain(each.hint)}"
+        if each.severity is Severity.NOTICE:
+            st.info(said, icon=":material/info:")
+        elif each.name != NOT_RUNNING:
+            st.error(said, icon=":material/warning:")
 
 
 def _counts(seen: Look) -> None:

@@ -1,0 +1,87 @@
+"""Which alarms hold and since when: logged once when one begins and once when it is over, never in between.
+
+The janitor keeps them, and writes them into its pulse, from which the next janitor goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pqfs.events import Word, emit
+from pqfs.health import Finding, alarms, examine
+from pqfs.pulse import Beat, Pulse
+from pqfs.report import Source
+from pqfs.vitals import Program, look
+
+_ASK_SUPERVISOR_EVERY = 60.0
+Programs = Callable[[], Sequence[Program] | None]
+
+
+class Alarms:
+    """The alarms of one spool, as one who looks again and again sees them. `held`: name -> since (boot time)."""
+
+    def __init__(self, held: dict[str, float] | None = None) -> None:
+        self.held = dict(held or {})
+
+    def note(self, findings: Sequence[Finding], now: float) -> None:
+        """Take what was found at a look, `now` in boot time; say what has begun and what is over."""
+        found = {each.name: each for each in alarms(list(findings))}
+        for name, each in found.items():
+            if name not in self.held:
+                self.held[name] = now
+                emit(Word.ALARM, rule=name, what=each.sentence, hint=each.hint)
+        for name in self.held.keys() - found.keys():
+            emit(Word.ALARM_OVER, rule=name, lasted=now - self.held.pop(name))
+
+
+class Checkup:
+    """What the janitor does after each look: gathers, examines, logs, beats."""
+
+    def __init__(self, source: Source, pulse: Pulse, before: Beat | None, programs: Programs) -> None:
+        self._source = source
+        self._clock = source.clock
+        self._pulse = pulse
+        self._programs = programs
+        self._asked_at = 0.0
+        self._answer: Sequence[Program] | None = None
+        said = before.said if before else {}
+        self._alarms = Alarms(said.get("alarms"))
+        self._stepped: dict[str, float] | None = said.get("stepped")
+        self._offset = before.wall - before.at if before else self._offset_now()
+
+    def begin(self) -> None:
+        """A look begins: it may take long, and says so."""
+        self._beat("looking after the spool")
+
+    def make(self) -> None:
+        """A look has ended well: examine, say what has changed, beat."""
+        self._note_step()
+        self._beat()
+        self._examine()
+        self._beat()
+
+    def complain(self, error: Exception) -> None:
+        """A look has failed: what is wrong may be known all the same."""
+        self._pulse.complain(str(error))
+        self._examine()
+
+    def _examine(self) -> None:
+        vitals = look(self._source, self._asked())
+        self._alarms.note(examine(vitals), vitals.boottime)
+
+    def _beat(self, doing: str | None = None) -> None:
+        self._pulse.beat(doing, alarms=dict(self._alarms.held), stepped=self._stepped)
+
+    def _note_step(self) -> None:
+        step, self._offset = self._offset_now() - self._offset, self._offset_now()
+        if abs(step) > self._source.settings.health.clock_step:
+            self._stepped = {"by": step, "at": self._clock.boottime()}
+
+    def _offset_now(self) -> float:
+        return self._clock.now() - self._clock.boottime()
+
+    def _asked(self) -> Sequence[Program] | None:
+        """What supervisor says: asked once a minute, because answering costs it more than all else here."""
+        if self._clock.boottime() - self._asked_at >= _ASK_SUPERVISOR_EVERY:
+            self._asked_at, self._answer = self._clock.boottime(), self._programs()
+        return self._answer

@@ -1,0 +1,333 @@
+"""The rules of health: silence is an alarm. Each has a name, tells what is wrong in sentences, and what to do.
+
+`examine` holds one frozen look (`vitals`) against the table below and returns what it finds; nothing is asked or
+changed here. An *alarm* needs a person and makes `pqfs status --check` and `pqfs doctor` leave with 6; a *notice*
+is only told. What runs long, waits for its time, or was put aside on purpose is no alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pqfs.clock import iso
+from pqfs.durations import format_duration
+from pqfs.errors import Corrupt, IndexGone
+from pqfs.owners import Life
+from pqfs.vitals import Running, Vitals
+
+LOOK_EVERY = 5.0  # seconds between two looks of the janitor
+NOT_RUNNING = "not-running"
+
+
+class Severity(StrEnum):
+    """How much a rule asks of a person."""
+
+    ALARM = "alarm"
+    NOTICE = "notice"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule. `touches`: what it holds up, `inbox`, `jobs` or both; `sentences`: what is wrong, if anything."""
+
+    name: str
+    severity: Severity
+    touches: str
+    sentences: Callable[[Vitals], Iterator[str]]
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule has found. `since_at`: when the janitor first saw it; None when it has not."""
+
+    name: str
+    severity: Severity
+    sentence: str
+    hint: str
+    touches: str
+    since_at: float | None = None
+
+
+def examine(vitals: Vitals) -> list[Finding]:
+    """What is wrong, and what is worth knowing, in the order of the table."""
+    held = _held(vitals)
+    found = []
+    for rule in RULES:
+        sentence = " ".join(rule.sentences(vitals))
+        if sentence:
+            found.append(Finding(rule.name, rule.severity, sentence, rule.hint, rule.touches, held.get(rule.name)))
+    return found
+
+
+def alarms(findings: list[Finding]) -> list[Finding]:
+    """Those that need a person."""
+    return [each for each in findings if each.severity is Severity.ALARM]
+
+
+def exit_code(findings: list[Finding]) -> int:
+    """0 when no alarm holds, 5 when all that is wrong is that nothing runs, else 6."""
+    names = {each.name for each in alarms(findings)}
+    return 0 if not names else 5 if names == {NOT_RUNNING} else 6
+
+
+def _held(vitals: Vitals) -> dict[str, float]:
+    """Since when alarms hold (Unix seconds), as the janitor has noted it."""
+    beat = vitals.pulse("janitor")
+    noted: dict[str, float] = beat.said.get("alarms", {}) if beat else {}
+    return {name: vitals.at - (vitals.boottime - since) for name, since in noted.items()}
+
+
+# -------------------------------------------------------------------- the stack
+
+
+def _not_running(vitals: Vitals) -> Iterator[str]:
+    if not vitals.is_running:
+        waiting = [each.queue for each in vitals.ledger.backlogs if each.since is not None]
+        yield "pqfs is not running on this spool." + (f" Jobs wait in {', '.join(waiting)}." if waiting else "")
+
+
+def _program_fatal(vitals: Vitals) -> Iterator[str]:
+    for each in vitals.programs or ():
+        if each.state in ("FATAL", "BACKOFF"):
+            why = each.trouble or "no reason is given"
+            yield f"Supervisor can not keep {each.name} running ({each.state}): {why}."
+
+
+def _ingester_missing(vitals: Vitals) -> Iterator[str]:
+    yield from _missing(vitals, "ingester", "nothing is taken in")
+
+
+def _janitor_overdue(vitals: Vitals) -> Iterator[str]:
+    yield from _missing(vitals, "janitor", "nobody takes work back from the dead")
+    yield from _overdue(vitals, "janitor", "looked after the spool", LOOK_EVERY)
+
+
+def _missing(vitals: Vitals, kind: str, so: str) -> Iterator[str]:
+    """A kind of process that should be there is not, for longer than a restart takes."""
+    silence = vitals.silence(kind)
+    if vitals.is_running and not vitals.alive(kind) and silence > vitals.settings.health.patience:
+        yield f"No {kind} has been alive for {_span(silence)}, so {so}."
+
+
+def _overdue(vitals: Vitals, kind: str, did: str, rhythm: float) -> Iterator[str]:
+    """A process that lives has not done what it does every few seconds."""
+    health, beat, silence = vitals.settings.health, vitals.pulse(kind), vitals.silence(kind)
+    is_syncing = beat is not None and beat.doing is not None
+    if vitals.alive(kind) and silence > (health.finish if is_syncing else health.patience + rhythm):
+        why = f" Its last error: {beat.trouble}." if beat and beat.trouble else ""
+        yield f"The {kind} lives, but has not {did} for {_span(silence)}.{why}"
+
+
+# -------------------------------------------------------------------- the inbox
+
+
+def _ingester_blind(vitals: Vitals) -> Iterator[str]:
+    yield from _overdue(vitals, "ingester", "swept the inbox", vitals.settings.ingest.sweep_every)
+    blind = _said(vitals, "ingester", "blind")
+    if not blind or not vitals.alive("ingester"):
+        return
+    seconds = vitals.boottime - float(blind["at"])
+    swept = f"every {format_duration(vitals.settings.ingest.sweep_every)} it is swept all the same"
+    if blind["is_over"] and seconds <= vitals.settings.health.patience:
+        yield f"The ingester's watch on the inbox was blind {_span(seconds)} ago: {blind['cause']}; it sees again."
+    elif not blind["is_over"]:
+        yield f"The ingester's watch on the inbox has been blind for {_span(seconds)}: {blind['cause']}; {swept}."
+
+
+def _inbox_waiting(vitals: Vitals) -> Iterator[str]:
+    waiting = _said(vitals, "ingester", "waiting")
+    if not waiting or not vitals.alive("ingester"):
+        return
+    seconds, limit = vitals.boottime - waiting["since"], max(waiting["limit"] or 0.0, vitals.settings.health.inbox)
+    if seconds > limit:
+        yield f"inbox/{waiting['name']} has been waiting for {_span(seconds)}: {waiting['reason']}."
+
+
+def _said(vitals: Vitals, kind: str, what: str) -> dict[str, Any] | None:
+    beat = vitals.pulse(kind)
+    found = beat.said.get(what) if beat else None
+    return found if isinstance(found, dict) else None
+
+
+# -------------------------------------------------------------------- jobs
+
+
+def _no_consumer(vitals: Vitals) -> Iterator[str]:
+    silence = vitals.silence("consumer")
+    for each in vitals.ledger.backlogs if vitals.is_running else ():
+        waits = vitals.at - each.since if each.since is not None and each.paused_at is None else 0.0
+        is_served = any(one.status.is_alive and one.status.serves(each.queue) for one in vitals.ledger.consumers)
+        has_any = any(one.status.is_alive for one in vitals.ledger.consumers)
+        missing = waits if has_any else min(waits, silence)
+        if not is_served and missing > vitals.settings.health.patience:
+            yield f"The next job of queue {each.queue} has waited for {_span(waits)}; no living consumer takes it."
+
+
+def _backlog_stuck(vitals: Vitals) -> Iterator[str]:
+    """The next job is not claimed, though a consumer that takes its queue is free, and none has ended lately."""
+    if vitals.ledger.is_moving or vitals.room.low:
+        return
+    limit = vitals.settings.health.backlog
+    for each in vitals.ledger.backlogs:
+        serving = [one for one in vitals.ledger.consumers if one.status.is_alive and one.status.serves(each.queue)]
+        is_free = bool(serving) and not any(map(_is_busy, serving))
+        if each.since is not None and each.paused_at is None and is_free and vitals.at - each.since > limit:
+            waits = _span(vitals.at - each.since)
+            yield f"The next job of queue {each.queue} has waited for {waits}, consumers are free, none has ended."
+
+
+def _is_busy(each: Running) -> bool:
+    return each.status.running is not None and each.limit is not None and each.status.running.seconds <= each.limit
+
+
+def _no_progress(vitals: Vitals) -> Iterator[str]:
+    """A consumer beats and gets nowhere."""
+    patience = vitals.settings.health.patience
+    for each in vitals.ledger.consumers:
+        if each.status.life is not Life.ALIVE:
+            continue
+        running, who = each.status.running, each.status.program
+        if running and each.limit is not None and running.seconds > each.limit + patience:
+            yield f"{who} has run job {running.job} for {_span(running.seconds)}, its limit is {_span(each.limit)}."
+        yield from _stands_still(vitals, each)
+
+
+def _stands_still(vitals: Vitals, each: Running) -> Iterator[str]:
+    health, who, beat = vitals.settings.health, each.status.program, each.beat
+    if each.status.silent > each.status.lease:
+        yield f"{who} has not renewed its lease for {_span(each.status.silent)}."
+    elif beat and vitals.boottime - beat.at > health.finish:
+        yield f"{who} renews its lease, but has been busy with one step for {_span(vitals.boottime - beat.at)}."
+    elif beat and beat.said.get("idle_since") and vitals.boottime - beat.said["idle_since"] > health.patience:
+        yield f"{who} holds jobs and has started none for {_span(vitals.boottime - beat.said['idle_since'])}."
+
+
+def _rows_unconfirmed(vitals: Vitals) -> Iterator[str]:
+    limit = vitals.settings.health.unconfirmed
+    late = [vitals.at - updated for updated in vitals.ledger.unconfirmed if vitals.at - updated > limit]
+    if late:
+        yield f"{len(late)} payloads have been on their way to their place, one for {_span(max(late))}."
+
+
+# -------------------------------------------------------------------- the machine
+
+
+def _disk_low(vitals: Vitals) -> Iterator[str]:
+    if vitals.room.low:
+        yield f"The spool's volume has only {vitals.room.free:,} bytes free: work pauses."
+
+
+def _inodes_low(vitals: Vitals) -> Iterator[str]:
+    left = vitals.room.inodes
+    if left is not None and left < min(vitals.settings.health.inodes, vitals.room.all_inodes // 20):
+        yield f"The spool's volume can hold only {left:,} more files: below 64 work pauses."
+
+
+def _volume_alarm(vitals: Vitals) -> Iterator[str]:
+    if vitals.volume_alarm:
+        yield f"A sync of the spool's volume has failed: {vitals.volume_alarm}."
+
+
+def _log_growing(vitals: Vitals) -> Iterator[str]:
+    if vitals.room.log > vitals.settings.health.log:
+        yield f"The index's log has grown to {vitals.room.log:,} bytes: somebody reads the index and does not end."
+
+
+def _index_missing(vitals: Vitals) -> Iterator[str]:
+    if vitals.index_trouble and (isinstance(vitals.index_trouble, IndexGone) or _is_not_damage(vitals)):
+        yield vitals.index_trouble.message
+
+
+def _index_damaged(vitals: Vitals) -> Iterator[str]:
+    if vitals.index_trouble and not isinstance(vitals.index_trouble, IndexGone) and not _is_not_damage(vitals):
+        yield vitals.index_trouble.message
+
+
+def _is_not_damage(vitals: Vitals) -> bool:
+    return not isinstance(vitals.index_trouble, Corrupt)
+
+
+def _clock_stepped(vitals: Vitals) -> Iterator[str]:
+    """The wall clock moved against the time since boot: since a beat of somebody alive, or as the janitor noted."""
+    health, living = vitals.settings.health, {each.owner for each in vitals.living}
+    offset = vitals.at - vitals.boottime
+    steps = [offset - (beat.wall - beat.at) for beat in vitals.beats if beat.owner in living]
+    noted = _said(vitals, "janitor", "stepped")
+    if big := [step for step in steps if abs(step) > health.clock_step]:
+        yield f"The clock was set {_forward(max(big, key=abs))} just now."
+    elif noted and vitals.boottime - noted["at"] < health.remember:
+        yield f"The clock was set {_forward(noted['by'])} {_span(vitals.boottime - noted['at'])} ago."
+
+
+def _forward(step: float) -> str:
+    return f"{_span(abs(step))} {'forward' if step > 0 else 'back'}"
+
+
+# -------------------------------------------------------------------- notices
+
+
+def _index_ahead(vitals: Vitals) -> Iterator[str]:
+    ahead = vitals.ledger.ahead - vitals.at
+    if ahead > 60.0 + vitals.settings.health.clock_step:
+        yield f"The index has entries {_span(ahead)} ahead of the clock."
+
+
+def _dead_letters(vitals: Vitals) -> Iterator[str]:
+    if vitals.ledger.dead:
+        yield f"{vitals.ledger.dead:,} jobs have failed for good."
+
+
+def _paused(vitals: Vitals) -> Iterator[str]:
+    for each in vitals.ledger.backlogs:
+        if each.paused_at is not None:
+            by = f" by {each.paused_by}" if each.paused_by else ""
+            yield f"Queue {each.queue} has been paused{by} since {iso(each.paused_at)}."
+
+
+def _span(seconds: float) -> str:
+    if seconds == float("inf"):
+        return "ever"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+_ALARM, _NOTICE = Severity.ALARM, Severity.NOTICE
+
+RULES = (
+    Rule(NOT_RUNNING, _ALARM, "inbox jobs", _not_running, "Start it: pqfs up"),
+    Rule("index-missing", _ALARM, "inbox jobs", _index_missing,
+         "Stop pqfs (pqfs down), make it again from the spool: pqfs index rebuild"),
+    Rule("index-damaged", _ALARM, "inbox jobs", _index_damaged,
+         "Stop pqfs (pqfs down), make it again from the spool: pqfs index rebuild"),
+    Rule("volume-alarm", _ALARM, "inbox jobs", _volume_alarm,
+         "Look at the kernel's log (dmesg), replace the disk, then remove that file."),
+    Rule("disk-low", _ALARM, "inbox jobs", _disk_low, "Make room: work goes on by itself. pqfs cleanup makes some."),
+    Rule("inodes-low", _ALARM, "inbox jobs", _inodes_low,
+         "Remove small files from the volume, or keep fewer: keep.done, pqfs cleanup."),
+    Rule("program-fatal", _ALARM, "inbox jobs", _program_fatal, "See: pqfs logs"),
+    Rule("ingester-missing", _ALARM, "inbox", _ingester_missing,
+         "See: pqfs ps; pqfs logs ingester. Start one: pqfs up"),
+    Rule("ingester-blind", _ALARM, "inbox", _ingester_blind, "See: pqfs logs ingester; pqfs doctor"),
+    Rule("inbox-waiting", _ALARM, "inbox", _inbox_waiting, "See: pqfs why spool/inbox/FILE"),
+    Rule("no-consumer", _ALARM, "jobs", _no_consumer,
+         "See: pqfs ps; pqfs logs consumer. Start one: pqfs up, or pqfs consume"),
+    Rule("backlog-stuck", _ALARM, "jobs", _backlog_stuck, "See: pqfs logs consumer; pqfs why JOB"),
+    Rule("no-progress", _ALARM, "jobs", _no_progress,
+         "See: pqfs ps; pqfs logs consumer. Ending that process is safe."),
+    Rule("janitor-overdue", _ALARM, "jobs", _janitor_overdue,
+         "See: pqfs ps; pqfs logs janitor. Ending that process is safe."),
+    Rule("rows-unconfirmed", _ALARM, "jobs", _rows_unconfirmed,
+         "See: pqfs logs janitor; repair now: pqfs fsck --repair"),
+    Rule("log-growing", _ALARM, "", _log_growing,
+         "Which process holds it: lsof index.db-wal. A backup or a fsck that hangs?"),
+    Rule("clock-stepped", _ALARM, "", _clock_stepped,
+         "Is NTP running? Delayed jobs and retries follow the clock; leases do not."),
+    Rule("index-ahead", _NOTICE, "", _index_ahead, "The clock was wrong for a while, or is now: see date."),
+    Rule("dead-letters", _NOTICE, "", _dead_letters, "See: pqfs jobs list --state failed; pqfs why JOB"),
+    Rule("paused", _NOTICE, "jobs", _paused, "It goes on when the queue is resumed."),
+)  # fmt: skip

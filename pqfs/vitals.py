@@ -1,0 +1,243 @@
+"""Everything that the rules of health look at, gathered in one place: read-only, in a few milliseconds.
+
+`look` asks the kernel, the tree, the index and the pulses once; what supervisor says is passed in, because only
+some who ask can reach it. The rules in `health` judge the frozen answer and ask nothing themselves.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pqfs.clock import Clock, boot_id
+from pqfs.errors import Corrupt, PqfsError, SchemaTooNew
+from pqfs.index import Index
+from pqfs.model import DEAD, Job
+from pqfs.owners import Facts, Owners
+from pqfs.pulse import Beat, read_beats
+from pqfs.report import ConsumerStatus, Source, consumers
+from pqfs.settings import Settings
+from pqfs.spool import Spool
+
+_ROWS = 500  # unconfirmed rows that are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What supervisor says of a program that it is to keep running. `uptime` in seconds."""
+
+    name: str
+    state: str
+    trouble: str
+    uptime: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """A queue, and since when (Unix seconds) the job that is to be claimed next could have been; None: none waits."""
+
+    queue: str
+    since: float | None
+    paused_at: float | None = None
+    paused_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A consumer, how long what it runs may run (seconds; None: it runs nothing), and its pulse."""
+
+    status: ConsumerStatus
+    limit: float | None
+    beat: Beat | None
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is left on the spool's volume; `low`: work pauses; `log`: bytes of the index's log."""
+
+    free: int
+    inodes: int | None  # None: the file system does not count them
+    all_inodes: int
+    low: bool
+    log: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What the index says. `is_moving`: an attempt has ended within `health.backlog`; `ahead`: its newest minute."""
+
+    backlogs: tuple[Backlog, ...] = ()
+    consumers: tuple[Running, ...] = ()
+    is_moving: bool = False
+    ahead: float = 0.0
+    dead: int = 0
+    unconfirmed: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """One look. `at` is Unix seconds, `boottime` counts from this boot; pulses of other boots are left out.
+
+    `programs` None: supervisor was not asked, or does not run. `index_trouble`: why the index can not be read,
+    and then `ledger` is empty.
+    """
+
+    at: float
+    boottime: float
+    settings: Settings
+    living: tuple[Facts, ...]
+    beats: tuple[Beat, ...]
+    programs: tuple[Program, ...] | None
+    room: Room
+    volume_alarm: str | None
+    ledger: Ledger = field(default_factory=Ledger)
+    index_trouble: PqfsError | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether any process of pqfs works on this spool, or supervisor keeps some."""
+        return bool(self.programs) or any(kind_of(each.program) for each in self.living)
+
+    def alive(self, kind: str) -> list[Facts]:
+        """The living processes of a kind: `ingester`, `consumer`, `janitor`."""
+        return [each for each in self.living if kind_of(each.program) == kind]
+
+    def pulse(self, kind: str) -> Beat | None:
+        """The freshest pulse of a kind, of a process that lives or of one that is gone."""
+        return max((each for each in self.beats if kind_of(each.program) == kind), key=_freshness, default=None)
+
+    def silence(self, kind: str) -> float:
+        """Seconds since a kind of process gave a sign: its last beat, or its start.
+
+        Before it ever started: since the oldest process of this spool did.
+        """
+        beats = {each.owner: each for each in self.beats}
+        signs = [self.boottime - beat.at] if (beat := self.pulse(kind)) else []
+        signs += [max(0.0, self.at - each.started_at) for each in self.alive(kind) if each.owner not in beats]
+        if not self.alive(kind):
+            ages = [self._age(each, beats.get(each.owner)) for each in self.living]
+            ages += [each.uptime for each in self.programs or ()]
+            signs.append(max(ages, default=float("inf")))
+        return min(signs, default=float("inf"))
+
+    def _age(self, facts: Facts, beat: Beat | None) -> float:
+        """Seconds that a process has lived. The wall clock may be set: it is asked only before the first beat."""
+        return self.boottime - beat.started_at if beat else max(0.0, self.at - facts.started_at)
+
+
+def kind_of(program: str) -> str | None:
+    """The kind of process that a program's name tells; None for one that only passes by (a submit)."""
+    kind = program.partition("-")[0]
+    return kind if kind in ("ingester", "consumer", "janitor") else None
+
+
+def _freshness(beat: Beat) -> float:
+    return beat.at
+
+
+def look(source: Source, programs: Sequence[Program] | None = None) -> Vitals:
+    """One look at an opened spool."""
+    body = _body(source.settings, source.spool, source.owners, source.clock, programs)
+    try:
+        return Vitals(**body, ledger=_ledger(source, body["beats"], body["at"]))
+    except Corrupt as error:
+        return Vitals(**body, index_trouble=error)
+
+
+def look_without_index(
+    settings: Settings, clock: Clock, trouble: PqfsError, programs: Sequence[Program] | None = None
+) -> Vitals:
+    """One look at a spool whose index can not be opened, for this reason. An empty spool needs none.
+
+    Raises:
+        Misconfigured: there is no spool either.
+    """
+    if isinstance(trouble, SchemaTooNew):
+        raise trouble  # nothing is wrong with the index
+    spool = Spool(settings.spool)
+    try:
+        found = Vitals(**_body(settings, spool, Owners(settings.spool / "run"), clock, programs))
+        is_missed = isinstance(trouble, Corrupt) or found.is_running or next(spool.payloads(), None) is not None
+        return replace(found, index_trouble=trouble if is_missed else None)
+    finally:
+        spool.close()
+
+
+def _body(
+    settings: Settings, spool: Spool, owners: Owners, clock: Clock, programs: Sequence[Program] | None
+) -> dict[str, Any]:
+    boot = boot_id()
+    return {
+        "settings": settings,
+        "living": tuple(owners.living()),
+        "beats": tuple(beat for beat in read_beats(spool.path("run")) if beat.boot_id == boot),
+        "programs": None if programs is None else tuple(programs),
+        "room": _room(spool, settings),
+        "volume_alarm": _text(spool.alarm),
+        "at": clock.now(),
+        "boottime": clock.boottime(),
+    }
+
+
+def _room(spool: Spool, settings: Settings) -> Room:
+    volume = os.statvfs(spool.root)
+    log = spool.status("index.db-wal")
+    return Room(
+        spool.free_bytes(), volume.f_favail if volume.f_files else None, volume.f_files,
+        spool.is_below(int(settings.low_water)), log.st_size if log else 0,
+    )  # fmt: skip
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return f"{path}: {path.read_text().strip()}"
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+
+
+# -------------------------------------------------------------------- the index
+
+
+def _ledger(source: Source, beats: tuple[Beat, ...], now: float) -> Ledger:
+    index, settings = source.index, source.settings
+    minutes = index.stats(now - settings.health.backlog)
+    return Ledger(
+        backlogs=tuple(_backlogs(index, now)),
+        consumers=tuple(_running(source, status, beats) for status in consumers(source)),
+        is_moving=any(completed or failed for _, _, completed, failed, *_ in minutes),
+        ahead=max((minute * 60.0 for minute, *_ in minutes), default=0.0),
+        dead=sum(jobs for _, state, jobs in index.counts() if state in DEAD),
+        unconfirmed=tuple(job.updated_at for job in index.unconfirmed(_ROWS)),
+    )
+
+
+def _backlogs(index: Index, now: float) -> list[Backlog]:
+    """What is to be claimed next of each queue. A job whose time came while nobody claimed counts as due."""
+    sleeper = index.overslept(now)
+    return [
+        Backlog(
+            queue.name,
+            _since(index.head(queue.name), sleeper if sleeper and sleeper.queue == queue.name else None),
+            queue.paused_at, queue.paused_by,
+        )
+        for queue in index.queues()
+    ]  # fmt: skip
+
+
+def _since(*heads: Job | None) -> float | None:
+    """Since when a job could be claimed: its time has come, and nobody has steered it since."""
+    return min((max(job.ready_at, job.updated_at) for job in heads if job), default=None)
+
+
+def _running(source: Source, status: ConsumerStatus, beats: tuple[Beat, ...]) -> Running:
+    beat = next((each for each in beats if each.owner == status.owner), None)
+    job = source.index.job(status.running.job) if status.running else None
+    if job is None:
+        return Running(status, None, beat)
+    timeout = float((job.options or {}).get("timeout") or source.settings.queue(job.queue).timeout)
+    return Running(status, timeout + source.settings.consume.kill_after, beat)
