@@ -328,7 +328,8 @@ class Ingester:
         spool, inode = self._jobqueue.spool, (found.st_dev, found.st_ino)
         if inode in self._foreign:
             return False
-        twins = (spool.status(path) for path, _ in spool.payloads())
+        names = [path for path, _ in spool.payloads()] + [f"rejected/{name}" for name in spool.entries("rejected")]
+        twins = map(spool.status, names)
         if any(twin is not None and (twin.st_dev, twin.st_ino) == inode for twin in twins):
             return True
         self._foreign.add(inode)
