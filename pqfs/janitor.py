@@ -19,7 +19,7 @@ from pqfs.errors import IndexGone, Unavailable
 from pqfs.events import Word, emit, trouble
 from pqfs.health import LOOK_EVERY
 from pqfs.jobqueue import JobQueue
-from pqfs.model import Job, State
+from pqfs.model import Job, Place, State
 from pqfs.naming import parse_parked
 from pqfs.owners import Life, Owners
 from pqfs.recovery import Recovery, Repairs
@@ -204,11 +204,11 @@ class Janitor:
                     yield job
 
     def _let_go(self, job: Job) -> None:
-        """Tombstone, unlink, confirm."""
+        """Tombstone, unlink, confirm; once more where a loss of power has brought the file back."""
         with self._index.transaction():
             self._index.let_go(job.id)
         # Crash here: an unconfirmed row that says gone; reconcile removes the file and confirms.
-        self._spool.remove(self._spool.payload_path(job))
+        self._spool.remove(self._spool.payload_path(job, Place.DONE))
         with self._index.transaction():
             self._index.confirm_gone(job.id)
 
