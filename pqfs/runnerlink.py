@@ -126,7 +126,7 @@ class RunnerLink:
         """End everything; nothing is running any more."""
         self.kill()
         self.channel.close()
-        self._spool.remove_tree(f"work/{self._owner}")
+        self._spool.leave_scratch(self._owner)
 
 
 def specify(handler: HandlerSpec) -> Mapping[str, Any]:

@@ -396,6 +396,17 @@ class Spool:
             self.remove_tree(f"{relative}/{name}")
         self.remove_directory(relative)
 
+    def leave_scratch(self, owner: str) -> None:
+        """Remove what attempts of an owner that ends left in work/<owner>/, but no complete output.
+
+        One may have been committed and not published (the answer got lost, the move failed): then the directory
+        stays, and recovery publishes it.
+        """
+        for name in self.entries(f"work/{owner}", hidden=True):
+            if not name.endswith(".out"):
+                self.remove_tree(f"work/{owner}/{name}")
+        self.remove_directory(f"work/{owner}")
+
     def remove_directory(self, relative: str) -> bool:
         """Remove a directory if it is empty."""
         try:
