@@ -215,7 +215,7 @@ class Spool:
     def reject(self, inbox_dir: int, name: bytes, job: str, reason: dict[str, Any]) -> str:
         """Put a refused object aside, its reason beside it, and return its path.
 
-        The reason is written first. Crash here: a reason without its object, which says that the object is
+        The reason is written first, durably. Crash here: a reason without its object, which says that the object is
         still in the inbox; the next sweep refuses it again under another id.
         """
         return self._refuse(inbox_dir, name, naming.disk_name(os.path.basename(name)), job, reason)
@@ -227,11 +227,14 @@ class Spool:
     def _refuse(self, directory: int, source: bytes, disk_name: str, job: str, reason: dict[str, Any]) -> str:
         number = naming.id12(job)
         target = f"rejected/{number}.{disk_name}"
+        explained = f"rejected/{number}.reason.json"
         data = json.dumps({"schema": "pqfs.rejected/1", **reason}, indent=1).encode() + b"\n"
         try:
-            self._files.write(self._fd, f"rejected/{number}.reason.json".encode(), data)
+            self._files.write(self._fd, explained.encode(), data)
         except FileExistsError:
             pass  # of the same refusal, which was interrupted
+        if self._durable:
+            self._sync([explained], ["rejected"])  # else a loss of power may leave an object that nothing explains
         self._files.rename(directory, source, self._fd, os.fsencode(target))
         return target
 

@@ -414,7 +414,7 @@ def test_what_is_refused_lies_beside_its_reason(spool: Spool) -> None:
     assert spool.entries("inbox") == []
 
 
-def test_the_reason_is_written_before_the_object_is_moved(opened: Opener) -> None:
+def test_the_reason_is_durable_before_the_object_is_moved(opened: Opener) -> None:
     files = Recorder()
     spool = opened(files)
     put(spool, "inbox/x")
@@ -423,7 +423,7 @@ def test_the_reason_is_written_before_the_object_is_moved(opened: Opener) -> Non
     spool.reject(inbox, b"x", new_id(), {"reason": "why"})
 
     os.close(inbox)
-    assert [what.partition(" ")[0] for what in files.asked] == ["write", "rename"]
+    assert [what.partition(" ")[0] for what in files.asked] == ["write", "fsync", "fsync", "rename"]
 
 
 def test_what_was_refused_goes_back_but_never_over_something(spool: Spool) -> None:
