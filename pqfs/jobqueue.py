@@ -406,7 +406,10 @@ class JobQueue:
                 raise IllegalTransition(job.id, changed.state if changed else "gone", verb)
             self.index.add_event(now, actor, verb, job=job.id, reason=reason, before=job.state, after=state)
         # Crash here: the row says where the payload belongs; the janitor moves it.
-        self.spool.settle(steered)
+        if verb is Verb.REDRIVE:
+            self.spool.settle_for_good(steered)
+        else:
+            self.spool.settle(steered)
         self.confirm([steered])
         self.ring()
         return steered
@@ -441,8 +444,7 @@ class JobQueue:
 
     def erase(self, job: Job) -> bool:
         """The second half of `delete`: the files of a job whose row is a tombstone, then the row."""
-        if job.place is not Place.GONE:
-            self.spool.remove_for_good(self.spool.payload_path(job))
+        self.spool.discard_for_good(job)
         self.spool.remove(f"meta/{job.id}.json")
         # Crash here: the same row without a file.
         with self.index.transaction():

@@ -122,9 +122,12 @@ class Recovery:
             return Repairs(stuck=1)
 
     def _charged(self, owner: str) -> Running | None:
-        """The attempt that ran when its consumer died, if the death may be its fault: not across a boot."""
+        """The attempt that ran when its consumer died, if the death may be its fault: not across a boot.
+
+        Race: a loss of power may take the lock file, which tells the boot, and leave the slot: nobody is charged.
+        """
         facts = self._owners.facts(owner)
-        if facts is not None and facts.boot_id != self._boot_id:
+        if facts is None or facts.boot_id != self._boot_id:
             return None
         return read_slot(self._spool.path(f"run/{owner}.slot"))
 
@@ -180,7 +183,7 @@ class Recovery:
         if self._index.job(job.id) != job:
             return Repairs()
         forward = job.state is State.COMPLETED and self._roll_forward(job)
-        found = self._spool.settle(job)
+        found = self._spool.settle_for_good(job) if job.place is Place.READY else self._spool.settle(job)
         if job.place is Place.GONE and job.state is not State.COMPLETED:
             self._jobqueue.erase(job)  # a tombstone: its deletion was interrupted
             return Repairs(moved=1)

@@ -327,6 +327,30 @@ class Spool:
         for place in (Place.CLAIMED, Place.READY, Place.DONE, Place.DEAD, Place.CANCELLED):
             self.remove(self.payload_path(job, place))
 
+    def settle_for_good(self, job: Job) -> bool:
+        """Settle, durably: for moves out of places that recovery does not look through (dead/, cancelled/)."""
+        found = self.settle(job)
+        self._sync_places(job)
+        return found
+
+    def discard_for_good(self, job: Job) -> None:
+        """Discard, durably, and make durable that its output is published: no row will remember either."""
+        self.discard(job)
+        self._sync_places(job)
+
+    def _sync_places(self, job: Job) -> None:
+        """Make durable where a job's payload and output are, and where they are no more.
+
+        Source: until its own directory is synced, an old name may come back with a loss of power (btrfs).
+        """
+        if not self._durable:
+            return
+        places = [place for place in Place if place is not Place.GONE]
+        places.sort(key=lambda place: place is job.place)  # what it left before where it arrived
+        paths = [self.payload_path(job, place) for place in places]
+        paths += [self.output_path(job.queue, job.output)] if job.output else []
+        self._sync([], filter(self.exists, map(os.path.dirname, paths)))
+
     def publish(self, owner: str, job: Job) -> bool:
         """Move a completed job's staged output to the outbox under the name in its row.
 
@@ -381,11 +405,6 @@ class Spool:
         except FileNotFoundError:
             return False
         return True
-
-    def remove_for_good(self, relative: str) -> None:
-        """Unlink one of our files and make that durable: nothing will remember that it was to be removed."""
-        if self.remove(relative) and self._durable:
-            self._sync([], [os.path.dirname(relative)])
 
     def remove_tree(self, relative: str) -> None:
         """Remove a scratch file or directory with all below it, links not followed."""
