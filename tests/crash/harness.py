@@ -152,6 +152,7 @@ class World:
         self.root = root
         self.settings = settings.model_copy(update={"spool": root, "low_water": NO_ROOM_NEEDED})
         self.clock = clock or SettableClock()
+        self.boot = BOOT
         self.fuse = Fuse()
         self.sent: dict[bytes, bytes] = {}
         self.lost: set[str] = set()
@@ -200,7 +201,7 @@ class World:
 
     def owner(self, program: str) -> str:
         """A living owner's name."""
-        lock = OwnerLock(self.root / "run", program, BOOT, self.clock.now())
+        lock = OwnerLock(self.root / "run", program, self.boot, self.clock.now())
         self._locks.append(lock)
         return lock.name
 
@@ -220,10 +221,10 @@ class World:
         return Ingester(self.jobqueue, Inbox(self.root, self.settings), self.owner("ingester"), self.clock)
 
     def janitor(self) -> Janitor:
-        return Janitor(self.jobqueue, self.recovery(), self.owners, self.clock, self.owner("janitor"), BOOT)
+        return Janitor(self.jobqueue, self.recovery(), self.owners, self.clock, self.owner("janitor"), self.boot)
 
     def recovery(self) -> Recovery:
-        return Recovery(self.jobqueue, self.owners, self.clock, BOOT)
+        return Recovery(self.jobqueue, self.owners, self.clock, self.boot)
 
     def consumer(self) -> StandIn:
         return StandIn(self)
@@ -299,7 +300,7 @@ class StandIn:
         self.owner = world.owner("consumer")
         now, boot = world.clock.now(), world.clock.boottime()
         with world.index.transaction():
-            row = ConsumerRow(self.owner, "consumer", os.getpid(), "here", BOOT, None, now, now, boot, 30.0, 0)
+            row = ConsumerRow(self.owner, "consumer", os.getpid(), "here", world.boot, None, now, now, boot, 30.0, 0)
             world.index.register(row)
         world.spool.make_directory(f"work/{self.owner}")
         self._slot, descriptor = Slot.create(world.root / "run" / f"{self.owner}.slot")
@@ -327,9 +328,8 @@ class StandIn:
         assert spool.move(part, out)
         self.world.fuse.effect("the slot says that it has ended")
         self._slot.end()
-        digest = hashlib.sha256(data).hexdigest()
         now = self.world.clock.now()
-        return Outcome(Kind.DONE, started_at=now, run_seconds=0.01, output_size=len(data), output_sha256=digest)
+        return Outcome(Kind.DONE, started_at=now, run_seconds=0.01, output_size=len(data), output_sha256=digest(data))
 
     def refuse(self, job: Job, kind: Kind) -> Outcome:
         """The handler says no."""
@@ -357,9 +357,14 @@ class StandIn:
         """End as it should."""
         with self.world.index.transaction():
             self.world.index.forget_consumer(self.owner)
-        self.world.spool.remove_tree(f"work/{self.owner}")
+        self.world.spool.leave_scratch(self.owner)
         (self.world.root / "run" / f"{self.owner}.slot").unlink()
         self.world.leave(self.owner)
+
+
+def digest(data: bytes) -> str:
+    """The hash that a completed row carries."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def output_of(job: Job, spool: Spool) -> bytes:

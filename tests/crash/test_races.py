@@ -334,6 +334,23 @@ def test_a_finish_whose_answer_got_lost_and_that_is_tried_again_keeps_its_output
     assert len(world.spool.entries("outbox")) == 2
 
 
+def test_a_finish_whose_answer_got_lost_keeps_its_output_when_the_consumer_ends(world: World) -> None:
+    """Found by the simulation: the consumer's last act removed an output that was committed and not published."""
+    waiting(world)
+    consumer = world.consumer()
+    ended = [(job, consumer.run(job)) for job in consumer.claim() if consumer.start(job)]
+    world.fuse.unknown_at = 1
+    with pytest.raises(Unavailable):
+        consumer.finish(ended)
+    consumer.finish(ended)
+
+    consumer.leave()
+
+    put_everything_right(world)
+    assert world.job(b"a.txt").state is State.COMPLETED
+    assert len(world.spool.entries("outbox")) == 1
+
+
 def test_an_ingest_whose_answer_got_lost_makes_one_job(world: World) -> None:
     world.drop(b"a.txt")
     ingester = world.ingester()
@@ -581,6 +598,36 @@ def test_power_lost_after_the_confirmation_may_leave_both_names_and_recovery_dro
     put_everything_right(world)
 
     assert world.spool.entries("outbox") == [done.output]
+
+
+def test_power_lost_with_the_lock_file_and_not_the_slot_charges_nobody(world: World) -> None:
+    """Found by the simulation: nothing tells any more of which boot the slot is."""
+    waiting(world)
+    consumer = world.consumer()
+    (job,) = consumer.claim()
+    assert consumer.start(job)
+    world.die()
+    (world.root / "run" / f"{consumer.owner}.lock").unlink()
+
+    world.recover()
+
+    assert world.jobqueue.job(job.id).crashes == 0
+    put_everything_right(world)
+
+
+def test_power_lost_between_the_two_names_of_a_refused_object_leaves_a_ghost(world: World) -> None:
+    """Found by the simulation: it waited in the inbox for its other name to go, and was refused once more."""
+    world.drop(b"a.txt")
+    world.drop(b"a.txt.job.json", b"not JSON")
+    world.ingester().sweep()
+    (refused,) = (name for name in world.spool.entries("rejected") if name.endswith(".a.txt"))
+    os.link(world.spool.path(f"rejected/{refused}"), world.root / "inbox" / "a.txt")
+    world.die()
+
+    world.ingester().sweep()
+
+    assert world.spool.entries("inbox") == []
+    put_everything_right(world)
 
 
 def test_an_input_that_was_not_kept_and_comes_back_after_a_loss_of_power_goes_again(new_world: NewWorld) -> None:

@@ -1,0 +1,154 @@
+"""A world of tests/crash whose disk forgets, whose clock is set, and whose people wait at a gate."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from pqfs.index import Index
+from pqfs.janitor import Janitor
+from pqfs.jobqueue import JobQueue
+from pqfs.model import Job, Kind, Outcome
+from pqfs.settings import Settings
+from pqfs.spool import DIRECTORIES, Spool
+from tests.crash.harness import Mortals, StandIn, World, digest, output_of
+from tests.simulation.disk import Choose, Disk
+from tests.simulation.engine import SimulatedEngine
+from tests.simulation.files import SimulatedFiles
+from tests.simulation.gate import Gate
+
+
+class Universe(World):
+    """One spool, everybody who works on it, and what producers and readers know of it."""
+
+    def __init__(self, root: Path, settings: Settings, engine: SimulatedEngine, choose: Choose) -> None:
+        for name in DIRECTORIES:
+            (root / name).mkdir(parents=True, mode=0o750)
+        self.gate = Gate()
+        self.choose = choose
+        self.boots = 1
+        self.synced: set[bytes] = set()  # names that producers have made durable themselves
+        self.engine = engine
+        engine.begin_anew(root / "index.db", self.gate)
+        self.disk = Disk()
+        super().__init__(root, settings)
+        self.files.learn_tree()
+
+    def _open(self) -> None:
+        self.fuse = self.gate
+        self.files = SimulatedFiles(self.root, self.disk, self.gate, self.clock)
+        self.alarms = self.root.parent / "memory"
+        self.alarms.mkdir(exist_ok=True)
+        self.spool = Spool(self.root, self.files, alarms=self.alarms)
+        self.index = Index(self.engine)
+        self.jobqueue = JobQueue(self.spool, self.index, self.settings, chance=lambda: 0.5)
+        self.owners = Hangmen(self)
+
+    # ---------------------------------------------------------------- people
+
+    def owner(self, program: str) -> str:
+        """A living owner's name, of whoever acts just now."""
+        name = super().owner(program)
+        if self.gate.actor is not None:
+            self.gate.actor.owner = name
+        return name
+
+    def is_living(self, owner: str | None) -> bool:
+        """Whether an owner holds its lock."""
+        return any(each.name == owner for each in self._locks)
+
+    def leave(self, owner: str) -> None:
+        """An owner ends as it should; one that was declared dead has no lock to give back."""
+        if self.is_living(owner):
+            super().leave(owner)
+
+    def janitor(self) -> Janitor:
+        """A janitor of this boot."""
+        return Janitor(self.jobqueue, self.recovery(), self.owners, self.clock, self.owner("janitor"), self.boot)
+
+    # ---------------------------------------------------------------- ends
+
+    def die(self) -> None:
+        """Every process is killed at once."""
+        self._let_go()
+        self.clock.pass_by(0.5)
+
+    def _let_go(self) -> None:
+        for lock in self._locks:
+            os.close(lock._descriptor)
+        self._locks = []
+        self._slots = {}
+
+    def lose_power(self) -> None:
+        """Everybody dies, the disk forgets, and the machine starts again."""
+        self._let_go()
+        self.spool.close()
+        self.files.lose_power(self.choose)
+        shutil.rmtree(self.alarms)
+        self.boots += 1
+        self.boot = f"boot-{self.boots}"
+        self.clock.boot = 10.0
+        self.clock.wall += 30.0
+        self._open()
+        self._what_producers_find()
+
+    def _what_producers_find(self) -> None:
+        """What was neither synced by its producer nor a job yet may be missing or torn, and is sent no more."""
+        jobs = {job.name for job in self.jobs().values()}
+        there = {os.fsencode(path.name): path for path in (self.root / "inbox").iterdir() if path.is_file()}
+        for path, parked in self.spool.payloads():
+            there.setdefault(os.fsencode(parked.name), self.spool.path(path))
+        for name in set(self.sent) - jobs - self.synced:
+            del self.sent[name]
+            if name in there:
+                self.sent[name] = there[name].read_bytes()
+
+    def close(self) -> None:
+        """Everything this process holds."""
+        self._let_go()
+        self.spool.close()
+
+    def invariants(self, at_rest: bool = True, astray: object = ()) -> None:
+        """What must always be true; an output that was taken when power was lost, or before recovery, may be back."""
+        if self.boots > 1:
+            self.taken -= set(self.spool.entries("outbox"))
+        super().invariants(at_rest)
+
+
+class Hangmen(Mortals):
+    """Owners of one universe: who is to be killed dies at the gate."""
+
+    def __init__(self, universe: Universe) -> None:
+        super().__init__(universe.root / "run")
+        self._universe = universe
+
+    def kill(self, owner: str) -> bool:
+        """End an owner that hangs."""
+        for actor in self._universe.gate.actors():
+            if actor.owner == owner:
+                actor.is_dead = True
+        if self._universe.is_living(owner):
+            self._universe.kill(owner)
+        return True
+
+
+class Worker(StandIn):
+    """A consumer and its runner, whose handler writes through the model of the disk."""
+
+    def run(self, job: Job) -> Outcome:
+        """The handler writes, the runner completes `.part` to `.out`; nothing is committed."""
+        spool = self.world.spool
+        part, out = (spool.scratch_path(self.owner, job.id, job.attempt, suffix) for suffix in ("part", "out"))
+        data = output_of(job, spool)
+        spool._files.write(spool._fd, os.fsencode(part), data)
+        assert spool.move(part, out)
+        self.world.fuse.effect("slot ends")
+        self._slot.end()
+        now = self.world.clock.now()
+        return Outcome(Kind.DONE, started_at=now, run_seconds=0.01, output_size=len(data), output_sha256=digest(data))
+
+    def discard(self, job: Job) -> None:
+        """What the consumer does with outputs whose sync failed."""
+        for suffix in ("part", "out"):
+            self.world.spool.remove_tree(self.world.spool.scratch_path(self.owner, job.id, job.attempt, suffix))
