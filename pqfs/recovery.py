@@ -24,7 +24,7 @@ from pqfs.errors import IndexGone, Unavailable, VolumeFault
 from pqfs.events import Word, emit, trouble
 from pqfs.index import Settlement
 from pqfs.jobqueue import JobQueue
-from pqfs.model import FINAL, Job, Kind, Outcome, Place, State
+from pqfs.model import FINAL, Arrival, Job, Kind, Outcome, Place, State
 from pqfs.naming import Claimed, Parked
 from pqfs.owners import Life, Owners
 from pqfs.retry import Budget
@@ -336,9 +336,25 @@ class Recovery:
             return Repairs()
         if self._spool.alarm.exists():
             self._spool.copy_anew(path)
-        self._jobqueue.ingest(arriver, [arrival], ["inbox"], self._clock.now())
+        origins = self._unghost(path, arrival)
+        self._jobqueue.ingest(arriver, [arrival], origins, self._clock.now())
         emit(Word.ADOPTED, job=parked.job, found=path)
         return Repairs(adopted=1)
+
+    def _unghost(self, path: str, arrival: Arrival) -> list[str]:
+        """Remove the other end of a move that a loss of power took apart; the directories it may have been in.
+
+        Once the job has run and its input is gone, nothing would tell any more that the name is a ghost, and the
+        file would be taken a second time.
+        """
+        name = os.fsdecode(arrival.name)
+        here = self._spool.status(path)
+        origins = [f"inbox/{arrival.queue}/{name}", f"inbox/{name}"]
+        for origin in origins:
+            there = self._spool.status(origin)
+            if here and there and os.path.samestat(here, there) and self._spool.remove(origin):
+                emit(Word.RECONCILED, ghost=origin)
+        return [directory for directory in map(os.path.dirname, origins) if self._spool.exists(directory)]
 
     # ---------------------------------------------------------------- rebuild
 

@@ -328,8 +328,13 @@ class Spool:
             self.remove(self.payload_path(job, place))
 
     def settle_for_good(self, job: Job) -> bool:
-        """Settle, durably: for moves out of places that recovery does not look through (dead/, cancelled/)."""
+        """Settle, durably: for moves out of places that recovery does not look through (dead/, cancelled/).
+
+        A loss of power may have left several old names: none of them stays.
+        """
         found = self.settle(job)
+        for place in (Place.READY, Place.DEAD, Place.CANCELLED):
+            self.move(self.payload_path(job, place), self.payload_path(job))
         self._sync_places(job)
         return found
 

@@ -630,6 +630,39 @@ def test_power_lost_between_the_two_names_of_a_refused_object_leaves_a_ghost(wor
     put_everything_right(world)
 
 
+def test_power_lost_between_the_two_names_of_an_arrival_makes_one_job_of_it(new_world: NewWorld) -> None:
+    """Found by the simulation: adopted, run and let go, its ghost was no ghost any more and was taken, too."""
+    world = new_world(Settings(keep=KeepSettings(done=0.0)))
+    world.drop(b"a.txt")
+    world.fuse.arm(3)
+    with pytest.raises(Crash):
+        world.ingester().sweep()
+    world.die()
+    (taken,) = world.spool.payloads()
+    os.link(world.spool.path(taken[0]), world.root / "inbox" / "a.txt")
+    world.recover()
+
+    world.consumer().work()
+    world.ingester().sweep()
+
+    assert len(world.jobs()) == 1
+    put_everything_right(world)
+
+
+def test_several_old_names_of_a_redriven_payload_go(world: World) -> None:
+    """Found by the simulation: power was lost after the commit of a redrive, and before anything had lasted."""
+    (job,) = waiting(world)
+    dead = world.jobqueue.fail(job, "ann", None, world.clock.now())
+    with pytest.raises(Crash):
+        just_after_commit(world, lambda: world.jobqueue.redrive(dead, "ann", None, world.clock.now()))
+    old = world.spool.path(world.spool.payload_path(dead))
+    for place in (Place.CLAIMED, Place.READY):
+        os.link(old, world.spool.path(world.spool.payload_path(dead, place)))
+    world.die()
+
+    put_everything_right(world)
+
+
 def test_an_input_that_was_not_kept_and_comes_back_after_a_loss_of_power_goes_again(new_world: NewWorld) -> None:
     world = new_world(Settings(keep=KeepSettings(done=0.0)))
     (job,) = waiting(world)
