@@ -209,7 +209,7 @@ def operator(stage: Stage, me: Actor) -> None:
         job, verb = jobs[universe.choose(len(jobs))], VERBS[universe.choose(len(VERBS))]
         me.begin(verb)
         stage.ledger.is_about_to(verb, job)
-        if verb == "delete" and job.state is State.COMPLETED and job.output:
+        if verb == "delete" and job.state is State.COMPLETED and job.output and job.confirmed:
             _take(universe, job.output)  # nothing would explain it any more
         try:
             answer = getattr(universe.jobqueue, verb)(job, "ann", "because", universe.clock.now())
@@ -230,6 +230,8 @@ def reader(stage: Stage, me: Actor) -> None:
 
 
 def _take(universe: Universe, output: str) -> None:
+    if not universe.spool.exists(f"outbox/{output}"):
+        return
     universe.spool.remove(f"outbox/{output}")
     if not universe.spool.exists(f"outbox/{output}"):
         universe.taken.add(output)
