@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,13 +54,14 @@ def test_every_setting_named_in_the_table_exists() -> None:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    """A spool in the current directory of the commands, with the README in it."""
-    stage = Stage(tmp_path, "")
-    (tmp_path / "README.md").write_text(README)
-    yield stage
-    _run(stage, "pqfs down")
-    stage.close()
+def stage() -> Iterator[Stage]:
+    """A spool in the current directory of the commands, with the README in it; its path fits a socket's."""
+    with tempfile.TemporaryDirectory(prefix="pqfs-readme-") as root:
+        stage = Stage(Path(root), "")
+        (stage.root / "README.md").write_text(README)
+        yield stage
+        _run(stage, "pqfs down")
+        stage.close()
 
 
 def _run(stage: Stage, command: str) -> subprocess.CompletedProcess[str]:
@@ -70,7 +72,7 @@ def _run(stage: Stage, command: str) -> subprocess.CompletedProcess[str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,  # `pqfs torture` ends in far less, but not on a machine that does much else
         check=False,
     )
 

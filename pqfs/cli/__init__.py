@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from pqfs.cli import jobs, services, stack, terminal, upkeep
+from pqfs.cli import jobs, services, stack, terminal, torturing, upkeep
 from pqfs.errors import PqfsError
 
 _GLOBAL = ("--spool", "--logs", "--config")
@@ -27,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (stack, jobs, upkeep, services):
+for _module in (stack, jobs, upkeep, services, torturing):
     _module.register(app)
 
 

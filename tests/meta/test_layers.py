@@ -35,6 +35,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("wiring",),
     ("stack.*",),
     ("services", "doctor"),
+    ("torture.*",),
     ("cli.*",),
     ("__main__", ""),
 ]

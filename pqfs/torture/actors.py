@@ -1,0 +1,47 @@
+"""What producers, operators and readers share: each is a process, started by the storm, that ends with it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from pqfs import kernel
+from pqfs.torture.ground import Ground
+
+
+class Actor:
+    """Knows whether this process has been asked to end."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+
+    def listen(self) -> None:
+        """Take TERM as the request, and ask the kernel for one when the storm dies."""
+        signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the storm, which ends us in order
+        kernel.die_with_parent(signal.SIGTERM)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._over.set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether to end as soon as what is under way is finished."""
+        return self._over.is_set()
+
+    def rest(self, seconds: float) -> None:
+        """Sleep, but not through the end."""
+        self._over.wait(seconds)
+
+
+@contextmanager
+def act_alone() -> Iterator[tuple[Ground, int, Actor]]:
+    """The ground and the seed that stand in this process's arguments, and its actor."""
+    actor = Actor()
+    actor.listen()
+    yield Ground(Path(sys.argv[1])), int(sys.argv[2]), actor

@@ -1,0 +1,95 @@
+"""The acts of chaos, one after another, from a seed: the same seed makes the same plan. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What chaos does; all but the stops end a process with SIGKILL."""
+
+    RUNNER = "runner"
+    HANDLER = "handler"
+    GRANDCHILD = "grandchild"
+    CONSUMER = "consumer"
+    INGESTER = "ingester"
+    JANITOR = "janitor"
+    OPERATOR = "operator"
+    SUPERVISORD = "supervisord"
+    EVERYTHING = "everything"
+    STOP = "stop"  # one process is stopped, and goes on later
+    FREEZE = "freeze"  # all of them at once, as when a machine sleeps
+    RESTART = "restart"  # an orderly down and up
+
+
+KILLS = tuple(kind for kind in Kind if kind not in (Kind.STOP, Kind.FREEZE, Kind.RESTART))
+STOPPABLE = (Kind.CONSUMER, Kind.RUNNER, Kind.INGESTER, Kind.JANITOR, Kind.HANDLER, Kind.GRANDCHILD, Kind.SUPERVISORD)
+
+_WEIGHTS: dict[Kind, float] = {
+    Kind.RUNNER: 400,
+    Kind.HANDLER: 200,
+    Kind.GRANDCHILD: 120,
+    Kind.CONSUMER: 130,
+    Kind.INGESTER: 40,
+    Kind.JANITOR: 40,
+    Kind.OPERATOR: 12,
+    Kind.SUPERVISORD: 2.5,
+    Kind.EVERYTHING: 2.5,
+    Kind.STOP: 30,
+    Kind.FREEZE: 1.5,
+    Kind.RESTART: 1.5,
+}
+_FIRST = tuple(Kind)  # each once, early, so that a short storm has seen all of them
+_PATIENCE, _FIRST_PATIENCE = 0.4, 5.0  # seconds
+_LONGEST_STOP = 1.8  # leases
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One act: after `pause` seconds, on one of the processes of its kind (`pick`, in [0, 1)).
+
+    `patience` is how long to wait for such a process, `lasting` how long a stop lasts, in seconds; `victim` whom it
+    stops.
+    """
+
+    number: int
+    kind: Kind
+    pause: float
+    pick: float
+    patience: float
+    lasting: float = 0.0
+    victim: Kind | None = None
+
+    @property
+    def is_kill(self) -> bool:
+        """Whether it ends processes with SIGKILL."""
+        return self.kind in KILLS
+
+
+def acts(seed: int, lease: float, pace: float) -> Iterator[Act]:
+    """The plan, without an end. `pace` is the mean pause between two acts in seconds."""
+    chance = random.Random(f"{seed}/chaos")
+    first = list(_FIRST)
+    chance.shuffle(first)
+    number = 0
+    while True:
+        # Every third act is one of the first round while that lasts: a storm is never all rare acts at once.
+        is_first = bool(first) and number % 3 == 2
+        kind = first.pop() if is_first else _kind(chance)
+        yield _act(number, kind, chance, _FIRST_PATIENCE if is_first else _PATIENCE, lease, pace)
+        number += 1
+
+
+def _kind(chance: random.Random) -> Kind:
+    return chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+
+
+def _act(number: int, kind: Kind, chance: random.Random, patience: float, lease: float, pace: float) -> Act:
+    pause, pick = chance.uniform(0.0, 2 * pace), chance.random()
+    lasting, victim = chance.uniform(0.05, _LONGEST_STOP) * lease, chance.choice(STOPPABLE)
+    if kind is Kind.STOP:
+        return Act(number, kind, pause, pick, patience, lasting, victim)
+    return Act(number, kind, pause, pick, patience, lasting if kind is Kind.FREEZE else 0.0)

@@ -1,0 +1,80 @@
+"""`pqfs torture` as its user runs it: a short storm is survived, and harm done to what it left is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pqfs.torture.ground import Ground
+from pqfs.torture.plan import Kind
+
+pytestmark = pytest.mark.slow
+SEED = 20261122
+
+
+def _torture(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pqfs", "torture", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+
+
+@pytest.fixture(scope="module")
+def storm() -> Iterator[tuple[Ground, dict[str, Any]]]:
+    """The ground of a storm that has been survived, kept; and its verdict."""
+    with tempfile.TemporaryDirectory(prefix="pqfs-torture-") as root:
+        done = _torture("--kills", "45", "--seed", str(SEED), "--in", root, "--keep", "--json")
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        yield Ground(Path(root)), json.loads(done.stdout)
+
+
+def test_a_storm_loses_nothing_doubles_nothing_and_tears_nothing(storm: tuple[Ground, dict[str, Any]]) -> None:
+    _, verdict = storm
+
+    assert verdict["good"] and set(verdict["counts"].values()) == {0}
+    assert verdict["seed"] == SEED
+    assert verdict["sent"] > 50 and verdict["out"] > 30
+    assert set(verdict["kills"]) >= set(Kind), "each kind of act was done at least once"
+    assert verdict["survived"] >= 45
+    assert verdict["settled"] < 60
+
+
+def _an_output(ground: Ground) -> Path:
+    return next(path for path in sorted(ground.taken.iterdir()) if path.is_file() and path.stat().st_size > 200)
+
+
+def _double(ground: Ground) -> None:
+    output = _an_output(ground)
+    shutil.copy(output, ground.spool / "outbox" / output.name.replace("2026", "2027", 1))
+
+
+def _cut(ground: Ground) -> None:
+    output = _an_output(ground)
+    os.truncate(output, output.stat().st_size // 2)
+
+
+def _remove_input(ground: Ground) -> None:
+    next((ground.spool / "done").glob("*/*")).unlink()
+
+
+@pytest.mark.parametrize(
+    ("harm", "word"), [(_double, "doubled"), (_cut, "torn"), (_remove_input, "lost")], ids=["double", "cut", "remove"]
+)
+def test_harm_done_behind_its_back_is_found(
+    storm: tuple[Ground, dict[str, Any]], tmp_path: Path, harm: Callable[[Ground], None], word: str
+) -> None:
+    shutil.copytree(storm[0].root, tmp_path / "copy", ignore=lambda folder, names: {"run"} & set(names))
+    ground = Ground(tmp_path / "copy")
+    harm(ground)
+
+    done = _torture("--judge", str(ground.root), "--json")
+
+    assert done.returncode == 1, (done.stdout, done.stderr)
+    assert json.loads(done.stdout)["counts"][word] >= 1
