@@ -1,0 +1,70 @@
+"""What the rig must be able to see: pqfs with one of its precautions taken out, here and never in pqfs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from unittest.mock import patch
+
+from pqfs.index.sqlite import SqliteEngine
+from pqfs.spool import Spool
+
+
+class Mutant(StrEnum):
+    """A precaution that is left out."""
+
+    NO_INGEST_BARRIER = "no-ingest-barrier"
+    NO_OUTPUT_BARRIER = "no-output-barrier"
+    SYNCHRONOUS_NORMAL = "synchronous-normal"
+    DESTINATION_FIRST = "destination-first"
+
+
+_barrier = Spool.barrier
+_open = SqliteEngine.__init__
+
+
+def _is_ingest(files: Sequence[str]) -> bool:
+    return any(path.startswith("ready/") for path in files)
+
+
+def _no_ingest_barrier(spool: Spool, files: Sequence[str], directories: Iterable[str]) -> None:
+    if not _is_ingest(files):
+        _barrier(spool, files, directories)
+
+
+def _no_output_barrier(spool: Spool, files: Sequence[str], directories: Iterable[str]) -> None:
+    if _is_ingest(files):
+        _barrier(spool, files, directories)
+
+
+def _destination_first(spool: Spool, files: Sequence[str], directories: Iterable[str]) -> None:
+    """Files and directories the wrong way round: first where the files arrive, then where they came from."""
+    if _is_ingest(files):
+        spool._sync(files, reversed(list(directories)))
+    else:
+        _barrier(spool, files, directories)
+
+
+def _synchronous_normal(engine: SqliteEngine, path: object, durable: bool = True, read_only: bool = False) -> None:
+    _open(engine, path, False, read_only)  # type: ignore[arg-type]
+
+
+_BARRIERS: dict[Mutant, Callable[..., None]] = {
+    Mutant.NO_INGEST_BARRIER: _no_ingest_barrier,
+    Mutant.NO_OUTPUT_BARRIER: _no_output_barrier,
+    Mutant.DESTINATION_FIRST: _destination_first,
+}
+
+
+@contextmanager
+def mutated(mutant: Mutant | None) -> Iterator[None]:
+    """pqfs without one precaution, for the length of a block."""
+    if mutant is None:
+        yield
+    elif mutant is Mutant.SYNCHRONOUS_NORMAL:
+        with patch.object(SqliteEngine, "__init__", _synchronous_normal):
+            yield
+    else:
+        with patch.object(Spool, "barrier", _BARRIERS[mutant]):
+            yield
