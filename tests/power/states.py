@@ -3,7 +3,7 @@
 W12     everything up to record 12
 F13     the same after a flush; more is promised by then
 R12.3   everything flushed before, and a random part of the window up to record 12
-T12     everything before record 12, and record 12 torn at a sector
+T12     everything before record 12, and record 12 torn between two blocks
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from tests.power.disk import Record
 
-_SECTOR = 512
+_BLOCK = 4096  # what a disk of today writes whole; btrfs trusts it to
 _SHARES = (0.1, 0.5, 0.5, 0.9)  # how much of a window got through
 
 
@@ -80,6 +80,6 @@ def _states_at(
             part = tuple(each for each in whole if chance.random() < share)
             if part != whole:
                 yield State(f"R{number}.{nth}", number, record.end, part)
-    if record.data is not None and len(record.data) > _SECTOR and number % 8 == 0:
-        torn = chance.randrange(_SECTOR, len(record.data), _SECTOR)
+    if record.data is not None and len(record.data) > _BLOCK and number % 8 == 0:
+        torn = chance.randrange(_BLOCK, len(record.data), _BLOCK)
         yield State(f"T{number}", number, record.end, (*whole[:-1], (number, torn)))
