@@ -524,13 +524,16 @@ def test_what_a_runner_is_told_contains_no_secret_of_the_environment(
     assert environment["PQFS_OWNER"] == "owner"
 
 
-def test_a_runner_that_is_closed_leaves_no_scratch_and_no_process(desk: Desk) -> None:
+def test_a_runner_that_is_closed_leaves_complete_outputs_and_no_scratch_and_no_process(desk: Desk) -> None:
+    """An output may be committed and not published: its consumer must not remove it."""
     desk.run("upper")
     pid = desk.link._process.pid
+    desk.spool.path("work/owner/half.part").write_bytes(b"half")
 
     desk.link.close()
 
-    assert not desk.spool.exists("work/owner")
+    (left,) = desk.spool.entries("work/owner", hidden=True)
+    assert left.endswith(".out")
     assert not _is_alive(pid)
     desk.link.start()  # for the fixture to close
 

@@ -736,5 +736,7 @@ def test_a_removal_is_durable_before_the_row_that_asked_for_it_goes(new_world: N
     job = world.job(name)
     world.fuse.arm(None)
     world.jobqueue.delete(job, "ann", None, world.clock.now())
-    assert world.fuse.trace == ["C", "U done", "F done", "U meta", "C"]
+    trace = world.fuse.trace
+    between = trace[trace.index("U done") : trace.index("C", 1)]
+    assert {"F ready", "F claimed", "F done", "F outbox"} <= set(between)  # wherever it has been
     drop(world)
