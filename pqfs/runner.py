@@ -13,8 +13,6 @@ SIGTERM means: end the current attempt soon. SIGKILL follows from the consumer. 
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
 import select
 import signal
@@ -22,27 +20,24 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pqfs import kernel, naming
+from pqfs import failures, kernel, naming, outputs
 from pqfs.channel import Channel, Message
 from pqfs.clock import SystemClock
-from pqfs.errors import Permanent, PqfsError, RetryLater
 from pqfs.handlers import Handler, JobContext, Written, resolve
+from pqfs.handlers.confinement import is_confined
+from pqfs.handlers.limits import Limits
+from pqfs.inputs import Input
 from pqfs.model import Kind
+from pqfs.outputs import NoOutput
 from pqfs.slot import Slot
 from pqfs.spool import Spool
 
 LOG_BYTES = 16 * 1024
-# The environment's fault and bound to last: work pauses, no budget is touched however often it happens.
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-# The environment's fault, or this one file's: counted as a loss, so that it does not go round for ever.
-_FAULTS = frozenset({errno.EIO, errno.ESTALE})
-_PAUSE = 5.0  # seconds before a job is tried again after either
 
 
 class Runner:
@@ -100,20 +95,23 @@ class Runner:
         return bool(assignment["generation"] != self._slot.generation)
 
     def _context(self, assignment: Message) -> JobContext:
-        job, attempt = assignment["job"], assignment["attempt"]
+        job, attempt, queue = assignment["job"], assignment["attempt"], assignment["queue"]
         raw = os.fsencode(assignment["name"])
-        marks = {"PQFS_JOB": job, "PQFS_ATTEMPT": str(attempt), "PQFS_QUEUE": assignment["queue"]}
+        part, parts = self._scratch(job, attempt, "part"), self._scratch(job, attempt, "parts")
+        if is_confined(self._specification(queue)):
+            part, parts = part / "output", part / "files"
+        marks = {"JOB": job, "ATTEMPT": str(attempt), "QUEUE": queue, "NAME": naming.printable(raw)}
         return JobContext(
             job=job,
             attempt=attempt,
-            queue=assignment["queue"],
+            queue=queue,
             name=naming.printable(raw),
             raw_name=raw,
             input=self._spool.path(assignment["claimed"]),
-            output=self._spool.path(self._spool.scratch_path(self._owner, job, attempt, "part")),
-            scratch_dir=self._spool.path(self._spool.scratch_path(self._owner, job, attempt, "parts")),
+            output=part,
+            scratch_dir=parts,
             metadata=assignment["metadata"],
-            environment={**self._environment, **marks},
+            environment={**self._environment, **{f"PQFS_{name}": value for name, value in marks.items()}},
             report_progress=self._slot.progress,
         )
 
@@ -122,118 +120,82 @@ class Runner:
     def _run(self, context: JobContext) -> Message:
         """Run the handler and complete its output; what is reported to the consumer."""
         self._current = context
+        limits = Limits.of(self._specification(context.queue))
         try:
-            written = self._handler(context.queue)(context)
-            end_descendants()
-            answer = self._complete(context, written)
+            answer = self._complete(context, self._handle(context), limits.files)
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever a handler raises ends its attempt
-            answer = _explain(error)
-            if self._spool.is_below(self._low_water) and answer["kind"] != Kind.RETRY_LATER:
-                answer |= {
-                    "kind": Kind.RELEASED,
-                    "delay": _PAUSE,
-                    "error": f"no room on disk: {answer['error']}",
-                }
+            failures.show(error)
+            log = self._tail.take()
+            answer = failures.judge(error, limits, log, self._spool.is_below(self._low_water))
+            self._discard(context)
+        else:
+            log = self._tail.take()
         finally:
             self._current = None
-        end_descendants()
-        if log := self._tail.take():
-            answer["log"] = log
-        if answer["kind"] != Kind.DONE:
-            self._discard(context)
-        return answer
+        return {**answer, "log": log} if log else answer
+
+    def _handle(self, context: JobContext) -> Written | bytes | str | None:
+        """Run the handler and end all that it started; the payload is as it came afterwards, or this says so.
+
+        Raises:
+            NoOutput: the payload was written to.
+            Whatever the handler raises.
+        """
+        with Input(context.input) as payload:
+            try:
+                written = self._handler(context.queue)(context)
+            finally:
+                end_descendants()
+                if not payload.is_at(context.input):
+                    self._put_back(payload, context)
+            if payload.has_changed():
+                raise NoOutput("its input changed while it was processed: a handler may read it, not write it")
+        return written
+
+    def _put_back(self, payload: Input, context: JobContext) -> None:
+        """The handler removed, replaced or renamed its input. It is still held, and gets its name again."""
+        relative = os.path.relpath(payload.path, self._spool.root)
+        if payload.is_at(context.output):
+            self._spool.move(os.path.relpath(context.output, self._spool.root), relative)
+            os.link(payload.path, context.output)  # what is published is a copy: see outputs.check
+        else:
+            copy = os.path.relpath(context.output_dir / ".input", self._spool.root)
+            self._spool.put_back(payload.descriptor, relative, copy)
+        print("[the handler had taken its input away; pqfs has put it back]")  # noqa: T201 -- the attempt's log
+
+    def _specification(self, queue: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self._specifications.get(queue, self._specifications[""])
+        return found
 
     def _handler(self, queue: str) -> Handler:
         if queue not in self._handlers:
-            specification = self._specifications.get(queue, self._specifications[""])
-            self._handlers[queue] = resolve(specification)
+            self._handlers[queue] = resolve(self._specification(queue))
         return self._handlers[queue]
 
-    def _complete(self, context: JobContext, written: Written | bytes | str | None) -> Message:
-        """Turn `.part` (or `.parts`) into `.out`; a result without an output is a failure."""
+    def _complete(self, context: JobContext, written: Written | bytes | str | None, most: int) -> Message:
+        """Turn what the handler left into `.out`; a result without an output is a failure."""
         if isinstance(written, str):
             written = written.encode()
         if isinstance(written, bytes):
             context.output.write_bytes(written)
-        source = context.output if context.output.exists() else context.scratch_dir
-        if source is context.scratch_dir and not (source.is_dir() and any(source.iterdir())):
-            raise NoOutput("the handler ended without writing an output")
-        size, digest = (written.size, written.sha256) if isinstance(written, Written) else measure(source)
-        _refuse_open_files(source)
-        relative = self._spool.scratch_path(self._owner, context.job, context.attempt, "out")
-        self._spool.move(os.path.relpath(source, self._spool.root), relative)
-        if source is context.output and context.scratch_dir.exists():
-            self._spool.remove_tree(os.path.relpath(context.scratch_dir, self._spool.root))
+        source = outputs.find(context.output, context.scratch_dir)
+        outputs.check(source, most)
+        size, digest = (written.size, written.sha256) if isinstance(written, Written) else outputs.measure(source)
+        out = self._scratch(context.job, context.attempt, "out")
+        self._spool.move(os.path.relpath(source, self._spool.root), os.path.relpath(out, self._spool.root))
+        self._discard(context)
         return {"kind": Kind.DONE, "output_size": size, "output_sha256": digest}
 
+    def _scratch(self, job: str, attempt: int, suffix: str) -> Path:
+        return self._spool.path(self._spool.scratch_path(self._owner, job, attempt, suffix))
+
     def _discard(self, context: JobContext) -> None:
-        for path in (context.output, context.scratch_dir):
+        """Remove all that an attempt has written, but for `.out`."""
+        for suffix in ("part", "parts"):
             try:
-                self._spool.remove_tree(os.path.relpath(path, self._spool.root))
+                self._spool.remove_tree(self._spool.scratch_path(self._owner, context.job, context.attempt, suffix))
             except OSError:
                 pass  # the consumer sweeps work/<owner>/ when it stops, the janitor when it dies
-
-
-class NoOutput(PqfsError):
-    """An attempt that says it succeeded but left nothing: success must be proved."""
-
-
-def _explain(error: BaseException) -> Message:
-    """What an exception that ended an attempt means."""
-    if isinstance(error, RetryLater):
-        return {"kind": Kind.RETRY_LATER, "error": error.message, "delay": error.delay}
-    if isinstance(error, Permanent):
-        return {"kind": Kind.PERMANENT, "error": error.message}
-    if isinstance(error, PqfsError):
-        return {"kind": Kind.FAILED, "error": error.message, "exit_code": getattr(error, "exit_status", None)}
-    if isinstance(error, OSError) and error.errno in _NO_ROOM | _FAULTS:
-        kind = Kind.RELEASED if error.errno in _NO_ROOM else Kind.ENVIRONMENT
-        return {"kind": kind, "error": f"the environment failed: {error.strerror}", "delay": _PAUSE}
-    if isinstance(error, SystemExit):
-        return {"kind": Kind.FAILED, "error": f"the handler called sys.exit({error.code!r})"}
-    print("".join(traceback.format_exception(error)), file=sys.stderr, flush=True)  # noqa: T201 -- the attempt's log
-    return {"kind": Kind.FAILED, "error": f"{type(error).__name__}: {error}"[:2000]}
-
-
-def _refuse_open_files(output: Path) -> None:
-    """Nobody may still write what is about to be published."""
-    for path in _files_in(output):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            if kernel.is_open_for_writing(descriptor):
-                raise NoOutput(f"{path.name} is still open for writing by another process")
-        except OSError:
-            pass  # no leases here: the descendants have been ended, that must do
-        finally:
-            os.close(descriptor)
-
-
-def _files_in(output: Path) -> Iterator[Path]:
-    if not output.is_dir():
-        yield output
-        return
-    for path in sorted(output.rglob("*")):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise NoOutput(f"the output contains {path.name}, which is neither a file nor a directory")
-        if path.is_file():
-            yield path
-
-
-def measure(output: Path) -> tuple[int, str]:
-    """Bytes and SHA-256 of an output; of a directory, the sum over its files and the hash of its listing.
-
-    The listing is one line a file, `<sha256>  <relative path>`, sorted by path: what `sha256sum` prints.
-    """
-    if not output.is_dir():
-        with output.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return os.fstat(file.fileno()).st_size, digest
-    size, listing = 0, hashlib.sha256()
-    for path in _files_in(output):
-        found, digest = measure(path)
-        size += found
-        listing.update(f"{digest}  {path.relative_to(output)}\n".encode("utf-8", "surrogateescape"))
-    return size, listing.hexdigest()
 
 
 # -------------------------------------------------------------------- descendants

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pqfs.channel import Channel, Message
-from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
+from pqfs.handlersettings import CommandHandler, PythonHandler
 from pqfs.model import Job, Place
 from pqfs.runner import end_descendants
-from pqfs.settings import Settings
+from pqfs.settings import QueueSettings, Settings
 from pqfs.slot import Running, Slot
 from pqfs.spool import Spool
 
@@ -49,8 +49,10 @@ class RunnerLink:
             "import_path": import_path,
             "low_water": int(settings.low_water),
             "environment": _environment(owner),
-            "handlers": {"": specify(settings.defaults.handler)}
-            | {name: specify(queue.handler) for name, queue in settings.queues.items()},
+            "handlers": {
+                name: {**specify(queue), "spool": str(spool.root), "folder": import_path}
+                for name, queue in {"": settings.defaults, **settings.queues}.items()
+            },
         }
         spool.make_directory(f"work/{owner}")
 
@@ -129,15 +131,16 @@ class RunnerLink:
         self._spool.leave_scratch(self._owner)
 
 
-def specify(handler: HandlerSpec) -> Mapping[str, Any]:
-    """A handler's settings as the plain data that the runner resolves."""
-    match handler:
+def specify(queue: QueueSettings) -> Mapping[str, Any]:
+    """A queue's handler and its limits as the plain data that the runner resolves."""
+    limits = {"limits": queue.limits.model_dump(mode="json")}
+    match queue.handler:
         case CommandHandler():
-            return {"kind": "command", **handler.model_dump(mode="json")}
+            return {"kind": "command", **queue.handler.model_dump(mode="json"), **limits}
         case PythonHandler():
-            return {"kind": "python", **handler.model_dump(mode="json")}
+            return {"kind": "python", **queue.handler.model_dump(mode="json"), **limits}
         case name:
-            return {"kind": name}
+            return {"kind": name, **limits}
 
 
 def _environment(owner: str) -> dict[str, str]:

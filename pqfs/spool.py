@@ -468,6 +468,19 @@ class Spool:
         self._files.replace(self._fd, os.fsencode(scratch), os.fsencode(relative))
         self._sync([], [os.path.dirname(relative)])
 
+    def put_back(self, descriptor: int, relative: str, scratch: str) -> None:
+        """Give a payload that is held by a descriptor its place again, as a durable copy; what lies there goes.
+
+        Crash here: the handler had removed the payload, only scratch holds a copy; the job fails as *payload lost*.
+        """
+        self.remove_tree(scratch)
+        shutil.copyfile(f"/proc/self/fd/{descriptor}", self.path(scratch))
+        found = os.fstat(descriptor)
+        os.utime(self.path(scratch), ns=(found.st_atime_ns, found.st_mtime_ns))
+        self._sync([scratch], [])
+        self.remove_tree(relative)
+        self._files.replace(self._fd, os.fsencode(scratch), os.fsencode(relative))
+
     # ---------------------------------------------------------------- ballast
 
     def keep_ballast(self, low_water: int) -> None:

@@ -20,12 +20,14 @@ import pytest
 from pqfs import kernel
 from pqfs.handlersettings import CommandHandler, PythonHandler
 from pqfs.jobqueue import JobQueue
-from pqfs.model import Job, Place
+from pqfs.model import Place
+from pqfs.outputs import measure
 from pqfs.owners import Owners
-from pqfs.runner import LOG_BYTES, descendants, measure
+from pqfs.runner import LOG_BYTES, descendants
 from pqfs.runnerlink import RunnerLink
 from pqfs.settings import QueueSettings, Settings
 from pqfs.slot import read_slot
+from tests.desk import Desk
 from tests.world import SettableClock, eventually, submitted
 
 HANDLERS = """
@@ -164,46 +166,6 @@ def link(jobqueue: JobQueue, settings: Settings, tmp_path: Path, note: Path) -> 
     assert descendants(os.getpid()) == []
 
 
-class Desk:
-    """The consumer's side of one runner: submits, claims, sends, and waits for what is said."""
-
-    def __init__(self, jobqueue: JobQueue, link: RunnerLink, clock: SettableClock) -> None:
-        self.jobqueue, self.link, self.clock = jobqueue, link, clock
-        self.spool = jobqueue.spool
-        self.said: list[dict[str, Any]] = []
-
-    def send(self, queue: str, data: bytes = b"payload", name: bytes = b"name", **more: Any) -> Job:
-        """A claimed job, sent to the runner."""
-        submitted(self.jobqueue, self.clock.now(), name, data, queue=queue, **more)
-        (job,) = self.jobqueue.claim("owner", [queue], 1, self.clock.now())
-        self.link.send([job])
-        return job
-
-    def answer(self) -> dict[str, Any]:
-        """The next thing that the runner says."""
-
-        def said() -> list[dict[str, Any]]:
-            if not self.said:
-                select.select([self.link.channel], [], [], 1.0)
-                self.said += self.link.results()
-            return self.said
-
-        return eventually(said, "the runner answers").pop(0)
-
-    def run(self, queue: str, data: bytes = b"payload", **more: Any) -> tuple[Job, dict[str, Any]]:
-        """A job and how its attempt ended."""
-        job = self.send(queue, data, **more)
-        return job, self.answer()
-
-    def staged(self, job: Job) -> Path:
-        """Where its complete output waits."""
-        return self.spool.path(self.spool.scratch_path("owner", job.id, job.attempt, "out"))
-
-    def scratch(self) -> list[str]:
-        """What lies in the owner's work directory."""
-        return self.spool.entries("work/owner")
-
-
 @pytest.fixture
 def desk(jobqueue: JobQueue, link: RunnerLink, clock: SettableClock) -> Desk:
     """A consumer's side."""
@@ -298,7 +260,7 @@ def test_the_payload_stands_in_claimed_while_it_runs_and_the_slot_names_it(desk:
         ("exits", "failed", "the handler called sys.exit(3)"),
         ("nothing", "failed", "the handler ended without writing an output"),
         ("silent", "failed", "the handler ended without writing an output"),
-        ("links", "failed", "the output contains passwd, which is neither a file nor a directory"),
+        ("links", "failed", "the output contains passwd, which is a symbolic link"),
         ("no_space", "released", "the environment failed: No space left on device"),
         ("bad_disk", "environment", "the environment failed: Input/output error"),
         ("code75", "retry later", "sh asked to be tried later (exit code 75)"),

@@ -7,6 +7,7 @@ one at a time, never where leases are renewed.
 
 A specification is plain data, so that the runner needs no settings library to start:
     {"kind": "timestamp"} | {"kind": "command", "command": […], …} | {"kind": "python", "python": "module:function"}
+each with "limits", if it has some.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pqfs.errors import Misconfigured
+from pqfs.handlers.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,10 @@ class JobContext:
         return self._cancelled
 
     def on_end(self, ender: Callable[[], None]) -> None:
-        """Have `ender` called when the attempt is to end early."""
+        """Have `ender` called when the attempt is to end early; at once, if that was asked for already."""
         self._enders.append(ender)
+        if self._cancelled:
+            ender()
 
     def end(self) -> None:
         """Ask the attempt to end; called from a signal handler."""
@@ -87,7 +91,7 @@ class JobContext:
 class Handler(Protocol):
     """Anything that runs an attempt."""
 
-    def __call__(self, context: JobContext) -> Written | bytes | str | None:
+    def __call__(self, context: JobContext, /) -> Written | bytes | str | None:
         """Process one payload."""
 
 
@@ -101,13 +105,13 @@ def resolve(specification: Mapping[str, Any]) -> Handler:
         case "timestamp":
             from pqfs.handlers.timestamp import timestamp
 
-            return timestamp
+            return Limits.of(specification).around(timestamp)
         case "command":
             from pqfs.handlers.command import CommandRunner
 
             return CommandRunner(specification)
         case "python":
-            return _load(specification["python"])
+            return Limits.of(specification).around(_load(specification["python"]))
         case other:
             raise Misconfigured(f"There is no handler of kind {other!r}.")
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pqfs.errors import Permanent, PqfsError, RetryLater
 from pqfs.handlers import JobContext
+from pqfs.handlers.confinement import Confinement
+from pqfs.handlers.limits import Limits
 
 _LAUNCH = str(Path(__file__).with_name("launch.py"))
+_BRACES = re.compile(r"\{\{(\w+)\}\}|\{(input|output|output_dir)\}")
 
 
 class CommandFailed(PqfsError):
@@ -24,6 +29,14 @@ class CommandFailed(PqfsError):
     def __init__(self, message: str, exit_code: int | None) -> None:
         super().__init__(message)
         self.exit_status = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How a program ended: its code (negative for a signal) and the CPU seconds that it used."""
+
+    code: int
+    seconds: float
 
 
 class CommandRunner:
@@ -36,6 +49,9 @@ class CommandRunner:
         self._permanent = frozenset(specification.get("permanent", ()))
         self._environment: Mapping[str, str] = specification.get("environment", {})
         self._prints_output = specification.get("stdout") == "output"
+        self._folder = str(specification.get("folder", ""))
+        self._limits = Limits.of(specification)
+        self._confinement = Confinement.of(specification)
 
     def __call__(self, context: JobContext) -> None:
         """Run the program and wait for it.
@@ -43,51 +59,77 @@ class CommandRunner:
         Raises:
             CommandFailed, RetryLater, Permanent: as the exit code says.
         """
-        arguments = [self._fill(argument, context) for argument in self._template]
+        program, *arguments = (self._fill(argument, context) for argument in self._template)
         environment = {**context.environment, **self._environment}
-        if shutil.which(arguments[0], path=environment.get("PATH")) is None:
-            is_there = shutil.which(arguments[0], os.F_OK, environment.get("PATH"))
-            trouble, code = ("can not be executed", 126) if is_there else ("was not found", 127)
-            raise CommandFailed(
-                f"The command {arguments[0]!r} {trouble}; check `handler.command` of queue"
-                f" {context.queue!r} in pqfs.toml and the PATH that pqfs runs with",
-                code,
-            )
-        self._judge(self._run(arguments, environment, context), arguments[0])
+        command = [self._find(program, environment, context.queue), *arguments]
+        self._judge(self._run(command, environment, context), program)
 
     def _fill(self, argument: str, context: JobContext) -> str:
-        for word in ("input", "output", "output_dir"):
-            if (mark := f"{{{word}}}") in argument:
-                argument = argument.replace(mark, str(getattr(context, word)))
-        return argument
+        """Absolute paths, so that no name that begins with `-` is taken for an option."""
+        return _BRACES.sub(lambda found: f"{{{found[1]}}}" if found[1] else str(getattr(context, found[2])), argument)
 
-    def _run(self, arguments: Sequence[str], environment: Mapping[str, str], context: JobContext) -> int:
-        launcher = [sys.executable, "-I", "-S", _LAUNCH, str(os.getpid()), *arguments]
+    def _find(self, program: str, environment: Mapping[str, str], queue: str) -> str:
+        """The program's path. One with a `/` in it is meant from the folder of pqfs.toml."""
+        sought = locate(program, self._folder)
+        if shutil.which(sought, path=environment.get("PATH")) is None:
+            is_there = shutil.which(sought, os.F_OK, environment.get("PATH"))
+            trouble, code = ("can not be executed", 126) if is_there else ("was not found", 127)
+            raise CommandFailed(
+                f"The command {program!r} {trouble}; check `handler.command` of queue"
+                f" {queue!r} in pqfs.toml and the PATH that pqfs runs with",
+                code,
+            )
+        return sought
+
+    def _run(self, command: Sequence[str], environment: dict[str, str], context: JobContext) -> _Ended:
+        words, prefix = self._limits.words(), list[str]()
+        if self._confinement is not None:
+            folder = context.output.parent
+            (folder / "tmp").mkdir(parents=True, exist_ok=True)
+            environment["TMPDIR"] = str(folder / "tmp")
+            words += self._confinement.words(folder, context.input)
+            prefix = self._confinement.prefix(folder, context.input)
+        launcher = [sys.executable, "-I", "-S", _LAUNCH, str(os.getpid()), *words, "--", *prefix, *command]
         with ExitStack() as stack:
+            where = context.output_dir
             stdout = stack.enter_context(context.output.open("xb")) if self._prints_output else None
             process = subprocess.Popen(
-                launcher, stdin=subprocess.DEVNULL, stdout=stdout, cwd=context.output_dir, env=dict(environment)
+                launcher, stdin=subprocess.DEVNULL, stdout=stdout, cwd=where, env=environment, start_new_session=True
             )
         context.on_end(lambda: _signal_group(process.pid, signal.SIGTERM))
-        return process.wait()
+        return _wait(process)
 
-    def _judge(self, code: int, program: str) -> None:
+    def _judge(self, ended: _Ended, program: str) -> None:
+        code = ended.code
         if code in self._done:
             return
         if code in self._retry_later:
             raise RetryLater(f"{program} asked to be tried later (exit code {code})")
         if code in self._permanent:
             raise Permanent(f"{program} says that this input can not succeed (exit code {code})")
+        if met := self._limits.named_by_signal(code, ended.seconds):
+            raise CommandFailed(f"{program} was ended by {self._limits.sentence(met)}", code)
         if code < 0:
             raise CommandFailed(f"{program} was ended by {_signal_name(-code)}", code)
         raise CommandFailed(f"{program} failed with exit code {code}", code)
+
+
+def locate(program: str, folder: str) -> str:
+    """A program as it is looked for: a bare name in PATH, a path from the folder of pqfs.toml."""
+    return os.path.join(folder, program) if "/" in program else program
+
+
+def _wait(process: subprocess.Popen[bytes]) -> _Ended:
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return _Ended(process.returncode, used.ru_utime + used.ru_stime)
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
-        pass  # it has ended, or has not made its group yet: SIGKILL of the whole tree follows
+        pass  # it has ended: SIGKILL of the whole tree follows
 
 
 def _signal_name(number: int) -> str:

@@ -21,10 +21,10 @@ ROOT = Path(pqfs.__file__).parent
 LAYERS: list[tuple[str, ...]] = [
     ("errors", "clock", "events", "kernel", "durations"),
     ("model", "naming", "channel", "slot", "doorbell", "owners", "files", "arrivals", "pulse"),
-    ("retry", "handlersettings"),
+    ("retry", "handlersettings", "inputs", "outputs"),
     ("settings",),
     ("spool", "inbox", "sidecar", "watch", "index.*", "handlers.*"),
-    ("jobqueue", "witness"),
+    ("jobqueue", "witness", "failures"),
     ("recovery", "rejected", "submission", "report", "tree"),
     ("fsck", "story", "retention", "vitals"),
     ("health",),
