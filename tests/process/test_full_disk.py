@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pqfs.model import State
+from pqfs.model import Job, State
 from tests.process.stage import Stage, eventually
 
 pytestmark = pytest.mark.root
@@ -27,6 +27,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "pqfs-test", disk], check=True)
     yield disk
     subprocess.run(["umount", disk], check=True)
+
+
+GREEDY = """[defaults]
+handler = { command = ["sh", "-c", "head -c 8000000 /dev/zero > {output} || { echo failed; exit 1; }"] }
+[queues.tidy]
+handler = { command = ["sh", "-c", "head -c 8000000 /dev/zero > {output} || { rm {output}; exit 1; }"] }
+[queues.many]
+handler = { command = ["sh", "-c", "touch $(seq 5000)"] }
+[consume]
+poll_every = 0.2
+"""
 
 
 def _read_and_remove(stage: Stage, taken: dict[str, bytes]) -> int:
@@ -57,5 +68,52 @@ def test_a_disk_that_fills_up_pauses_work_and_costs_no_job_anything(small_disk: 
         eventually(lambda: len(stage.jobs(State.COMPLETED)) == COUNT, "every job completes")
         assert {(job.failures, job.crashes, job.losses) for job in stage.jobs()} == {(0, 0, 0)}
         stage.close(taken)
+    finally:
+        stage.abandon()
+
+
+def _ran(stage: Stage, name: bytes) -> Job | None:
+    """The job of this name, once an attempt of it has ended and the job waits again."""
+    found = (job for job in stage.jobs(State.PENDING) if job.name == name and job.attempt)
+    return next(found, None)
+
+
+def test_a_command_that_fails_because_the_disk_is_full_is_not_charged(small_disk: Path) -> None:
+    stage = Stage(small_disk, GREEDY)
+    try:
+        filler = small_disk / "filler"
+        filler.write_bytes(bytes(18_000_000))
+        for name in ("greedy", "tidy/tidy"):
+            stage.drop(name)
+        assert stage.start("ingest", None, "--drain").wait(20) == 0
+        stage.consumer()
+
+        greedy = eventually(lambda: _ran(stage, b"greedy"), "the disk is full")
+        tidy = eventually(lambda: _ran(stage, b"tidy"), "the disk was full, and its program has made room")
+
+        assert (greedy.failures, greedy.crashes, greedy.losses) == (0, 0, 0)
+        assert str(greedy.error).startswith("no room on disk: sh failed with exit code 1")
+        assert (tidy.failures, tidy.crashes, tidy.losses) == (0, 0, 1)
+        assert str(tidy.error).endswith("it said: No space left on device")
+        filler.unlink()
+        eventually(lambda: [job for job in stage.jobs(State.COMPLETED) if job.name == b"greedy"], "it completes")
+        stage.close()
+    finally:
+        stage.abandon()
+
+
+def test_a_command_that_fails_because_there_are_no_inodes_is_not_charged(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,nr_inodes=600", small_disk], check=True)
+    stage = Stage(small_disk, GREEDY)
+    try:
+        stage.drop("many/many")
+        assert stage.start("ingest", None, "--drain").wait(20) == 0
+        stage.consumer()
+
+        job = eventually(lambda: _ran(stage, b"many"), "there are no inodes")
+
+        assert (job.failures, job.crashes, job.losses) == (0, 0, 0)
+        assert str(job.error).startswith("no room on disk: ")
+        stage.close()
     finally:
         stage.abandon()
