@@ -18,6 +18,9 @@ from pqfs import kernel
 from pqfs.clock import SystemClock
 from pqfs.errors import Misconfigured, PqfsError
 from pqfs.handlers import resolve
+from pqfs.handlers.command import locate
+from pqfs.handlers.confinement import trouble
+from pqfs.handlers.launch import landlock_version
 from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
 from pqfs.inbox import LEASE_TELLS_ALL
 from pqfs.settings import Loaded, Settings
@@ -48,7 +51,7 @@ def examine(loaded: Loaded) -> Iterator[Check]:
     """Every check, one after the other; a check that itself fails is bad and says why."""
     checks: list[Callable[[Settings], Iterator[Check]]] = [
         _sqlite, _tree, _file_system, _leases, _renames, _inotify, _permissions, _disk, _index, _socket, _clock,
-        _supervisor, _health,
+        _supervisor, _containment, _health,
     ]  # fmt: skip
     for check in checks:
         yield from _run(check, loaded.settings)
@@ -241,6 +244,18 @@ def _health(settings: Settings) -> Iterator[Check]:
             yield Check(each.name, grade, f"{each.sentence} {each.hint}")
 
 
+def _containment(settings: Settings) -> Iterator[Check]:
+    """What programs can be confined with, should a queue ask for it."""
+    missing = [said for how in ("landlock", "bubblewrap") if (said := trouble(how))]
+    if len(missing) == 2:
+        yield Check(
+            "containment", Grade.WARN, "Neither Landlock nor bubblewrap is here: programs can not be confined."
+        )
+    else:
+        said = " ".join(missing) or "programs can be confined by either."
+        yield Check("containment", Grade.OK, f"Landlock {landlock_version() or '-'}, bubblewrap: {said}")
+
+
 def _handlers(loaded: Loaded) -> Iterator[Check]:
     settings = loaded.settings
     for name in settings.queue_names():
@@ -251,15 +266,25 @@ def _handler(queue: str, specification: HandlerSpec, config: Path | None) -> Che
     check = f"handler of {queue}"
     match specification:
         case CommandHandler():
-            program = specification.command[0]
-            if shutil.which(program) is None:
-                trouble = "can not be executed" if shutil.which(program, os.F_OK) else "is not found in PATH"
-                return Check(check, Grade.BAD, f"The command {program} {trouble}.")
-            return Check(check, Grade.OK, f"Runs {shutil.which(program)}.")
+            return Check(check, *_program(specification, str((config or Path.cwd() / "x").parent)))
         case PythonHandler():
             return _python_handler(check, specification.python, config)
         case _:
             return Check(check, Grade.OK, f"The built-in {specification}.")
+
+
+def _program(handler: CommandHandler, folder: str) -> tuple[Grade, str]:
+    program = locate(handler.command[0], folder)
+    found = shutil.which(program)
+    if found is None:
+        why = "can not be executed" if shutil.which(program, os.F_OK) else "is not found in PATH"
+        return Grade.BAD, f"The command {handler.command[0]} {why}."
+    if missing := trouble(handler.confine):
+        return Grade.BAD, missing
+    if gone := [str(path) for path in (*handler.read, *handler.write) if not path.exists()]:
+        return Grade.WARN, f"Runs {found}; {gone[0]}, which it may use, is not there."
+    walls = "" if handler.confine == "none" else f", confined by {handler.confine}"
+    return Grade.OK, f"Runs {found}{walls}."
 
 
 def _python_handler(check: str, target: str, config: Path | None) -> Check:

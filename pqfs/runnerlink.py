@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pqfs.channel import Channel, Message
+from pqfs.errors import Misconfigured
+from pqfs.handlers.confinement import trouble
 from pqfs.handlersettings import CommandHandler, PythonHandler
 from pqfs.model import Job, Place
 from pqfs.runner import end_descendants
@@ -129,6 +131,18 @@ class RunnerLink:
         self.kill()
         self.channel.close()
         self._spool.leave_scratch(self._owner)
+
+
+def check_confinement(settings: Settings) -> None:
+    """Refuse to start where a program could not be confined as its queue asks.
+
+    Raises:
+        Misconfigured: naming the queue and what is missing.
+    """
+    for name, queue in {"defaults": settings.defaults, **settings.queues}.items():
+        how = queue.handler.confine if isinstance(queue.handler, CommandHandler) else "none"
+        if missing := trouble(how):
+            raise Misconfigured(f"{name}: confine = {how!r} is not possible. {missing}", "See: pqfs doctor")
 
 
 def specify(queue: QueueSettings) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from pqfs.consumer import Consumer, heartbeat, register
 from pqfs.inbox import Inbox
 from pqfs.ingester import Ingester
 from pqfs.pulse import SUFFIX, read_beat
-from pqfs.runnerlink import RunnerLink
+from pqfs.runnerlink import RunnerLink, check_confinement
 from pqfs.runtime import Presence, Stop, follow_supervisor, program_name
 from pqfs.settings import Loaded
 from pqfs.vitals import Program
@@ -54,6 +54,7 @@ def run_ingester(loaded: Loaded, drain: float | None = None) -> int:
 
 def run_consumer(loaded: Loaded, queues: Sequence[str] | None = None, until_empty: bool = False) -> int:
     """Consume until asked to stop, or until nothing is left; how many jobs were completed."""
+    check_confinement(loaded.settings)
     app = open_app(loaded)
     kernel.become_subreaper()
     with _service(app, "consumer") as (presence, stop):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from pqfs import kernel
+from pqfs.handlers.confinement import trouble
 from pqfs.handlersettings import CommandHandler, LimitSettings, PythonHandler
 from pqfs.jobqueue import JobQueue
 from pqfs.runner import descendants
@@ -93,7 +95,7 @@ def test_a_program_has_nothing_of_its_runner_and_dies_with_it(make_desk: MakeDes
 
     job, answer = desk.run("default")
 
-    assert answer["kind"] == "done", answer
+    assert answer["kind"] == "done", str(answer)
     assert json.loads(desk.staged(job).read_text()) == {
         "no new privileges": "1", "umask": "0027", "leads its session": True, "leads its group": True, "dies with": 9,
         "core": [0, 0], "nice": 3, "open": ["0", "1", "2"], "input": "", "oom": "500",
@@ -108,14 +110,14 @@ def test_a_program_with_a_path_is_looked_for_beside_pqfs_toml(make_desk: MakeDes
 
     job, answer = (desk := make_desk(program("./convert.sh", "{input}", "{output}"))).run("default")
 
-    assert answer["kind"] == "done", answer
+    assert answer["kind"] == "done", str(answer)
     assert desk.staged(job).read_bytes() == b"payload"
 
 
 def test_doubled_braces_are_a_programs_own(make_desk: MakeDesk) -> None:
     job, answer = (desk := make_desk(program("echo", "{{input}} {x y}", stdout="output"))).run("default")
 
-    assert answer["kind"] == "done", answer
+    assert answer["kind"] == "done", str(answer)
     assert desk.staged(job).read_bytes() == b"{input} {x y}\n"
 
 
@@ -171,7 +173,7 @@ def test_limits_that_are_not_met_do_not_matter(make_desk: MakeDesk) -> None:
 
     _, answer = make_desk(program("cp", "{input}", "{output}", limits=limits)).run("default")
 
-    assert answer["kind"] == "done", answer
+    assert answer["kind"] == "done", str(answer)
 
 
 # -------------------------------------------------------------------- limits of functions
@@ -240,7 +242,7 @@ def test_an_output_that_is_a_link_to_another_file_is_published_as_a_copy(make_de
 
     job, answer = desk.run("default")
 
-    assert answer["kind"] == "done", answer
+    assert answer["kind"] == "done", str(answer)
     staged = desk.staged(job)
     assert (staged / "kept").read_bytes() == desk.claimed(job).read_bytes() == b"payload"
     assert {path.stat().st_nlink for path in (*staged.iterdir(), desk.claimed(job))} == {1}
@@ -266,7 +268,7 @@ def test_an_input_that_a_handler_takes_away_is_put_back(
 
     job, answer = desk.run("default")
 
-    assert answer["kind"] == "done", answer
+    assert answer["kind"] == "done", str(answer)
     assert desk.claimed(job).read_bytes() == b"payload"
     assert desk.claimed(job).stat().st_nlink == 1
     assert output is None or desk.staged(job).read_bytes() == output
@@ -290,3 +292,121 @@ def test_an_input_that_is_written_to_is_a_failure_that_says_so(make_desk: MakeDe
 
     assert answer["kind"] == "failed"
     assert answer["error"] == "its input changed while it was processed: a handler may read it, not write it"
+
+
+# -------------------------------------------------------------------- confinement
+
+PROBE = """
+import json, os, socket, sys, tempfile
+spool, output, payload, elsewhere, runner = sys.argv[1:6]
+
+def may(act, *arguments):
+    try:
+        act(*arguments)
+    except OSError as error:
+        return type(error).__name__
+    return True
+
+def write(path):
+    with open(path, "w") as file:
+        file.write("x")
+
+def connect():
+    socket.create_connection(("127.0.0.1", int(sys.argv[6])), 5).close()
+
+found = {
+    "read the input": may(open, payload), "write the input": may(open, payload, "r+b"),
+    "remove the input": may(os.unlink, payload), "write to the spool": may(write, spool + "/inbox/forged"),
+    "write to the outbox": may(write, spool + "/outbox/forged"), "read the index": may(open, spool + "/index.db"),
+    "list ready": may(os.listdir, spool + "/ready"), "write elsewhere": may(write, elsewhere + "/x"),
+    "write beside its folder": may(write, os.path.dirname(os.path.dirname(output)) + "/x"),
+    "stop its runner": may(os.kill, int(runner), 0), "connect": may(connect),
+    "write in tmp": may(write, tempfile.gettempdir() + "/x"), "write here": may(write, "here"),
+    "read what all may": may(open, "/etc/passwd"), "use /dev/null": may(write, "/dev/null"),
+}
+os.unlink("here")
+write(output)
+print(json.dumps(found))
+"""
+FREE = {"read the input", "write in tmp", "write here", "read what all may", "use /dev/null"}
+WALLS = [
+    pytest.param(how, marks=pytest.mark.skipif(trouble(how) is not None, reason=str(trouble(how))))
+    for how in ("landlock", "bubblewrap")
+]
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port of this machine on which somebody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("how", WALLS)
+def test_a_confined_program_reads_its_input_writes_its_folder_and_nothing_else(
+    make_desk: MakeDesk, settings: Settings, tmp_path: Path, port: int, how: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    arguments = (str(settings.spool), "{output}", "{input}", str(tmp_path / "elsewhere"), str(os.getpid()), str(port))
+    desk = make_desk(program(sys.executable, "-c", PROBE, *arguments, confine=how))
+
+    job, answer = desk.run("default")
+
+    assert answer["kind"] == "done", str(answer)
+    found = json.loads(answer["log"])
+    assert {what for what, answered in found.items() if answered is True} == FREE, found
+    assert desk.staged(job).read_bytes() == b"x"
+    assert desk.scratch() == [desk.staged(job).name]
+    assert desk.claimed(job).read_bytes() == b"payload"
+
+
+@pytest.mark.parametrize("how", WALLS)
+def test_a_confined_program_may_be_given_more(make_desk: MakeDesk, tmp_path: Path, port: int, how: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    code = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1]))); open(sys.argv[2], 'w')"
+    more: dict[str, Any] = {
+        "confine": how,
+        "write": [str(tmp_path / "elsewhere")],
+        "network": True,
+        "stdout": "output",
+    }
+    desk = make_desk(program(sys.executable, "-c", code, str(port), str(tmp_path / "elsewhere" / "x"), **more))
+
+    _, answer = desk.run("default")
+
+    assert answer["kind"] == "done", str(answer)
+    assert (tmp_path / "elsewhere" / "x").exists()
+
+
+@pytest.mark.parametrize("how", WALLS)
+def test_what_a_confined_program_may_read_can_be_narrowed(make_desk: MakeDesk, tmp_path: Path, how: str) -> None:
+    (tmp_path / "secret").write_text("secret")
+    system = [path for path in ("/usr", "/lib", "/lib64", "/bin") if Path(path).exists()]
+    desk = make_desk(program("cat", "{input}", str(tmp_path / "secret"), confine=how, read=system))
+
+    _, answer = desk.run("default")
+
+    assert answer["kind"] == "failed"
+    assert "payload" in answer["log"]
+    assert "secret:" in answer["log"]
+    assert "secretpayload" not in answer["log"]
+
+
+@pytest.mark.parametrize("how", WALLS)
+def test_several_files_of_a_confined_program_are_one_output(make_desk: MakeDesk, how: str) -> None:
+    desk = make_desk(program("sh", "-c", "echo 1 > one; echo 2 > {output_dir}/two", confine=how))
+
+    job, answer = desk.run("default")
+
+    assert answer["kind"] == "done", str(answer)
+    assert sorted(path.name for path in desk.staged(job).iterdir()) == ["one", "two"]
+    assert desk.scratch() == [desk.staged(job).name]
+
+
+@pytest.mark.parametrize("how", WALLS)
+def test_the_limits_of_a_confined_program_are_told_too(make_desk: MakeDesk, how: str) -> None:
+    loop = program("sh", "-c", "while :; do :; done", confine=how, limits={"cpu": 1})
+
+    _, answer = make_desk(loop).run("default")
+
+    assert answer["error"] == "sh was ended by its limit of 1 CPU seconds"

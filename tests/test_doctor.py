@@ -7,14 +7,18 @@ import importlib.util
 import os
 import threading
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from pqfs import doctor, kernel
 from pqfs.clock import SystemClock
 from pqfs.doctor import Check, Grade, examine
+from pqfs.errors import Misconfigured
+from pqfs.handlers import confinement
 from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
 from pqfs.index import Index
+from pqfs.runnerlink import check_confinement
 from pqfs.settings import IngestSettings, Loaded, QueueSettings, Settings
 from pqfs.spool import Spool
 
@@ -208,6 +212,9 @@ def test_an_environment_without_supervisor_is_bad(whole: Settings, monkeypatch: 
         (PythonHandler(python="no_such_module:x"), "bad", "no_such_module"),
         (PythonHandler(python="broken_handlers_of_doctor:x"), "bad", "SyntaxError"),
         (CommandHandler(command=("/etc/passwd",)), "bad", "can not be executed"),
+        (CommandHandler(command=("./beside.sh",)), "ok", "beside.sh"),
+        (CommandHandler(command=("./nowhere.sh",)), "bad", "./nowhere.sh"),
+        (CommandHandler(command=("true",), confine="landlock", write=(Path("/no/such"),)), "warn", "/no/such"),
     ],
 )
 def test_a_handler_is_looked_for_before_the_first_job_needs_it(
@@ -217,6 +224,8 @@ def test_a_handler_is_looked_for_before_the_first_job_needs_it(
     (tmp_path / "broken_handlers_of_doctor.py").write_text("def upper(:\n")
     settings = whole.model_copy(update={"queues": {"mail": QueueSettings(handler=handler)}})
 
+    (tmp_path / "beside.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "beside.sh").chmod(0o755)
     (check,) = examined(settings, tmp_path / "pqfs.toml")["handler of mail"]
 
     assert check.grade == grade
@@ -229,3 +238,21 @@ def test_where_there_is_no_spool_each_check_says_so_and_none_breaks_off(settings
     assert {"tree", "file system", "leases", "permissions", "disk", "clock", "supervisor"} <= set(found)
     assert [check.grade for check in found["tree"]] == [Grade.BAD]
     assert "pqfs init" in found["tree"][0].sentence
+
+
+@pytest.mark.parametrize(("how", "missing"), [("landlock", "no Landlock"), ("bubblewrap", "bwrap) is not installed")])
+def test_a_program_that_can_not_be_confined_as_asked_is_bad_and_nothing_starts(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, how: Literal["landlock", "bubblewrap"], missing: str
+) -> None:
+    monkeypatch.setattr(confinement, "landlock_version", lambda: 0)
+    monkeypatch.setattr(confinement, "_BUBBLEWRAP", "no-such-bwrap")
+    queue = QueueSettings(handler=CommandHandler(command=("true",), confine=how))
+    confined = settings.model_copy(update={"queues": {"mail": queue}})
+
+    (check,) = examined(confined)["handler of mail"]
+
+    assert check.grade is Grade.BAD
+    assert missing in check.sentence
+    assert grades(confined, "containment") == [Grade.WARN]
+    with pytest.raises(Misconfigured, match=f"mail: confine = '{how}' is not possible"):
+        check_confinement(confined)

@@ -64,7 +64,7 @@ class JobContext:
 
         It is also the working directory of commands. An attempt that writes `output` publishes only that.
         """
-        self.scratch_dir.mkdir(exist_ok=True)
+        self.scratch_dir.mkdir(parents=True, exist_ok=True)
         return self.scratch_dir
 
     def progress(self, fraction: float) -> None:

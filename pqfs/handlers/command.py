@@ -70,16 +70,17 @@ class CommandRunner:
 
     def _find(self, program: str, environment: Mapping[str, str], queue: str) -> str:
         """The program's path. One with a `/` in it is meant from the folder of pqfs.toml."""
-        sought = locate(program, self._folder)
-        if shutil.which(sought, path=environment.get("PATH")) is None:
-            is_there = shutil.which(sought, os.F_OK, environment.get("PATH"))
-            trouble, code = ("can not be executed", 126) if is_there else ("was not found", 127)
-            raise CommandFailed(
-                f"The command {program!r} {trouble}; check `handler.command` of queue"
-                f" {queue!r} in pqfs.toml and the PATH that pqfs runs with",
-                code,
-            )
-        return sought
+        sought, path = locate(program, self._folder), environment.get("PATH")
+        if found := shutil.which(sought, path=path):
+            return os.path.abspath(found)
+        trouble, code = (
+            ("can not be executed", 126) if shutil.which(sought, os.F_OK, path) else ("was not found", 127)
+        )
+        raise CommandFailed(
+            f"The command {program!r} {trouble}; check `handler.command` of queue {queue!r} in pqfs.toml"
+            " and the PATH that pqfs runs with",
+            code,
+        )
 
     def _run(self, command: Sequence[str], environment: dict[str, str], context: JobContext) -> _Ended:
         words, prefix = self._limits.words(), list[str]()

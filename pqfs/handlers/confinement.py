@@ -42,9 +42,10 @@ class Confinement:
         """What a handler's specification asks for; None when nothing confines it."""
         if not is_confined(specification):
             return None
-        read, write = ([os.path.realpath(path) for path in specification.get(key, ())] for key in ("read", "write"))
-        network = bool(specification.get("network", False))
-        return cls(specification["confine"], read, write, network, os.path.realpath(specification["spool"]))
+        return cls(
+            specification["confine"], specification.get("read", ()), specification.get("write", ()),
+            bool(specification.get("network", False)), os.path.realpath(specification["spool"]),
+        )  # fmt: skip
 
     def words(self, folder: Path, payload: Path) -> list[str]:
         """What the exec helper is told: `folder` may be written, `payload` be read."""
@@ -52,8 +53,8 @@ class Confinement:
             return []
         return [
             f"hide={self.hide}",
-            *(f"read={path}" for path in (*self.read, payload)),
-            *(f"write={path}" for path in (*self.write, folder)),
+            *(f"read={os.path.realpath(path)}" for path in [*self.read, str(payload)]),
+            *(f"write={os.path.realpath(path)}" for path in [*self.write, str(folder)]),
             f"network={'yes' if self.network else 'no'}",
         ]
 
@@ -64,10 +65,11 @@ class Confinement:
         shown = [("--ro-bind-try", path) for path in self.read]
         own = [("--bind-try", path) for path in self.write]
         mine = [("--bind", str(folder)), ("--ro-bind", str(payload))]
+        network = ["--share-net"] if self.network else []
         return [
-            _BUBBLEWRAP, "--unshare-all", *(["--share-net"] if self.network else []), "--die-with-parent",
+            shutil.which(_BUBBLEWRAP) or _BUBBLEWRAP, "--unshare-all", *network, "--die-with-parent",
             *_twice(shown), "--dev", "/dev", "--proc", "/proc", "--tmpfs", self.hide, *_twice(own), *_twice(mine),
-            "--chdir", str(folder / "files"), "--",
+            "--remount-ro", self.hide, "--chdir", str(folder / "files"), "--",
         ]  # fmt: skip
 
 

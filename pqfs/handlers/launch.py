@@ -1,6 +1,6 @@
 """The exec helper: prepares a child process for a command, then becomes it.
 
-    python -I -S launch.py <parent pid> [<name>=<value> …] -- <program> <arguments…>
+    python -I -S launch.py <parent pid> [<name>=<value> …] -- <path of the program> <arguments…>
 
 Run as a script of its own, so that no code of ours runs between fork and exec in the runner, and with nothing of
 pqfs to import. What it prepares: death with the runner, no new privileges, no core files, umask 027, first in line
@@ -45,7 +45,7 @@ def main() -> None:
         asked.setdefault(name, []).append(value)
     try:
         _prepare(parent, asked)
-        os.execvp(command[0], command)
+        os.execv(command[0], command)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         print(f"{command[0]} can not be run: {error.strerror}{where}", file=sys.stderr)  # noqa: T201 -- the attempt's log

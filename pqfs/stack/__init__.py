@@ -21,6 +21,7 @@ from pathlib import Path
 from pqfs import kernel, wiring
 from pqfs.errors import Misconfigured, NotRunning, Refused, Unavailable
 from pqfs.owners import Owners, ProgramLock
+from pqfs.runnerlink import check_confinement
 from pqfs.spool import DIRECTORIES, Spool
 from pqfs.stack.configuration import Instance, check_paths, render
 from pqfs.stack.shipped import lay_contract
@@ -86,6 +87,7 @@ class Stack:
             if not lock.acquire(0.0):
                 raise Refused("Another pqfs up is starting on this spool just now.", "Look at it: pqfs ps")
             self._refuse_second()
+            check_confinement(self.instance.settings)
             wiring.open_app(self.instance.loaded).close()
             self.instance.table.write_text(render(self.instance))
             self.instance.socket.unlink(missing_ok=True)  # nobody listens there any more

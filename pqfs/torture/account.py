@@ -12,7 +12,7 @@ from pqfs import naming
 from pqfs.index import Index, walk
 from pqfs.model import Attempt, Job
 from pqfs.naming import output_id12
-from pqfs.runner import measure
+from pqfs.outputs import measure
 from pqfs.spool import Spool
 from pqfs.torture import payload
 from pqfs.torture.books import Line, read_all

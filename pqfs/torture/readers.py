@@ -17,7 +17,7 @@ from pqfs.clock import SystemClock
 from pqfs.index import Index
 from pqfs.model import State
 from pqfs.naming import output_id12
-from pqfs.runner import measure
+from pqfs.outputs import measure
 from pqfs.torture import payload
 from pqfs.torture.actors import Actor, act_alone
 from pqfs.torture.books import Book

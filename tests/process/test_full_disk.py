@@ -72,10 +72,9 @@ def test_a_disk_that_fills_up_pauses_work_and_costs_no_job_anything(small_disk: 
         stage.abandon()
 
 
-def _ran(stage: Stage, name: bytes) -> Job | None:
+def _ran(stage: Stage, name: bytes) -> list[Job]:
     """The job of this name, once an attempt of it has ended and the job waits again."""
-    found = (job for job in stage.jobs(State.PENDING) if job.name == name and job.attempt)
-    return next(found, None)
+    return [job for job in stage.jobs(State.PENDING) if job.name == name and job.attempt]
 
 
 def test_a_command_that_fails_because_the_disk_is_full_is_not_charged(small_disk: Path) -> None:
@@ -88,8 +87,8 @@ def test_a_command_that_fails_because_the_disk_is_full_is_not_charged(small_disk
         assert stage.start("ingest", None, "--drain").wait(20) == 0
         stage.consumer()
 
-        greedy = eventually(lambda: _ran(stage, b"greedy"), "the disk is full")
-        tidy = eventually(lambda: _ran(stage, b"tidy"), "the disk was full, and its program has made room")
+        (greedy,) = eventually(lambda: _ran(stage, b"greedy"), "the disk is full")
+        (tidy,) = eventually(lambda: _ran(stage, b"tidy"), "the disk was full, and its program has made room")
 
         assert (greedy.failures, greedy.crashes, greedy.losses) == (0, 0, 0)
         assert str(greedy.error).startswith("no room on disk: sh failed with exit code 1")
@@ -110,7 +109,7 @@ def test_a_command_that_fails_because_there_are_no_inodes_is_not_charged(small_d
         assert stage.start("ingest", None, "--drain").wait(20) == 0
         stage.consumer()
 
-        job = eventually(lambda: _ran(stage, b"many"), "there are no inodes")
+        (job,) = eventually(lambda: _ran(stage, b"many"), "there are no inodes")
 
         assert (job.failures, job.crashes, job.losses) == (0, 0, 0)
         assert str(job.error).startswith("no room on disk: ")
