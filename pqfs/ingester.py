@@ -124,7 +124,7 @@ class Ingester:
         """Say, for whoever asks after the health, that a sweep was made, and what waits and whether we see."""
         self._note_blindness(watch)
         if sweep.trouble and self._pulse:
-            self._pulse.complain(sweep.trouble)
+            self._pulse.complain(sweep.trouble, blind=self._blind)
         elif not sweep.trouble:
             self._longest = sweep.longest
             self._beat()

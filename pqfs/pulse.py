@@ -62,8 +62,9 @@ class Pulse:
         self._at, self._wall, self._said = now, self._clock.now(), (doing, said)
         self._write(doing, None)
 
-    def complain(self, trouble: str) -> None:
+    def complain(self, trouble: str, **said: Any) -> None:
         """Note that the work could not be done; the last beat stays as old as it is."""
+        self._said = (None, {**(self._said[1] if self._said else {}), **said})
         self._write(None, trouble[:500])
 
     def _write(self, doing: str | None, trouble: str | None) -> None:

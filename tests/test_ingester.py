@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import apsw
 import pytest
+from watchdog.events import FileSystemEvent
 
 from pqfs.doorbell import Bell
 from pqfs.errors import DiskFull, IndexBusy, PqfsError, VolumeFault
@@ -23,11 +25,12 @@ from pqfs.index.sqlite import SqliteEngine
 from pqfs.ingester import Ingester
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job
+from pqfs.pulse import Pulse, read_beat
 from pqfs.rejected import Refusal, refusals
 from pqfs.runtime import Stop
 from pqfs.settings import IngestSettings, QueueSettings, Settings
 from pqfs.spool import Spool
-from pqfs.watch import Watch
+from pqfs.watch import PROBE, Watch
 from tests.world import SettableClock, eventually, invariants
 
 OWNER = "ingester.1.0123abcd"
@@ -604,6 +607,106 @@ def quiet_watchdog() -> Iterator[None]:
     handlers, propagate = log.handlers[:], log.propagate
     yield
     log.handlers[:], log.propagate = handlers, propagate
+
+
+@pytest.fixture
+def working(dock: Dock) -> Iterator[RecordedWatch]:
+    """An ingester at work in a thread that sweeps every 0.2 s, with a pulse."""
+    settings = dock.jobqueue.settings.model_copy(update={"ingest": IngestSettings(sweep_every=0.2)})
+    pulse = Pulse(dock.root / "run", "ingester", OWNER, "boot", dock.clock)
+    jobqueue = JobQueue(dock.spool, dock.index, settings)
+    ingester = Ingester(jobqueue, Inbox(dock.root, settings), OWNER, dock.clock, pulse)
+    watch, stop, bell = RecordedWatch(dock.inbox), Stop(), Bell(dock.root / "run", OWNER)
+    thread = threading.Thread(target=ingester.run, args=(stop, bell, watch))
+    thread.start()
+    eventually(lambda: watch.said == ["armed"], "the watch is armed")
+    yield watch
+    stop.request()
+    thread.join()
+    watch.close()
+    pulse.close()
+    bell.close()
+
+
+def _blind(dock: Dock) -> dict[str, Any]:
+    """What the ingester's pulse says of its sight."""
+    beat = read_beat(dock.root / "run" / "ingester.pulse")
+    return (beat.said.get("blind") if beat else None) or {}
+
+
+def _kill_the_emitter(watch: Watch, dock: Dock) -> None:
+    assert watch._observer is not None
+    for emitter in watch._observer.emitters:
+        emitter.stop()
+
+
+def _exchange_the_directory(watch: Watch, dock: Dock) -> None:
+    dock.inbox.rename(dock.root / "elsewhere")
+    dock.inbox.mkdir()
+
+
+def _deafen(watch: Watch, dock: Dock) -> None:
+    hearing, armed = watch._knock.dispatch, watch.said.count("armed")  # type: ignore[attr-defined]
+
+    def hear_once_armed_anew(event: FileSystemEvent) -> None:
+        if watch.said.count("armed") > armed:  # type: ignore[attr-defined]
+            hearing(event)
+
+    watch._knock.dispatch = hear_once_armed_anew  # type: ignore[method-assign]
+
+
+@pytest.mark.usefixtures("quiet_watchdog")
+@pytest.mark.parametrize(
+    ("blind", "cause"),
+    [
+        (_kill_the_emitter, "its emitting thread has died"),
+        (_exchange_the_directory, "the directory was exchanged"),
+        (_deafen, "its probe was not seen within 0.3 s"),
+    ],
+)
+def test_a_blind_watch_is_armed_anew_within_a_sweep_and_told_of(
+    dock: Dock,
+    working: RecordedWatch,
+    monkeypatch: pytest.MonkeyPatch,
+    blind: Callable[[Watch, Dock], None],
+    cause: str,
+) -> None:
+    monkeypatch.setattr("pqfs.watch.SEEN_WITHIN", 0.3)
+    eventually(lambda: (dock.inbox / PROBE).exists() and working._probed_at is None, "a probe was seen")
+    assert _blind(dock) == {}
+
+    blind(working, dock)
+
+    eventually(lambda: working.said[-2:] == ["dropped", "armed"], "the watch is armed anew")
+    eventually(lambda: _blind(dock).get("is_over"), "it is told that it sees again")
+    assert _blind(dock)["cause"] == cause
+    dock.drop("a")
+    eventually(lambda: dock.names() == [b"a"], "files are taken")
+
+
+@pytest.mark.usefixtures("quiet_watchdog")
+def test_an_inbox_that_can_not_be_watched_is_told_until_it_can(dock: Dock, working: RecordedWatch) -> None:
+    dock.inbox.rename(dock.root / "elsewhere")
+    dock.inbox.write_bytes(b"a file")
+    eventually(lambda: _blind(dock).get("cause", "").startswith("it can not be watched"), "blindness is told")
+    assert _blind(dock)["is_over"] is False
+
+    dock.inbox.unlink()
+
+    eventually(lambda: _blind(dock)["is_over"], "it sees again")
+    shutil.rmtree(dock.root / "elsewhere")
+
+
+def test_the_file_that_should_have_gone_first_is_told(dock: Dock) -> None:
+    with dock.drop("first").open("ab"):
+        dock.sweep()
+        dock.clock.pass_by(100)
+        with dock.drop("second").open("ab"):
+            found = dock.sweep()
+
+    assert found.longest is not None
+    assert (found.longest.name, found.longest.since) == ("first", dock.clock.boottime() - 100)
+    assert found.longest.reason == "somebody is still writing it"
 
 
 @pytest.mark.usefixtures("quiet_watchdog")

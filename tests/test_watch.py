@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import select
@@ -11,10 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from watchdog.events import FileCreatedEvent
 from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, WatchDescriptor
 
 from pqfs.arrivals import ArrivalObserver
-from pqfs.watch import Watch
+from pqfs.watch import PROBE, Watch
 from tests.world import eventually
 
 Watching = Callable[..., Watch]
@@ -219,6 +221,157 @@ def test_an_overflow_of_the_kernels_queue_knocks(watching: Watching) -> None:
     watch._observer._inotify_fd.handle_event(
         InotifyEvent(WatchDescriptor(-1), InotifyConstants.IN_Q_OVERFLOW, 0, b"")
     )
+
+    assert heard(watch)
+    assert watch.is_armed
+
+
+# -------------------------------------------------------------------- the probe
+
+
+class Deaf:
+    """Takes the place of what hears events: nothing arrives any more, though every thread lives."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self._hearing = watch._knock.dispatch
+        watch._knock.dispatch = lambda event: None  # type: ignore[method-assign]
+
+    def hear_again(self) -> None:
+        """Let events through."""
+        self.watch._knock.dispatch = self._hearing  # type: ignore[method-assign]
+
+
+def seen(watch: Watch) -> bool:
+    """Whether the last probe was seen; the watch must be armed all the while."""
+    assert watch.is_armed
+    return watch._probed_at is None
+
+
+def test_a_probe_is_seen_and_wakes_nobody(watching: Watching, folder: Path) -> None:
+    watch = watching()
+    for _ in range(3):
+        watch.probe()
+        assert eventually(lambda: seen(watch), "the probe is seen")
+
+    assert watch.blindness is None
+    assert not heard(watch, 0.1)
+    (folder / "a").touch()
+    assert heard(watch), "and what arrives still wakes"
+
+
+def test_an_unseen_probe_ends_the_watch_and_a_seen_one_ends_the_blindness(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pqfs.watch.SEEN_WITHIN", 0.05)
+    watch = watching()
+    deaf = Deaf(watch)
+    watch.probe()
+    eventually(lambda: not watch.is_armed, "the watch is found blind")
+    assert watch.blindness == "its probe was not seen within 0.05 s"
+
+    monkeypatch.setattr("pqfs.watch.SEEN_WITHIN", 2.0)
+    deaf.hear_again()
+    assert watch.arm()
+    assert watch.blindness, "armed is not yet seeing"
+    watch.probe()
+    assert eventually(lambda: seen(watch), "the probe is seen")
+    assert watch.blindness is None
+
+
+def test_a_probe_seen_too_late_is_one_that_was_not_seen(watching: Watching) -> None:
+    watch = watching()
+    Deaf(watch)
+    watch.probe()
+    assert watch._probed_at is not None
+
+    watch._knock.seen_at = watch._probed_at + 2.5
+
+    assert not watch.is_armed
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_somebody_put_in_the_probes_place_is_not_followed(watching: Watching, folder: Path, kind: str) -> None:
+    secret = folder.parent / "secret"
+    secret.write_bytes(b"secret")
+    probe = folder / PROBE
+    if kind == "link":
+        probe.symlink_to(secret)
+    else:
+        os.mkfifo(probe)
+    watch = watching()
+
+    watch.probe()
+
+    assert eventually(lambda: seen(watch), "the probe is seen")
+    assert probe.is_file() and not probe.is_symlink()
+    assert secret.read_bytes() == b"secret"
+
+
+def test_a_probe_that_can_not_be_touched_is_told_and_the_watch_stays(watching: Watching, folder: Path) -> None:
+    (folder / PROBE).mkdir()
+    watch = watching()
+
+    watch.probe()
+
+    assert watch.is_armed
+    assert watch.blindness == f"its probe {PROBE} can not be touched: Is a directory"
+
+    (folder / PROBE).rmdir()
+    watch.probe()
+    assert eventually(lambda: seen(watch), "the probe is seen")
+    assert watch.blindness is None
+
+
+def test_a_full_disk_is_no_blindness(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = watching()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "open", full)
+    watch.probe()
+    monkeypatch.undo()
+
+    assert watch.is_armed
+    assert watch.blindness is None
+
+
+def test_one_who_polls_has_nothing_to_try(watching: Watching, folder: Path) -> None:
+    watch = watching("polling")
+
+    watch.probe()
+
+    assert list(folder.iterdir()) == []
+
+
+def test_the_probe_goes_with_the_watch(watching: Watching, folder: Path) -> None:
+    watch = watching()
+    watch.probe()
+    assert [path.name for path in folder.iterdir()] == [PROBE]
+
+    watch.close()
+
+    assert list(folder.iterdir()) == []
+
+
+# -------------------------------------------------------------------- what would end watchdog's threads
+
+
+def test_no_event_ends_the_dispatching_thread(watching: Watching, folder: Path) -> None:
+    """An exception in a handler ends watchdog's dispatcher for good, without a word."""
+    watch = watching()
+    assert watch._observer is not None
+    (emitter,) = watch._observer.emitters
+    event = FileCreatedEvent("x")
+    event.src_path = None  # type: ignore[assignment]
+    emitter.queue_event(event)
+    hearing, watch._knock._descriptor = watch._knock._descriptor, -1
+    (folder / "lost").touch()
+    eventually(lambda: watch._observer and watch._observer.event_queue.empty(), "both were dispatched")
+
+    watch._knock._descriptor = hearing
+    (folder / "a").touch()
 
     assert heard(watch)
     assert watch.is_armed
