@@ -218,7 +218,8 @@ def _rows_unconfirmed(vitals: Vitals) -> Iterator[str]:
 
 def _disk_low(vitals: Vitals) -> Iterator[str]:
     if vitals.room.low:
-        yield f"The spool's volume has only {vitals.room.free:,} bytes free: work pauses."
+        files = "" if vitals.room.inodes is None else f" and can hold {vitals.room.inodes:,} more files"
+        yield f"The spool's volume has only {vitals.room.free:,} bytes free{files}: work pauses."
 
 
 def _inodes_low(vitals: Vitals) -> Iterator[str]:

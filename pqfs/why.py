@@ -1,7 +1,8 @@
 """Explains, in words, what becomes of anything a person can name: a file, a job, an output, a refusal.
 
 `why` takes a path, a job id (or the beginning of one), an output's name, or the name that a file once had, and
-returns sentences. It asks the same code that decides: the inbox's judgement, the row, the owners' locks.
+returns sentences. It asks the same code that decides: the inbox's judgement, the row, the owners' locks; and names
+the alarms that concern what was asked after.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 from pqfs import kernel, naming
 from pqfs.clock import iso
+from pqfs.concerns import alarms_of, alarms_of_inbox
 from pqfs.errors import JobNotFound
 from pqfs.inbox import IGNORED, SIDECAR, Entry, Inbox, Verdict, writers
 from pqfs.model import Job
@@ -109,6 +111,7 @@ def about_inbox(source: Source, target: str, relative: str) -> Answer:
         *_ignored(inbox, source, relative),
         *(_about_entry(source, inbox, path) if not inbox.is_ignored(os.path.basename(path)) else ()),
         *why_nobody_ingests(source),
+        *alarms_of_inbox(source, path),
     ]
     return Answer(target, "inbox", tuple(sentences), f"inbox/{relative}")
 
@@ -247,7 +250,7 @@ def _job_of_name(source: Source, target: str) -> Job | None:
 
 
 def _about_job(source: Source, target: str, job: Job, first: str | None = None) -> Answer:
-    sentences = [*([first] if first else []), *tell(source, job)]
+    sentences = [*([first] if first else []), *tell(source, job), *alarms_of(source, job)]
     return Answer(target, "job", tuple(sentences), job=job)
 
 
