@@ -284,8 +284,9 @@ class Consumer:
     def _watch_running(self) -> None:
         """Timeouts, what waits behind a long job, and the end of patience."""
         now = self._clock.boottime()
-        if self._ending and now >= self._ending.kill_at:
-            self._link.kill()
+        is_stopped = self._link.is_stopped()
+        if is_stopped or (self._ending and now >= self._ending.kill_at):
+            self._link.kill("it was stopped" if is_stopped else None)
             self._collect()
             return
         running = self._link.running()

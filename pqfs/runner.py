@@ -213,14 +213,28 @@ def end_descendants(patience: float = 5.0) -> None:
         except ChildProcessError:
             return
         if pid == 0:
-            for child in descendants(os.getpid()):
-                try:
-                    os.kill(child, signal.SIGKILL)
-                except (ProcessLookupError, PermissionError):
-                    pass
+            for child in _stopped_descendants():
+                _signal(child, signal.SIGKILL)
             if time.monotonic() > deadline:
                 return  # unkillable (stuck in the kernel): the lease question on the output still guards it
             time.sleep(0.001)
+
+
+def _stopped_descendants() -> set[int]:
+    """Every descendant, stopped: what forks faster than it can be killed has to hold still first."""
+    stopped: set[int] = set()
+    while new := set(descendants(os.getpid())) - stopped:
+        for child in new:
+            _signal(child, signal.SIGSTOP)
+        stopped |= new
+    return stopped
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
 
 
 def descendants(pid: int) -> list[int]:

@@ -33,6 +33,8 @@ _PASSED_ON = (
     "LD_LIBRARY_PATH",
 )
 
+_DYING = 1.0  # seconds between the end of a runner's channel and its own
+
 
 class RunnerLink:
     """One runner at a time; `start` again after `is_dead`. Use from the thread that will live longest.
@@ -67,8 +69,13 @@ class RunnerLink:
         descriptors = (theirs.fileno(), self._slot_descriptor)
         command = [sys.executable, "-m", "pqfs.runner", *map(str, descriptors), str(os.getpid())]
         self._process = subprocess.Popen(
-            command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=_runner_environment(self._owner)
+            command,
+            pass_fds=descriptors,
+            stdin=subprocess.DEVNULL,
+            env=_runner_environment(self._owner),
+            start_new_session=True,  # a handler that kills its group must not take the consumer along
         )
+        self._killed_because: str | None = None
         theirs.close()
         ours.setblocking(False)
         self.channel = Channel(ours)
@@ -112,19 +119,32 @@ class RunnerLink:
         """Ask for an early end of the current attempt."""
         self._process.terminate()
 
-    def kill(self) -> None:
+    def is_stopped(self) -> bool:
+        """Whether the runner was stopped (SIGSTOP), and so will neither say nor end anything any more."""
+        try:
+            found = os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        return found is not None and found.si_pid == self._process.pid
+
+    def kill(self, because: str | None = None) -> None:
         """End the runner and every process below it, escaped ones too, and wait until they are gone."""
+        self._killed_because = because
         self._process.kill()
         self._process.wait()
         end_descendants()
 
     def bury(self) -> tuple[list[Message], str]:
         """After its death: what it still said, and how it died, in words."""
-        code = self._process.wait()
+        try:
+            code = self._process.wait(_DYING)
+        except subprocess.TimeoutExpired:
+            self.kill("it closed its channel and went on")
+            code = -signal.SIGKILL
         end_descendants()
         said = list(self.channel.drain())
         self.channel.close()
-        return said, _cause(code)
+        return said, self._killed_because or _cause(code)
 
     def close(self) -> None:
         """End everything; nothing is running any more."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from pqfs.model import State
+from pqfs.runner import descendants
 from tests.process.conftest import MakeStage
 from tests.process.stage import Stage, eventually
 
 HANDLERS = """
-import ctypes, os, shutil, subprocess, sys, time
+import ctypes, os, shutil, signal, subprocess, sys, time
 from pathlib import Path
 from pqfs import Permanent, RetryLater
 
@@ -35,6 +39,13 @@ def by_name(context):
         gate = Path(os.environ["PQFS_CONFIG"]).parent / "gate"
         while not gate.exists():
             time.sleep(0.002)
+    if what.startswith("stop"):
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if what.startswith("group"):
+        os.killpg(0, signal.SIGKILL)
+    if what.startswith("close"):
+        os.closerange(3, 100)
+        time.sleep(60)
     if what.startswith("vandal"):
         shutil.rmtree(context.output.parent)
     if what.startswith("escape"):
@@ -104,6 +115,87 @@ def test_a_job_that_kills_its_runner_is_quarantined_and_its_batch_is_not_charged
     assert by_name[b"segfault.txt"].crashes == 3
     assert "SIGSEGV" in str(by_name[b"segfault.txt"].error)
     assert {job.crashes + job.failures + job.losses for job in stage.jobs(State.COMPLETED)} == {0}
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("stop.txt", "its handler took the runner down (it was stopped)"),
+        ("group.txt", "its handler took the runner down (SIGKILL)"),
+        ("close.txt", "its handler took the runner down (it closed its channel and went on)"),
+    ],
+)
+def test_a_handler_that_attacks_its_runner_is_charged_alone(make_stage: MakeStage, name: str, cause: str) -> None:
+    stage = make_stage(SETTINGS, HANDLERS)
+    _ingest(stage, "a.txt", name, "b.txt", "c.txt")
+
+    consumer = stage.consumer()
+
+    eventually(lambda: _state(stage, name) is State.UNPROCESSABLE, "the attacker is quarantined")
+    eventually(lambda: len(stage.jobs(State.COMPLETED)) == 3, "its batch completes")
+    (attacker,) = stage.jobs(State.UNPROCESSABLE)
+    assert (attacker.crashes, attacker.failures, attacker.losses, attacker.error) == (3, 0, 0, cause)
+    assert {job.crashes + job.failures + job.losses for job in stage.jobs(State.COMPLETED)} == {0}
+    assert consumer.poll() is None
+
+
+COMMANDS = (
+    QUICK
+    + """[defaults]
+max_failures = 1
+max_crashes = 1
+timeout = "500ms"
+[queues.stops]
+handler = {command = ["sh", "-c", "kill -STOP $PPID; sleep 60"]}
+timeout = "30s"
+[queues.stubborn]
+handler = {command = ["sh", "-c", "trap '' TERM; setsid sleep 61 & sleep 62; sleep 63"]}
+[queues.daemon]
+handler = {command = ["sh", "-c", "(setsid sleep 64 &) & echo done > {output}"]}
+timeout = "30s"
+[queues.bomb]
+handler = {command = ["python3", "-c", '''
+import os
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
+''']}
+limits = { processes = 60 }
+"""
+)
+
+
+def _below(process: subprocess.Popen[bytes], stage: Stage) -> list[int]:
+    """What runs below a consumer beside its runner."""
+    return [pid for pid in descendants(process.pid) if pid != stage.runner(process)]
+
+
+@pytest.mark.parametrize(
+    ("queue", "state", "said"),
+    [
+        ("stops", State.UNPROCESSABLE, "its handler took the runner down (it was stopped)"),
+        ("stubborn", State.FAILED, "it ran longer than its timeout of 0.5 seconds"),
+        ("bomb", State.FAILED, "it ran longer than its timeout of 0.5 seconds"),
+        ("daemon", State.COMPLETED, None),
+    ],
+)
+def test_nothing_that_a_command_started_outlives_its_attempt(
+    make_stage: MakeStage, queue: str, state: State, said: str | None
+) -> None:
+    stage = make_stage(COMMANDS)
+    _ingest(stage, f"{queue}/x.txt")
+
+    consumer = stage.consumer()
+
+    eventually(lambda: _state(stage, "x.txt") is state, "the attempt ends")
+    assert stage.jobs()[0].error == said
+    assert _below(consumer, stage) == []
 
 
 def test_a_handler_that_sleeps_past_its_timeout_is_ended_and_retried(make_stage: MakeStage) -> None:
@@ -183,8 +275,6 @@ def test_a_grandchild_that_left_its_session_ends_with_the_attempt(make_stage: Ma
     _ingest(stage, "escape.txt")
 
     eventually(lambda: _state(stage, "escape.txt") is State.COMPLETED, "the job completes")
-
-    from pqfs.runner import descendants
 
     assert descendants(consumer.pid) == [stage.runner(consumer)]
 
