@@ -8,7 +8,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _PLAIN_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 _NAMED = 20
+_LONG_ENOUGH = 15.0  # seconds of storm; shorter ones leave the small disk out
+_ON_SMALL_DISK = 20.0
 
 _MEANINGS = {
     "lost": "brought, and now neither an output nor where its job's end puts it",
@@ -85,6 +87,7 @@ def _raged(
     """The ground over which a storm has gone, and whether it was made for it."""
     from pqfs.clock import SystemClock
     from pqfs.errors import Misconfigured
+    from pqfs.torture import smalldisk
     from pqfs.torture.ground import choose
     from pqfs.torture.storm import Order, Storm
 
@@ -96,6 +99,8 @@ def _raged(
             storm = Storm(ground, order, SystemClock(), say)
             terminal.say(f"Torture in {ground.root}, seed {order.seed}.")
             storm.rage()
+            if kills is not None or seconds >= _LONG_ENOUGH:
+                smalldisk.rage(ground, order, min(_ON_SMALL_DISK, seconds / 3), say)
     except Misconfigured:
         ground.remove(is_ours)  # nothing has happened in it yet
         raise
@@ -184,8 +189,17 @@ def _rows(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
             said = f"seconds, the slowest recovery, after the end of {found_recovery.after}"
             yield what, f"{found_recovery.seconds:.1f}", said
     settled = "not" if verdict.settled is None else f"{verdict.settled:.1f}"
+    if verdict.small is not None:
+        yield "full disk", *_told_of_small(verdict.small)
     yield "settled", settled, "seconds until every job had ended by itself"
     yield "seed", str(verdict.seed), f"kernel {platform.release()}, {os.cpu_count()} cores"
+
+
+def _told_of_small(small: Mapping[str, Any]) -> tuple[str, str]:
+    if "why" in small:
+        return "-", f"not tried: {small['why']}"
+    counts = f"work paused {small['paused']} times, in {small['sent']}, out {small['out']}"
+    return f"{small['full']:,}", f"times, on a small disk beside; {counts}"
 
 
 def _put_rich(rows: list[tuple[str, str, str]]) -> None:

@@ -11,6 +11,7 @@
     targets     the processes of this stack and of no other
     chaos       carries the plan out
     storm       starts all this, lets it run, lets it end by itself
+    smalldisk   the same on a small disk that is full now and then
     account     reads books, tree and index when all is over
     verdict     what must be true, and what was not
 

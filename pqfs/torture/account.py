@@ -79,6 +79,7 @@ class Account:
     kills: list[Line]
     notes: list[Line]
     ending: dict[str, Any]
+    small: dict[str, Any] | None = None  # what came of the part on a small disk, if there was one
 
     def deleted(self) -> dict[str, Act]:
         """Jobs that an operator wanted deleted, whether or not it was answered."""
@@ -101,10 +102,16 @@ def gather(ground: Ground) -> Account:
             kills=sorted(read_all(ground.books, "kills"), key=lambda line: float(line["at"])),
             notes=read_all(ground.books, "notes"),
             ending=json.loads((ground.books / "storm.json").read_text()),
+            small=_small(ground),
         )
     finally:
         index.close()
         spool.close()
+
+
+def _small(ground: Ground) -> dict[str, Any] | None:
+    told = ground.books / "smalldisk.json"
+    return json.loads(told.read_text()) if told.exists() else None
 
 
 def _attempts(index: Index, jobs: dict[str, Job]) -> dict[str, list[Attempt]]:
@@ -162,7 +169,7 @@ def _inputs(spool: Spool) -> Iterator[Input]:
         yield _input(spool.path(path), path, name.job, naming.printable(naming.original(name.name)))
     for folder in ("inbox", "rejected"):
         for found in sorted(spool.path(folder).rglob("*")):
-            if found.is_file() and not found.name.endswith(".reason.json"):
+            if found.is_file() and found.name[0] != "." and not found.name.endswith(".reason.json"):
                 yield _input(found, str(found.relative_to(spool.root)), None, found.name)
 
 

@@ -44,4 +44,4 @@ def act_alone() -> Iterator[tuple[Ground, int, Actor]]:
     """The ground and the seed that stand in this process's arguments, and its actor."""
     actor = Actor()
     actor.listen()
-    yield Ground(Path(sys.argv[1])), int(sys.argv[2]), actor
+    yield Ground(Path(sys.argv[1]), "small" in sys.argv[3:]), int(sys.argv[2]), actor

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from pqfs.clock import Clock
 from pqfs.errors import Unavailable
@@ -20,23 +21,25 @@ from pqfs.torture.ground import Ground
 from pqfs.torture.plan import Act, Kind
 from pqfs.torture.targets import Census, Target
 
+_LONG_ENOUGH = 1.5  # seconds in which everybody looks at the disk at least once
+
 
 @dataclass
-class Stopped:
-    """Processes that are stopped, and when each goes on (seconds of the boot clock)."""
+class Pending:
+    """What is to be undone, and when (seconds of the boot clock): stopped processes, a full disk."""
 
-    until: list[tuple[float, Target]] = field(default_factory=list)
+    until: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
 
-    def add(self, target: Target, until: float) -> None:
+    def add(self, until: float, undo: Callable[[], object]) -> None:
         """Remember one."""
-        self.until.append((until, target))
+        self.until.append((until, undo))
 
-    def go_on(self, now: float) -> None:
-        """Let those go on whose time is over."""
-        for until, target in self.until:
-            if until <= now:
-                target.hit(signal.SIGCONT)
+    def undo(self, now: float) -> None:
+        """Undo everything whose time has come."""
+        due = [undo for until, undo in self.until if until <= now]
         self.until = [each for each in self.until if each[0] > now]
+        for undo in due:
+            undo()
 
 
 class Chaos:
@@ -45,10 +48,11 @@ class Chaos:
     def __init__(
         self, ground: Ground, index: Index, clock: Clock, stack: Stack, end_operator: Callable[[], None]
     ) -> None:
+        self._ground = ground
         self._index, self._clock, self._stack, self._end_operator = index, clock, stack, end_operator
         self._census = Census(ground)
         self._book = Book(ground.books / "kills-chaos.jsonl")
-        self._stopped = Stopped()
+        self._pending = Pending()
 
     def carry_out(self, act: Act) -> bool:
         """Do one act; False when there was nobody to do it to."""
@@ -68,21 +72,24 @@ class Chaos:
                 self._note("operator", None)
                 self._end_operator()
                 return True
+            case Kind.FULL:
+                self._fill(max(_LONG_ENOUGH, act.lasting))
+                return True
             case Kind.STOP:
                 return self._strike(act, act.victim or Kind.CONSUMER, signal.SIGSTOP)
             case kind:
                 return self._strike(act, kind, signal.SIGKILL)
 
     def _rest(self, seconds: float) -> None:
-        """Sleep, and let go on whoever is to go on meanwhile."""
+        """Sleep, and undo meanwhile what is to be undone."""
         over = self._clock.boottime() + seconds
         while (now := self._clock.boottime()) < over:
-            self._stopped.go_on(now)
+            self._pending.undo(now)
             time.sleep(min(0.05, over - now))
 
     def let_all_go_on(self) -> None:
-        """No process stays stopped."""
-        self._stopped.go_on(float("inf"))
+        """No process stays stopped, and there is room on the disk."""
+        self._pending.undo(float("inf"))
 
     # ---------------------------------------------------------------- one process
 
@@ -95,7 +102,7 @@ class Chaos:
         if not target.hit(number):
             return False
         if not is_kill:
-            self._stopped.add(target, self._clock.boottime() + act.lasting)
+            self._pending.add(self._clock.boottime() + act.lasting, partial(target.hit, signal.SIGCONT))
         elif kind is Kind.SUPERVISORD:
             self._up(act)
         return True
@@ -138,9 +145,22 @@ class Chaos:
     def _freeze(self, act: Act) -> bool:
         until = self._clock.boottime() + act.lasting
         for target in self._stop_and_note("freeze", signal.SIGSTOP):
-            self._stopped.add(target, until)
+            self._pending.add(until, partial(target.hit, signal.SIGCONT))
         self._rest(act.lasting + 0.05)
         return True
+
+    def _fill(self, lasting: float) -> None:
+        """Leave no room on the disk of the spool; the other acts go on meanwhile."""
+        self._note("full", None)
+        filler = self._ground.disk / "filler"
+        with filler.open("wb", buffering=0) as file:
+            for size in (1 << 20, 1 << 12):
+                try:
+                    while True:
+                        file.write(bytes(size))
+                except OSError:
+                    continue  # full, to this size
+        self._pending.add(self._clock.boottime() + lasting, partial(filler.unlink, missing_ok=True))
 
     def _stop_and_note(self, kind: str, number: signal.Signals) -> list[Target]:
         targets = self._census.all()

@@ -4,6 +4,7 @@
     ROOT/drop/      where producers write before they move
     ROOT/taken/     outputs that readers took away
     ROOT/books/     what was sent, killed, asked and seen
+    ROOT/disk/      where a small disk is mounted for it: spool/ and drop/ are in there
 
 It lies on the disk of the user's own spool. Nothing outside it is written, and it is removed only if this storm
 made it, or found it empty.
@@ -33,7 +34,7 @@ DRAIN = 2.0
 # Kills at random hit some jobs often: what they cost must not quarantine them, and is checked one by one instead.
 _SETTINGS = """\
 # Made by `pqfs torture`.
-spool = "spool"
+spool = {spool}
 logs = "logs"
 consumers = {consumers}
 
@@ -76,6 +77,12 @@ class Ground:
     """The folder of one storm."""
 
     root: Path
+    is_small: bool = False
+
+    @property
+    def disk(self) -> Path:
+        """The folder on the file system under torture."""
+        return self.root / "disk" if self.is_small else self.root
 
     @property
     def config(self) -> Path:
@@ -85,7 +92,7 @@ class Ground:
     @property
     def spool(self) -> Path:
         """The spool under torture."""
-        return self.root / "spool"
+        return self.disk / "spool"
 
     @property
     def run(self) -> Path:
@@ -100,7 +107,7 @@ class Ground:
     @property
     def drop(self) -> Path:
         """Where producers prepare what they move into the inbox."""
-        return self.root / "drop"
+        return self.disk / "drop"
 
     @property
     def taken(self) -> Path:
@@ -122,7 +129,7 @@ class Ground:
             folder.mkdir()
         shutil.copyfile(trial.__file__, self.root / "trial.py")
         text = _SETTINGS.format(
-            consumers=consumers, lease=LEASE, drain=DRAIN,
+            spool=_quoted(str(self.spool)), consumers=consumers, lease=LEASE, drain=DRAIN,
             python=_quoted(sys.executable), trial=_quoted(str(self.root / "trial.py")),
         )  # fmt: skip
         self.config.write_text(text)
@@ -145,7 +152,7 @@ class Ground:
 
     def start(self, module: str, seed: int) -> subprocess.Popen[bytes]:
         """Start one of our actors."""
-        return self._start([module, str(self.root), str(seed)], None)
+        return self._start([module, str(self.root), str(seed), *(["small"] if self.is_small else [])], None)
 
     def _start(self, module: Sequence[str], answers: int | None) -> subprocess.Popen[bytes]:
         with (self.books / "storm.log").open("ab") as log:

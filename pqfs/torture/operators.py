@@ -91,7 +91,7 @@ class Operator:
             given = _VERBS[verb](self._app.jobqueue, job, "torture", None, self._clock.now())
         except Refused:
             return "refused"
-        except PqfsError:
+        except (PqfsError, OSError):  # the index is busy, the disk is full: it may be done all the same
             return "unknown"
         if verb == "delete":
             return "done" if given else "unknown"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class Reader:
                 number=sight.number, job=sight.job, wrong=sight.wrong,
             )  # fmt: skip
         elif zlib.crc32(name.encode()) % _STAYS and self._chance.random() < 0.3:
-            os.rename(outbox / name, self._ground.taken / name)
+            shutil.move(outbox / name, self._ground.taken / name)  # by rename, where it is one disk
             self._book.write(what="taken", at=self._clock.now(), output=name)
 
 

@@ -23,7 +23,7 @@ from pqfs.stack.configuration import Instance, check_paths
 from pqfs.torture.cast import Cast
 from pqfs.torture.chaos import Chaos, Stack
 from pqfs.torture.ground import LEASE, QUEUES, Ground
-from pqfs.torture.plan import acts
+from pqfs.torture.plan import SPARING, acts
 from pqfs.torture.targets import left_behind
 
 SETTLE_WITHIN = 60.0
@@ -72,7 +72,7 @@ class Ending:
     @property
     def kills(self) -> int:
         """Acts that ended processes with SIGKILL; the end of everything at once counts once."""
-        return sum(number for kind, number in self.counts.items() if kind not in ("stop", "freeze", "restart"))
+        return sum(number for kind, number in self.counts.items() if kind not in SPARING)
 
 
 class Storm:
@@ -135,7 +135,7 @@ class Storm:
         self._cast.enter("readers", "producers", "operators")
         chaos = Chaos(self._ground, index, self._clock, self._stack, lambda: self._cast.kill("operators"))
         began = self._clock.boottime()
-        for act in acts(self._order.seed, LEASE, self._order.pace):
+        for act in acts(self._order.seed, LEASE, self._order.pace, self._ground.is_small):
             self._ending.raged = self._clock.boottime() - began
             if self._is_over():
                 break
@@ -184,7 +184,7 @@ class Storm:
         """What is still on its way, in words."""
         for queue in QUEUES:
             for name in os.listdir(self._ground.inbox(queue)):
-                if (self._ground.inbox(queue) / name).is_file():
+                if name[0] != "." and (self._ground.inbox(queue) / name).is_file():  # hidden: not for ingestion
                     yield f"{name} is in the inbox of {queue}"
         for _, state, number in index.counts():
             if state in (State.PENDING, State.PROCESSING):

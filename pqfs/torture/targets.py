@@ -137,19 +137,25 @@ def _began(pid: int) -> int | None:
 
 
 def left_behind(ground: Ground) -> list[Target]:
-    """Processes that carry this ground's marks although its stack has ended."""
-    return [found for entry in Path("/proc").glob("[0-9]*") if (found := _stray(ground, int(entry.name)))]
+    """Processes that carry this ground's marks although its stack has ended; a supervisord first."""
+    found = [_stray(ground, int(entry.name)) for entry in Path("/proc").glob("[0-9]*")]
+    return sorted(filter(None, found), key=lambda stray: stray.kind is not Kind.SUPERVISORD)
 
 
 def _stray(ground: Ground, pid: int) -> Target | None:
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         marks = dict(_marks(Path(f"/proc/{pid}/environ").read_bytes()))
     except OSError:
         return None
-    is_service = marks.get("PQFS_SPOOL") == str(ground.spool)
-    is_handler = "PQFS_OWNER" in marks and os.fsencode(ground.root) in words
-    began = _began(pid)
-    if began is None or not (is_service or is_handler):
+    root = os.fsencode(ground.root)
+    if os.fsencode(ground.run / "supervisord.conf") in words:
+        kind = Kind.SUPERVISORD
+    elif marks.get("PQFS_SPOOL") == str(ground.spool):
+        kind = Kind.CONSUMER
+    elif "PQFS_OWNER" in marks and any(root in word for word in words):
+        kind = Kind.HANDLER
+    else:
         return None
-    return Target(Kind.HANDLER if is_handler else Kind.CONSUMER, pid, began, marks.get("PQFS_OWNER"))
+    began = _began(pid)
+    return None if began is None else Target(kind, pid, began, marks.get("PQFS_OWNER"))

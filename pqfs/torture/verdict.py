@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pqfs.model import State
 from pqfs.naming import id12, output_id12
 from pqfs.torture import charges, steering
 from pqfs.torture.account import Account, Output, Sent
+from pqfs.torture.plan import SPARING
 from pqfs.torture.recoveries import Recovery, slowest_job, slowest_work
 
 WORDS = ("lost", "doubled", "torn", "early", "stuck", "charged", "undone", "broken")
@@ -24,7 +26,10 @@ WORDS = ("lost", "doubled", "torn", "early", "stuck", "charged", "undone", "brok
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a storm. `wrong` has a list of sentences for each of WORDS; empty ones are as it should be."""
+    """What came of a storm. `wrong` has a list of sentences for each of WORDS; empty ones are as it should be.
+
+    `small` is what came of its part on a small disk, or why there was none; None where none was asked for.
+    """
 
     seed: int
     seconds: float
@@ -36,6 +41,7 @@ class Verdict:
     settled: float | None
     slowest_work: Recovery | None
     slowest_job: Recovery | None
+    small: Mapping[str, Any] | None
 
     @property
     def exit_code(self) -> int:
@@ -46,7 +52,7 @@ class Verdict:
     @property
     def survived(self) -> int:
         """Acts that ended processes with SIGKILL."""
-        return sum(number for kind, number in self.kills.items() if kind not in ("stop", "freeze", "restart"))
+        return sum(number for kind, number in self.kills.items() if kind not in SPARING)
 
 
 def judge(account: Account) -> Verdict:
@@ -62,12 +68,18 @@ def judge(account: Account) -> Verdict:
         sent=len(_arrived(account)),
         out=len({output.found.number for output in account.outputs}),
         ends=dict(Counter(str(job.state) for job in account.jobs.values())),
-        wrong={word: list(rules[word](account)) for word in WORDS},
+        wrong={word: [*rules[word](account), *_on_small_disk(account, word)] for word in WORDS},
         kills=_kills(account),
         settled=ending["settled"],
         slowest_work=slowest_work(account),
         slowest_job=slowest_job(account),
+        small={name: value for name, value in account.small.items() if name != "wrong"} if account.small else None,
     )
+
+
+def _on_small_disk(account: Account, word: str) -> Iterator[str]:
+    found = (account.small or {}).get("wrong", {}).get(word, ())
+    yield from (f"on the small disk: {sentence}" for sentence in found)
 
 
 def _kills(account: Account) -> dict[str, int]:
