@@ -1,4 +1,4 @@
-"""Durations as people write them: `90s`, `5m`, `2h`, `7d`; a bare number is seconds."""
+"""Durations and rates as people write them: `90s`, `5m`, `2h`, `7d` (a bare number is seconds); `100/m`."""
 
 from __future__ import annotations
 
@@ -32,3 +32,15 @@ def format_duration(seconds: float) -> str:
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
+
+
+def parse_rate(value: str) -> tuple[int, float]:
+    """How many, in how many seconds: from `100/m`, `5000/h` or `20000/d`.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,9})\s*/\s*([mhd])", value.strip())
+    if not match:
+        raise ValueError(f"{value!r} is not a rate; write 100/m, 5000/h or 20000/d")
+    return int(match[1]), _UNITS[match[2]]

@@ -25,6 +25,7 @@ class Word(StrEnum):
     UNSETTLED = "unsettled"
     REJECTED = "rejected"
     WAITING = "waiting"
+    STUCK = "stuck"
     OVERFLOW = "overflow"
     BLIND = "blind"
     COMPLETED = "completed"
@@ -59,6 +60,7 @@ _LEVELS = {
     Word.TIMEOUT: logging.WARNING,
     Word.LEASE_LOST: logging.WARNING,
     Word.REJECTED: logging.WARNING,
+    Word.STUCK: logging.WARNING,
     Word.OVERFLOW: logging.WARNING,
     Word.BLIND: logging.WARNING,
     Word.HUNG: logging.WARNING,

@@ -6,7 +6,8 @@ the queue asks for it, a file is complete once it was *seen unchanged* for `sett
 modification times may lie.
 
 Known weakness: the lease proves nothing about writers on other hosts, so network file systems always settle.
-Writers that close and reopen one file need `settle` on their queue.
+Writers that close and reopen one file need `settle` on their queue. A producer who moves a whole folder out of
+the inbox in the microseconds between judgement and rename has its file taken from where the folder is by then.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ IGNORED = (
 SIDECAR = b".job.json"
 # Local file systems on which a read lease sees every writer (measured: ext4, xfs, btrfs, tmpfs, overlay).
 LEASE_TELLS_ALL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "overlay", "f2fs", "zfs"})
+DEEPEST = 32  # folders below the inbox; what lies deeper is refused, so that no depth can exhaust us
 
 
 class Verdict(Enum):
@@ -56,6 +58,7 @@ class Entry:
     mtime_ns: int
     size: int
     ctime_ns: int = 0
+    inode: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class Inbox:
         )
         self._seen: dict[bytes, _Seen] = {}
         self._leases_tell = self._ask_file_system()
+        self._device: int | None = None
 
     def _ask_file_system(self) -> bool:
         try:
@@ -121,6 +125,7 @@ class Inbox:
         except FileNotFoundError:
             return [], []
         try:
+            self._device = os.fstat(top).st_dev
             self._walk(top, b"", None, queues, entries, empty)
         finally:
             os.close(top)
@@ -139,13 +144,19 @@ class Inbox:
                 continue
             path = at + name
             inner = os.fsdecode(name) if not at and os.fsdecode(name) in queues else queue
-            unknown = not at and inner is None
-            if not stat.S_ISDIR(found.st_mode) or (unknown and self._settings.ingest.unknown_directory == "reject"):
-                entries.append(_entry(path, queue, found))
-            else:
+            if stat.S_ISDIR(found.st_mode) and self._is_entered(path, found, inner):
                 self._descend(directory, name, path, inner, queues, entries, empty)
+            else:
+                entries.append(_entry(path, queue, found))
         if not count and at and queue != at.rstrip(b"/").decode("utf-8", "replace"):
             empty.append(at.rstrip(b"/"))
+
+    def _is_entered(self, path: bytes, found: os.stat_result, queue: str | None) -> bool:
+        """Whether a directory is looked into, and not judged itself: no mount, not too deep, not to be refused."""
+        if found.st_dev != self._device or path.count(b"/") >= DEEPEST:
+            return False
+        is_unknown = b"/" not in path and queue is None
+        return not (is_unknown and self._settings.ingest.unknown_directory == "reject")
 
     def _descend(
         self, directory: int, name: bytes, path: bytes, queue: str | None, queues: frozenset[str],
@@ -203,10 +214,14 @@ class Inbox:
     def _judge_open(self, handle: int, entry: Entry, now: float) -> Judgement:
         found = os.fstat(handle)
         queue = self._settings.queue(entry.queue)
+        if self._device is not None and found.st_dev != self._device:
+            return Judgement(Verdict.WAIT, "another file system is mounted there", 5.0, found=found)
+        if stat.S_ISDIR(found.st_mode):
+            return self._judge_directory(entry, found)
         if not stat.S_ISREG(found.st_mode):
             return Judgement(Verdict.REJECT, _kind(found.st_mode), found=found)
-        if queue.max_size is not None and found.st_size > queue.max_size:
-            reason = f"it has {found.st_size} bytes; queue {entry.queue} takes at most {int(queue.max_size)}"
+        if queue.largest is not None and found.st_size > queue.largest:
+            reason = f"it has {found.st_size} bytes; queue {entry.queue} takes at most {queue.largest}"
             return Judgement(Verdict.REJECT, reason, found=found)
         seen = self._look(entry, found, now)
         if found.st_nlink != 1:
@@ -215,10 +230,19 @@ class Inbox:
             descriptor = _reopen(handle)
         except PermissionError:
             return self._judge_waiting("it can not be read by this user", seen, found, now)
+        except BlockingIOError:
+            return Judgement(Verdict.WAIT, "its producer holds a lease on it, which says: not yet", 1.0, found=found)
         judgement = self._judge_complete(descriptor, queue, seen, found, now)
         if judgement.descriptor is None:
             os.close(descriptor)
         return judgement
+
+    def _judge_directory(self, entry: Entry, found: os.stat_result) -> Judgement:
+        if entry.path.count(b"/") >= DEEPEST:
+            return Judgement(Verdict.REJECT, f"it lies more than {DEEPEST} folders deep", found=found)
+        if not self._is_entered(entry.path, found, None):
+            return Judgement(Verdict.REJECT, _kind(found.st_mode), found=found)
+        return Judgement(Verdict.VANISHED)  # it was a file when it was listed: the next sweep looks into it
 
     def _look(self, entry: Entry, found: os.stat_result, now: float) -> _Seen:
         identity = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
@@ -284,13 +308,14 @@ def _scan(directory: int) -> Iterator[tuple[bytes, os.stat_result]]:
         for item in listing:
             try:
                 yield os.fsencode(item.name), item.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
+            except OSError:
+                continue  # gone since, or a mount that this user may not look at
 
 
 def _entry(path: bytes, queue: str | None, found: os.stat_result) -> Entry:
     name = path if queue is None else path.partition(b"/")[2]
-    return Entry(path, queue or DEFAULT_QUEUE, name, found.st_mtime_ns, found.st_size, found.st_ctime_ns)
+    times = found.st_mtime_ns, found.st_size, found.st_ctime_ns
+    return Entry(path, queue or DEFAULT_QUEUE, name, *times, found.st_ino)
 
 
 _KINDS: Mapping[str, str] = {

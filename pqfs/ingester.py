@@ -12,30 +12,38 @@ Deletes nothing but sidecars it has read and empty directories.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pqfs import naming, sidecar
+from pqfs import naming
 from pqfs.clock import Clock
 from pqfs.doorbell import Bell
 from pqfs.errors import IndexGone, PqfsError, Rejected, Unavailable, VolumeFault
 from pqfs.events import Word, emit, trouble
-from pqfs.inbox import SIDECAR, Entry, Inbox, Judgement, Verdict
+from pqfs.ghosts import Ghosts
+from pqfs.inbox import Entry, Inbox, Judgement, Verdict
+from pqfs.intake import Intake
 from pqfs.jobqueue import JobQueue, Taken
-from pqfs.model import Arrival, Job
+from pqfs.model import Arrival
 from pqfs.naming import JobIds, Parked
 from pqfs.pulse import Pulse
+from pqfs.quota import Quotas
 from pqfs.runtime import Stop
 from pqfs.sidecar import Sidecar
+from pqfs.sidecars import Sidecars, Wait, mark_of
 from pqfs.watch import Watch
 
 _MANY = 64  # a sweep that takes this many drops the watch
-_INSTANT = 0.001  # the precision of the instant in a job id
+_PATIENCE = 2.0  # seconds of taking after which a sweep ends and the inbox is listed anew
+# What one object alone can cause, whoever touches it: it must not be moved, or something is mounted on it.
+_ITS_OWN = frozenset({errno.EACCES, errno.EPERM, errno.EXDEV, errno.EBUSY, errno.ENOTDIR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +93,14 @@ class Ingester:
         self._blind: dict[str, Any] | None = None
         self._longest: Waiting | None = None
         self._ids = JobIds()
-        self._unsettled: list[tuple[Arrival, str]] = []
+        self._intake = Intake(jobqueue, owner, clock, self._ids)
+        self._sidecars = Sidecars(jobqueue, inbox, self._intake, clock)
+        self._ghosts = Ghosts(jobqueue.spool, inbox, self._intake, clock)
+        self._quotas = Quotas(jobqueue.index, jobqueue.settings, clock.now())
+        self._unsettled: list[Arrival] = []
         self._empty_since: dict[bytes, float] = {}
-        self._foreign: set[tuple[int, int]] = set()
+        self._stuck: set[bytes] = set()
         self._is_paused = False
-        self._known: frozenset[str] = frozenset()
         jobqueue.spool.make_directory(f"ready/{owner}")
 
     # ---------------------------------------------------------------- loop
@@ -162,15 +173,26 @@ class Ingester:
             sweep.next_look = 1.0
             return sweep
         self._ask_unsettled_again(sweep)
-        self._known = self._queues()
-        entries, empty = self._inbox.entries(self._known)
-        payloads, sidecars = _split(entries)
-        batch = self._settings.ingest.batch
-        for first in range(0, len(payloads), batch):
-            self._take_batch(payloads[first : first + batch], sidecars, sweep)
-        self._judge_orphans(sidecars, {entry.path for entry in payloads}, sweep)
+        known = self._queues()
+        began = self._clock.boottime()
+        entries, empty = self._inbox.entries(known)
+        payloads = _in_turn(self._sidecars.split(entries, known))
+        self._take_all(payloads, sweep, began)
+        self._ghosts.lay()
+        sweep.rejected += self._sidecars.judge_lone({entry.path for entry in payloads})
         self._remove_empty(empty)
         return sweep
+
+    def _take_all(self, payloads: Sequence[Entry], sweep: Sweep, began: float) -> None:
+        """Take what can be taken, in batches, and not for long: what came meanwhile must not wait for a flood."""
+        self._quotas = Quotas(self._jobqueue.index, self._settings, self._clock.now())
+        now, batch = self._clock.boottime(), self._settings.ingest.batch
+        until = now + max(_PATIENCE, 4 * (now - began))
+        for first in range(0, len(payloads), batch):
+            self._take_batch(payloads[first : first + batch], sweep)
+            if sweep.taken and self._clock.boottime() > until:
+                sweep.next_look = 0.0
+                break
 
     def _queues(self) -> frozenset[str]:
         """The names that make a directory a queue. With create_queues_by_mkdir any valid name does."""
@@ -200,33 +222,35 @@ class Ingester:
         self._is_paused = low
         return low
 
-    def _take_batch(self, entries: Sequence[Entry], sidecars: dict[bytes, Entry], sweep: Sweep) -> None:
+    def _take_batch(self, entries: Sequence[Entry], sweep: Sweep) -> None:
         with ExitStack() as descriptors:
             parents = self._open_parents(entries, descriptors)
             taken: list[Taken] = []
             try:
                 for entry in entries:
-                    if each := self._take(entry, parents, sidecars, sweep, descriptors):
+                    if each := self._take_safely(entry, parents, sweep, descriptors):
                         taken.append(each)  # noqa: PERF401 -- what came before an error must be known
             except Exception:
                 # What has left the inbox must not be forgotten because a later file failed.
-                self._unsettled += [(each.arrival, _inbox_dir(each.entry)) for each in taken]
+                self._unsettled += [each.arrival for each in taken]
                 raise
             settled = [each for each in taken if self._is_settled(each)]
-            self._commit([each.arrival for each in settled], {_inbox_dir(each.entry) for each in settled})
+            self._commit([each.arrival for each in settled], sorted({each.directory for each in settled}))
+            for each in settled:
+                if each.sidecar is not None:
+                    self._sidecars.drop(each.directory, each.sidecar)
         sweep.taken += len(settled)
-        for each in settled:
-            self._drop_sidecar(each, sidecars)
 
-    def _commit(self, arrivals: Sequence[Arrival], directories: set[str]) -> None:
+    def _commit(self, arrivals: Sequence[Arrival], directories: Sequence[int] | None) -> None:
+        """Make these jobs. `directories` are descriptors of the folders that they lay in; None: nobody knows."""
         if not arrivals:
             return
         self._beat("making files durable")
         try:
-            self._jobqueue.ingest(self._owner, arrivals, sorted(directories), self._clock.now())
+            self._jobqueue.ingest(self._owner, arrivals, directories, self._clock.now())
         except Unavailable:
             # No room, or the index is busy: the files wait in ready/<me>/ and are committed by a later sweep.
-            self._unsettled += [(arrival, sorted(directories)[0]) for arrival in arrivals]
+            self._unsettled += arrivals
             raise
         for arrival in arrivals:
             emit(Word.INGESTED, job=arrival.id, queue=arrival.queue, name=naming.printable(arrival.name))
@@ -244,118 +268,106 @@ class Ingester:
                 descriptors.callback(os.close, parents[above])
         return parents
 
-    def _take(
-        self,
-        entry: Entry,
-        parents: dict[bytes, int],
-        sidecars: dict[bytes, Entry],
-        sweep: Sweep,
-        descriptors: ExitStack,
+    def _take_safely(
+        self, entry: Entry, parents: dict[bytes, int], sweep: Sweep, descriptors: ExitStack
     ) -> Taken | None:
+        """Take one entry. What is wrong with it alone must not hold up the others."""
+        try:
+            taken = self._take(entry, parents, sweep, descriptors)
+        except OSError as error:
+            if error.errno not in _ITS_OWN:
+                raise
+            self._say_stuck(entry, str(error.strerror))
+            self._wait(entry, Judgement(Verdict.WAIT, f"it can not be moved: {error.strerror}", 5.0), sweep)
+            return None
+        self._stuck.discard(entry.path)
+        return taken
+
+    def _say_stuck(self, entry: Entry, error: str) -> None:
+        if entry.path not in self._stuck:
+            emit(Word.STUCK, name=naming.printable(entry.path), error=error)
+        self._stuck.add(entry.path)
+
+    def _take(self, entry: Entry, parents: dict[bytes, int], sweep: Sweep, descriptors: ExitStack) -> Taken | None:
         """Judge one entry and act on it: a file on its way in, or None."""
         directory = parents.get(os.path.dirname(entry.path))
-        if directory is None:
+        if directory is None or self._has_no_quota(entry.queue, 0, sweep):
             return None
         judgement = self._inbox.judge(directory, entry, self._clock.boottime())
         if judgement.descriptor is not None:
             descriptors.callback(os.close, judgement.descriptor)
         if judgement.verdict is Verdict.REJECT:
-            self._reject(directory, entry, judgement.reason, sweep)
+            sweep.rejected += self._intake.reject(directory, entry, judgement.reason)
         elif judgement.verdict is Verdict.WAIT:
-            self._wait_or_unghost(directory, entry, judgement, sweep)
+            if judgement.found is not None and judgement.found.st_nlink == 2:
+                self._ghosts.note(entry, judgement.found)
+            self._wait(entry, judgement, sweep)
         elif judgement.descriptor is not None:
-            return self._accept(directory, entry, judgement, sidecars, sweep)
+            return self._accept(directory, entry, judgement, sweep)
         return None
 
-    def _accept(
-        self, directory: int, entry: Entry, judgement: Judgement, sidecars: dict[bytes, Entry], sweep: Sweep
-    ) -> Taken | None:
-        try:
-            beside = self._sidecar(entry, sidecars, sweep)
-        except Rejected as error:
-            self._reject(directory, entry, error.message, sweep)
-            return None
-        if isinstance(beside, Judgement):
-            sweep.wait(beside)
-            self._note_waiting(entry, beside, self._settings.queue(entry.queue).sidecar_wait(), sweep)
-            return None
-        assert judgement.found is not None and judgement.descriptor is not None
-        arrival = self._arrival(entry, judgement.found.st_size, beside)
-        taken = Taken(arrival, entry, judgement.descriptor, directory)
-        return taken if self._jobqueue.take(self._owner, taken) else None
-
-    def _arrival(self, entry: Entry, size: int, beside: Sidecar | None) -> Arrival:
-        now = self._clock.now()
-        queue = self._settings.queue(entry.queue)
-        arrival = Arrival(self._ids.next(now), entry.queue, entry.name, size, queue.priority)
-        return beside.apply(arrival, queue, now) if beside else arrival
-
-    def _reject(self, directory: int, entry: Entry, reason: str, sweep: Sweep, job: str | None = None) -> None:
-        now = self._clock.now()
-        number = self._ids.next(now)
-        said = {
-            "name": naming.printable(entry.name), "queue": entry.queue, "reason": reason, "at": now,
-            "size": entry.size, "job": job,
-        }  # fmt: skip
-        try:
-            path = self._jobqueue.spool.reject(directory, os.path.basename(entry.path), number, said)
-        except FileNotFoundError:
-            return  # taken away by its producer
-        sweep.rejected += 1
-        emit(Word.REJECTED, name=naming.printable(entry.path), reason=reason, path=path)
-
-    def _wait_or_unghost(self, directory: int, entry: Entry, judgement: Judgement, sweep: Sweep) -> None:
-        """A second hard link that is ours is a ghost: the other end of a move that was interrupted."""
-        found = judgement.found
-        if found is not None and found.st_nlink == 2 and self._is_ours(found):
-            self._jobqueue.spool.drop(directory, os.path.basename(entry.path))
-            emit(Word.RECONCILED, ghost=naming.printable(entry.path))
-            return
+    def _wait(self, entry: Entry, judgement: Judgement, sweep: Sweep, limit: float | None = None) -> None:
+        """Count a file that must wait, and keep the one that should have gone first."""
         sweep.wait(judgement)
-        self._note_waiting(entry, judgement, None, sweep)
-
-    def _note_waiting(self, entry: Entry, judgement: Judgement, limit: float | None, sweep: Sweep) -> None:
-        """Keep the file that should have gone first."""
         now = self._clock.boottime()
         since = now - self._inbox.waited(entry, now)
-        limit = None if limit == float("inf") else limit
         waiting = Waiting(naming.printable(entry.path)[:300], judgement.reason, since, limit)
         if sweep.longest is None or waiting.due < sweep.longest.due:
             sweep.longest = waiting
 
-    def _is_ours(self, found: os.stat_result) -> bool:
-        """Whether the file's other name is in our own directories; asked once a file, it means a walk."""
-        spool, inode = self._jobqueue.spool, (found.st_dev, found.st_ino)
-        if inode in self._foreign:
-            return False
-        names = [path for path, _ in spool.payloads()] + [f"rejected/{name}" for name in spool.entries("rejected")]
-        twins = map(spool.status, names)
-        if any(twin is not None and (twin.st_dev, twin.st_ino) == inode for twin in twins):
-            return True
-        self._foreign.add(inode)
-        return False
+    def _has_no_quota(self, queue: str, size: int, sweep: Sweep) -> bool:
+        reason = self._quotas.why_not(queue, size)
+        if reason:
+            sweep.wait(Judgement(Verdict.WAIT, reason, self._quotas.retry_in(queue)))
+        return reason is not None
+
+    def _accept(self, directory: int, entry: Entry, judgement: Judgement, sweep: Sweep) -> Taken | None:
+        assert judgement.found is not None and judgement.descriptor is not None
+        try:
+            beside = self._sidecars.read(directory, entry)
+        except Rejected as error:
+            sweep.rejected += 1 + self._intake.reject(directory, entry, error.message)
+            return None
+        except Wait as wait:
+            limit = self._settings.queue(entry.queue).sidecar_wait()
+            self._wait(entry, wait.judgement, sweep, None if limit == float("inf") else limit)
+            return None
+        arrival = self._arrival(entry, judgement.found.st_size, beside)
+        if self._has_no_quota(arrival.queue, arrival.size, sweep):
+            return None
+        taken = Taken(arrival, entry, judgement.found, judgement.descriptor, directory, beside[1] if beside else None)
+        if not self._jobqueue.take(self._owner, taken):
+            return None
+        self._quotas.count(arrival.queue, arrival.size)
+        return taken
+
+    def _arrival(self, entry: Entry, size: int, beside: tuple[Sidecar, Entry] | None) -> Arrival:
+        now = self._clock.now()
+        queue = self._settings.queue(entry.queue)
+        arrival = Arrival(self._ids.next(now), entry.queue, entry.name, size, queue.priority)
+        return beside[0].apply(arrival, queue, now, mark_of(beside[1])) if beside else arrival
 
     # ---------------------------------------------------------------- unsettled
 
     def _is_settled(self, taken: Taken) -> bool:
         if self._jobqueue.is_settled(self._owner, taken):
             return True
-        self._unsettled.append((taken.arrival, _inbox_dir(taken.entry)))
+        self._unsettled.append(taken.arrival)
         emit(Word.UNSETTLED, job=taken.arrival.id, name=naming.printable(taken.arrival.name))
         return False
 
     def _ask_unsettled_again(self, sweep: Sweep) -> None:
-        """Files in ready/<me>/ that somebody opened for writing just before we moved them."""
+        """Files in ready/<me>/ that somebody opened for writing, or exchanged, just before we moved them."""
         waiting, self._unsettled = self._unsettled, []
         try:
             while waiting:
-                self._ask_one_again(*waiting.pop(0), sweep)
+                self._ask_one_again(waiting.pop(0), sweep)
         finally:
             self._unsettled += waiting
 
-    def _ask_one_again(self, arrival: Arrival, directory: str, sweep: Sweep) -> None:
+    def _ask_one_again(self, arrival: Arrival, sweep: Sweep) -> None:
         try:
-            complete = self._jobqueue.ask_again(self._owner, arrival)
+            complete = self._jobqueue.ask_again(self._owner, arrival, self._clock.now())
         except FileNotFoundError as error:
             emit(Word.ALARM, what="an unsettled file has gone", job=arrival.id, error=str(error))
             return
@@ -367,119 +379,11 @@ class Ingester:
         except OSError:
             complete = None  # its producer has closed it to us, or we have no descriptor left: it is not forgotten
         if complete is None:
-            self._unsettled.append((arrival, directory))
+            self._unsettled.append(arrival)
             sweep.next_look = min(sweep.next_look, 0.25)
         else:
-            self._commit([complete], {directory})
+            self._commit([complete], None)
             sweep.taken += 1
-
-    # ---------------------------------------------------------------- sidecars
-
-    def _sidecar(self, entry: Entry, sidecars: dict[bytes, Entry], sweep: Sweep) -> Sidecar | Judgement | None:
-        """The sidecar that counts for a payload; a judgement when the payload must wait for it; None for none.
-
-        Raises:
-            Rejected: the sidecar is invalid, and both are to be rejected.
-        """
-        beside = sidecars.get(entry.path)
-        if beside is None:
-            wait = self._settings.queue(entry.queue).sidecar_wait()
-            waited = self._inbox.waited(entry, self._clock.boottime())
-            if waited < wait:
-                return Judgement(Verdict.WAIT, "it waits for its sidecar", min(1.0, wait - waited))
-            return None
-        directory = self._inbox.open_parent(beside)
-        try:
-            judgement = self._inbox.judge(directory, beside, self._clock.boottime())
-            if judgement.descriptor is None:
-                reason = judgement.reason or "its sidecar has just gone"
-                return Judgement(Verdict.WAIT, f"its sidecar is not complete: {reason}", judgement.retry_in)
-            try:
-                return self._allowed(sidecar.read(judgement.descriptor), entry)
-            except Rejected as error:
-                self._reject(directory, beside, error.message, sweep)
-                raise
-            finally:
-                os.close(judgement.descriptor)
-        finally:
-            os.close(directory)
-
-    def _allowed(self, found: Sidecar, entry: Entry) -> Sidecar:
-        """The sidecar, unless it sends the job where it may not go, or where nobody would ever claim it."""
-        if found.queue in (None, entry.queue):
-            return found
-        if not self._settings.queue(entry.queue).sidecar_queue:
-            raise Rejected(f"its sidecar names queue {found.queue}; sidecar_queue is off for queue {entry.queue}")
-        if found.queue not in self._known:
-            raise Rejected(f"its sidecar names queue {found.queue}, and there is none")
-        return found
-
-    def _drop_sidecar(self, taken: Taken, sidecars: dict[bytes, Entry]) -> None:
-        """Remove the sidecar that has become part of the job. It is in the row, and in meta/, by now."""
-        beside = sidecars.get(taken.entry.path)
-        if beside is None:
-            return
-        # Crash here: a sidecar without its payload; `_judge_orphans` finds the job that counted it and removes it.
-        directory = self._inbox.open_parent(beside)
-        try:
-            self._jobqueue.spool.drop(directory, os.path.basename(beside.path))
-        finally:
-            os.close(directory)
-
-    def _judge_orphans(self, sidecars: dict[bytes, Entry], payloads: set[bytes], sweep: Sweep) -> None:
-        """Sidecars without a payload: early ones wait, late ones are rejected with the id of their job."""
-        for path, beside in sidecars.items():
-            if path in payloads:
-                continue
-            job = self._job_of(beside)
-            waited = self._inbox.waited(beside, self._clock.boottime())
-            if job is None and waited < self._settings.ingest.wait_limit:
-                self._inbox.note(beside, self._clock.boottime())
-                continue
-            self._dispose(beside, job.id if job else None, bool(job and job.options), sweep)
-
-    def _job_of(self, beside: Entry) -> Job | None:
-        """The job that a sidecar without a payload belongs to: in its own queue, or the one that it sent it to.
-
-        A name may come again and again: a sidecar that arrived after the job of this name had counted its own
-        is early for the next one.
-        """
-        name = beside.name.removesuffix(SIDECAR)
-        since = self._clock.now() - self._settings.ingest.wait_limit
-        index = self._jobqueue.index
-        job = index.job_by_name(beside.queue, name, since)
-        if self._settings.queue(beside.queue).sidecar_queue:
-            sent = index.job_by_name(None, name, since)
-            if sent and sent.options and sent.queue == self._named_queue(beside):
-                job = sent
-        is_early = job and job.options and beside.ctime_ns / 1e9 > naming.id_time(job.id) + _INSTANT
-        return None if is_early else job
-
-    def _named_queue(self, beside: Entry) -> str | None:
-        """The queue that an orphaned sidecar names; None when it can not be read now."""
-        try:
-            with ExitStack() as descriptors:
-                directory = self._inbox.open_parent(beside)
-                descriptors.callback(os.close, directory)
-                judgement = self._inbox.judge(directory, beside, self._clock.boottime())
-                if judgement.descriptor is None:
-                    return None
-                descriptors.callback(os.close, judgement.descriptor)
-                return sidecar.read(judgement.descriptor).queue
-        except (OSError, Rejected):
-            return None
-
-    def _dispose(self, beside: Entry, job: str | None, counted: bool, sweep: Sweep) -> None:
-        directory = self._inbox.open_parent(beside)
-        try:
-            if counted:
-                self._jobqueue.spool.drop(directory, os.path.basename(beside.path))
-            elif job:
-                self._reject(directory, beside, f"it came too late: job {job} was taken without it", sweep, job)
-            else:
-                self._reject(directory, beside, "its payload did not come", sweep)
-        finally:
-            os.close(directory)
 
     # ---------------------------------------------------------------- directories
 
@@ -489,20 +393,26 @@ class Ingester:
         self._empty_since = {path: self._empty_since.get(path, now) for path in empty}
         for path, since in self._empty_since.items():
             if now - since >= self._settings.ingest.empty_directory_after:
-                self._jobqueue.spool.remove_directory(f"inbox/{os.fsdecode(path)}")
+                self._remove_folder(path)
+
+    def _remove_folder(self, path: bytes) -> None:
+        try:
+            above = self._inbox.open_parent(Entry(path, "", b"", 0, 0))
+        except OSError:
+            return  # its place has changed: the next sweep looks again
+        try:
+            self._jobqueue.spool.remove_folder(above, os.path.basename(path))
+        finally:
+            os.close(above)
 
 
-def _split(entries: Sequence[Entry]) -> tuple[list[Entry], dict[bytes, Entry]]:
-    """Payloads, and sidecars by the path of the payload that they belong to."""
-    payloads, sidecars = [], {}
+def _in_turn(entries: Sequence[Entry]) -> list[Entry]:
+    """The first of each queue, the second of each …: a flood in one holds up no other. Each keeps its order."""
+    if len({entry.queue for entry in entries}) < 2:
+        return list(entries)
+    counts: Counter[str] = Counter()
+    ranked = []
     for entry in entries:
-        if entry.path.endswith(SIDECAR) and len(os.path.basename(entry.path)) > len(SIDECAR):
-            sidecars[entry.path.removesuffix(SIDECAR)] = entry
-        else:
-            payloads.append(entry)
-    return payloads, sidecars
-
-
-def _inbox_dir(entry: Entry) -> str:
-    above = os.fsdecode(os.path.dirname(entry.path))
-    return f"inbox/{above}" if above else "inbox"
+        counts[entry.queue] += 1
+        ranked.append((counts[entry.queue], entry))
+    return [entry for _, entry in sorted(ranked, key=lambda each: each[0])]

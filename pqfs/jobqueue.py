@@ -43,17 +43,19 @@ from pqfs.model import (
 from pqfs.naming import Parked
 from pqfs.retry import Budget, judge
 from pqfs.settings import Settings
-from pqfs.spool import Spool
+from pqfs.spool import Spool, identity
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A file of the inbox on its way in: an open descriptor of it, and the directory that holds it."""
+    """A file of the inbox on its way in: how it was judged, its open descriptor, the directory that holds it."""
 
     arrival: Arrival
     entry: Entry
+    judged: os.stat_result
     descriptor: int
     directory: int
+    sidecar: Entry | None = None
 
 
 class JobQueue:
@@ -98,27 +100,49 @@ class JobQueue:
         Race: a producer opens the file, or puts another in its place, between the first question and the
         rename; from the inbox nobody can open it any more afterwards.
         """
-        judged = os.fstat(taken.descriptor)
         found = self.spool.status(self._ready_path(arriver, taken.arrival))
-        same = found is not None and _identity(found) == _identity(judged)
-        return same and not _is_written(taken.descriptor)
+        same = found is not None and identity(found) == identity(taken.judged) and found.st_nlink == 1
+        return same and not self._is_written(taken.descriptor, None)
 
-    def ask_again(self, arriver: str, arrival: Arrival) -> Arrival | None:
-        """Whether an unsettled file in ready/ is complete by now: its arrival with its final size, or None.
+    def ask_again(self, arriver: str, arrival: Arrival, now: float) -> Arrival | None:
+        """Whether a file in ready/ that has no row is complete by now: its arrival with its final size, or None.
+
+        It may be another than the one that was judged in the inbox, so everything is asked again. `now` is wall
+        time, and the job's id tells since when it lies there.
 
         Raises:
-            Rejected: it is not a regular file, so it never will be.
+            Rejected: it can not become a job, or has been in the way of that for too long.
         """
         path = self.spool.path(self._ready_path(arriver, arrival))
         found = os.lstat(path)
         if not stat.S_ISREG(found.st_mode):
             raise Rejected("it was exchanged for something that is not a regular file")
+        largest = self.settings.queue(arrival.queue).largest
+        if largest is not None and found.st_size > largest:
+            raise Rejected(f"it has {found.st_size} bytes; queue {arrival.queue} takes at most {largest}")
+        over = now - naming.id_time(arrival.id) >= self.settings.ingest.wait_limit
+        closed = not os.access(path, os.R_OK, effective_ids=True)
+        if closed or found.st_nlink != 1:
+            if over:
+                raise Rejected("it can not be read by this user" if closed else "it has another hard link")
+            return None
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            written = _is_written(descriptor)
+            written = self._is_written(descriptor, now)
         finally:
             os.close(descriptor)
         return None if written else replace(arrival, size=found.st_size)
+
+    def _is_written(self, descriptor: int, now: float | None) -> bool:
+        """Where leases are not to be had, the time since the file's last change must do (None: it has done).
+
+        Judged by the kernel's time of change, which no producer can set; a step of the clock may shorten it.
+        """
+        try:
+            return kernel.is_open_for_writing(descriptor)
+        except OSError:
+            changed = os.fstat(descriptor).st_ctime
+            return now is not None and 0.0 <= now - changed < self.settings.ingest.settle
 
     def refuse(self, arriver: str, parked: Parked, reason: str, now: float) -> None:
         """Put what can not become a job although it has left the inbox into rejected/, with its reason."""
@@ -131,7 +155,9 @@ class JobQueue:
         path = self.spool.refuse(source, naming.original(parked.name), parked.job, said)
         emit(Word.REJECTED, name=parked.name, reason=reason, path=path)
 
-    def ingest(self, arriver: str, arrivals: Sequence[Arrival], directories: Iterable[str], now: float) -> None:
+    def ingest(
+        self, arriver: str, arrivals: Sequence[Arrival], directories: Sequence[str | int] | None, now: float
+    ) -> None:
         """Make accepted payloads jobs (effects 4 to 6 of ingest).
 
         The barrier covers the payloads, the removal from the inbox and the arrival in ready/, in this order:
@@ -141,7 +167,8 @@ class JobQueue:
             VolumeFault: the sync failed; nothing is committed and the files stay where they are.
         """
         paths = [self._ready_path(arriver, each) for each in arrivals]
-        self.spool.barrier(paths, [*directories, f"ready/{arriver}", "ready"])
+        ours = [f"ready/{arriver}", "ready"]
+        self.spool.barrier(paths, None if directories is None else [*directories, *ours])
         # Crash here: durable payloads without rows; recovery adopts them.
         with self.index.transaction():
             self.index.insert(arrivals, arriver, now)
@@ -450,18 +477,6 @@ class JobQueue:
         with self.index.transaction():
             self.index.confirm_gone(job.id)
             return self.index.delete(job)
-
-
-def _identity(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _is_written(descriptor: int) -> bool:
-    """Where leases are not to be had, the time that the file stayed unchanged must do."""
-    try:
-        return kernel.is_open_for_writing(descriptor)
-    except OSError:
-        return False
 
 
 _SAID = {

@@ -12,6 +12,7 @@ trusts a process to have finished anything: the next step of each protocol is to
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from itertools import islice
 
 from pqfs import naming
 from pqfs.clock import Clock
-from pqfs.errors import IndexGone, Unavailable, VolumeFault
+from pqfs.errors import IndexGone, Rejected, Unavailable, VolumeFault
 from pqfs.events import Word, emit, trouble
 from pqfs.index import Settlement
 from pqfs.jobqueue import JobQueue
@@ -68,6 +69,7 @@ class Recovery:
         self._clock = clock
         self._boot_id = boot_id
         self._witness = Witness(self._spool, jobqueue.settings)
+        self._ids = naming.JobIds()
         self._adopted: set[str] = set()  # arrivers whose directories hold registered payloads only
 
     # ---------------------------------------------------------------- the dead
@@ -96,6 +98,7 @@ class Recovery:
             return repairs  # its scratch and its name stay, and it is reaped again
         repairs += self._publish_late(owner)
         self._spool.remove_tree(f"work/{owner}")
+        self._spool.clear_aside(owner, self._ids.next(self._clock.now()), self._clock.now())
         repairs += self._adopt(owner)
         with self._index.transaction():
             self._index.forget_consumer(owner)
@@ -328,16 +331,23 @@ class Recovery:
 
     def _adopt_one(self, arriver: str, parked: Parked) -> Repairs:
         path = self._spool.ready_path(arriver, parked)
-        arrival = self._witness.arrival(path, parked)
+        arrival, now = self._witness.arrival(path, parked), self._clock.now()
         if arrival is None and self._spool.exists(path):
-            self._jobqueue.refuse(arriver, parked, "it is not a regular file", self._clock.now())
+            self._jobqueue.refuse(arriver, parked, "it is not a regular file", now)
             return Repairs(adopted=1)
-        if arrival is None or self._jobqueue.ask_again(arriver, arrival) is None:
+        if arrival is None:
+            return Repairs()
+        origins = self._unghost(path, arrival)
+        try:
+            complete = self._jobqueue.ask_again(arriver, arrival, now)
+        except Rejected as error:
+            self._jobqueue.refuse(arriver, parked, error.message, now)
+            return Repairs(adopted=1)
+        if complete is None:
             return Repairs()
         if self._spool.alarm.exists():
             self._spool.copy_anew(path)
-        origins = self._unghost(path, arrival)
-        self._jobqueue.ingest(arriver, [arrival], origins, self._clock.now())
+        self._jobqueue.ingest(arriver, [complete], origins, now)
         emit(Word.ADOPTED, job=parked.job, found=path)
         return Repairs(adopted=1)
 
@@ -354,7 +364,8 @@ class Recovery:
             there = self._spool.status(origin)
             if here and there and os.path.samestat(here, there) and self._spool.remove(origin):
                 emit(Word.RECONCILED, ghost=origin)
-        return [directory for directory in map(os.path.dirname, origins) if self._spool.exists(directory)]
+        found = {directory: self._spool.status(directory) for directory in map(os.path.dirname, origins)}
+        return [directory for directory, is_it in found.items() if is_it and stat.S_ISDIR(is_it.st_mode)]
 
     # ---------------------------------------------------------------- rebuild
 

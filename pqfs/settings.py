@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ByteSize, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from pqfs.durations import Duration, parse_duration
+from pqfs.durations import Duration, parse_duration, parse_rate
 from pqfs.errors import Misconfigured, Refused
 from pqfs.handlersettings import CommandHandler, HandlerSpec, LimitSettings, PythonHandler, Section
 from pqfs.model import DEFAULT_QUEUE, PRIORITY_LIMIT
@@ -51,6 +51,14 @@ class QueueSettings(Section):
     sidecar: str = "none"
     sidecar_queue: bool = False
     max_size: ByteSize | None = None
+    max_files: Annotated[int, Field(ge=1)] | None = None
+    max_bytes: Annotated[ByteSize, Field(ge=1)] | None = None
+    rate: str | None = None
+
+    @property
+    def largest(self) -> int | None:
+        """Bytes that a file of this queue may have; None for any number."""
+        return min((int(limit) for limit in (self.max_size, self.max_bytes) if limit is not None), default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -63,9 +71,14 @@ class QueueSettings(Section):
         return values
 
     @model_validator(mode="after")
-    def _sidecar_is_known(self) -> QueueSettings:
+    def _words_are_known(self) -> QueueSettings:
         self.sidecar_wait()
+        self.pace()
         return self
+
+    def pace(self) -> tuple[int, float] | None:
+        """How many files may be taken in how many seconds; None for any number."""
+        return None if self.rate is None else parse_rate(self.rate)
 
     def sidecar_wait(self) -> float:
         """Seconds that a payload waits for its sidecar: 0 for none, infinity where one is required."""

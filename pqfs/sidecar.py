@@ -1,6 +1,7 @@
 """The sidecar `<name>.job.json`: what a producer may ask of the job that its file becomes.
 
-Read with suspicion: at most 64 KiB, no paths, no unknown keys, no key twice.
+Read with suspicion: at most 64 KiB, no paths, no unknown keys, no key twice, numbers of at most 18 digits, at most
+16 levels deep.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -21,6 +23,8 @@ from pqfs.naming import check_queue
 from pqfs.settings import QueueSettings
 
 _LIMIT = 64 * 1024
+_DEEPEST = 16
+_DIGITS = 18  # what every reader of JSON can hold as a whole number
 
 
 class Sidecar(BaseModel):
@@ -37,15 +41,15 @@ class Sidecar(BaseModel):
     key: Annotated[str, Field(max_length=200)] | None = None
     metadata: dict[str, Any] = {}
 
-    def apply(self, arrival: Arrival, queue: QueueSettings, now: float) -> Arrival:
-        """The arrival with what the sidecar asks for. `read` has checked every value."""
+    def apply(self, arrival: Arrival, queue: QueueSettings, now: float, mark: str) -> Arrival:
+        """The arrival with what the sidecar asks for. `read` has checked every value; `mark` tells it from others."""
         options = self.model_dump(include={"max_failures", "timeout", "key", "metadata"}, exclude_defaults=True)
         ready_at = parse_iso(self.not_before) if self.not_before else now + self.delay if self.delay else 0.0
         chosen = self.queue if self.queue and queue.sidecar_queue else arrival.queue
         priority = arrival.priority if self.priority is None else self.priority
-        # A job that counted a sidecar says so, even if the sidecar asked for nothing.
+        # A job that counted a sidecar says which, even if that asked for nothing.
         return replace(
-            arrival, queue=chosen, priority=priority, ready_at=ready_at, options={**options, "sidecar": True}
+            arrival, queue=chosen, priority=priority, ready_at=ready_at, options={**options, "sidecar": mark}
         )
 
 
@@ -69,18 +73,43 @@ def read(descriptor: int) -> Sidecar:
         raise Rejected(f"its sidecar is invalid: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     except PqfsError as error:
         raise Rejected(f"its sidecar is invalid: {error.message}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Rejected(f"its sidecar is not valid JSON: {error}") from error
     return found
 
 
+def mark_of(size: int, mtime_ns: int) -> str:
+    """What tells one sidecar of a name from another, also in a copy of the spool."""
+    return f"{size}.{mtime_ns}"
+
+
 def _parse(data: bytes) -> Any:
-    found = json.loads(data, object_pairs_hook=_once, parse_float=_number, parse_constant=_number)
+    text = data.decode("utf-8", "surrogatepass").removeprefix("\ufeff")
+    if _depth(text) > _DEEPEST:
+        raise ValueError(f"it is more than {_DEEPEST} levels deep")
+    found = json.loads(
+        text, object_pairs_hook=_once, parse_float=_number, parse_constant=_number, parse_int=_whole_number
+    )
     try:
         json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ValueError("half a surrogate pair stands in a string") from error
     return found
+
+
+def _depth(text: str) -> int:
+    """How deep brackets stand in each other, outside of texts: asked before anything recurses."""
+    deepest = depth = 0
+    for mark in re.finditer(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', text, re.DOTALL):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(mark[0], 0)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _whole_number(text: str) -> int:
+    if len(text.lstrip("-")) > _DIGITS:
+        raise ValueError(f"a number has more than {_DIGITS} digits")
+    return int(text)
 
 
 def _check_instant(text: str) -> None:

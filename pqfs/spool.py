@@ -24,10 +24,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,16 @@ DIRECTORIES = (
 )  # fmt: skip
 _BALLAST = "run/ballast"
 _MEMORY = Path("/dev/shm")  # where an alarm survives the volume that it is about
+_DEEP, _ROUNDS = 64, 1000  # folders that are removed in one go, and how often that is repeated for deeper ones
 _FEW = 2  # up to this many files an fsync each is as quick as one syncfs, and waits for nobody else's data
+
+
+Identity = tuple[int, int, int, int]
+
+
+def identity(found: os.stat_result) -> Identity:
+    """What tells a file, as it is now, from any other: device, inode, size, time of the last change of its data."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class Spool:
@@ -235,19 +245,53 @@ class Spool:
             pass  # of the same refusal, which was interrupted
         if self._durable:
             self._sync([explained], ["rejected"])  # else a loss of power may leave an object that nothing explains
-        self._files.rename(directory, source, self._fd, os.fsencode(target))
+        try:
+            self._files.rename(directory, source, self._fd, os.fsencode(target))
+        except OSError:
+            if not self.exists(target):
+                self.remove(explained)  # nothing has moved, so there is nothing to explain
+                raise
         return target
 
     def readmit(self, refused: str, inbox_dir: int, name: bytes) -> None:
         """Move a refused object back into the inbox, never over something that is there (FileExistsError)."""
         self._files.rename(self._fd, os.fsencode(refused), inbox_dir, name)
 
-    def drop(self, inbox_dir: int, name: bytes) -> None:
-        """Remove a name from the inbox: a ghost of our own move, or a sidecar that has become part of a job."""
+    def drop(self, inbox_dir: int, name: bytes, judged: Identity, owner: str) -> bool:
+        """Remove a file from the inbox: a ghost of our own move, or a sidecar that has become part of a job.
+
+        Exactly the file that was judged: its name may mean another by now, which stays, or is put back (False).
+        Nobody can unlink by inode, so it is put where no producer can reach it, looked at, and only then removed.
+        """
+        size, changed = judged[2:]
+        aside = f"rejected/.{owner}.{size}.{changed}.{naming.disk_name(os.path.basename(name))}"
         try:
-            self._files.unlink(inbox_dir, name)
+            if identity(os.stat(name, dir_fd=inbox_dir, follow_symlinks=False)) != judged:
+                return False
+            self._files.rename(inbox_dir, name, self._fd, os.fsencode(aside))
         except FileNotFoundError:
-            pass
+            return False
+        # Crash here: a hidden file in rejected/ that names its owner; `clear_aside` looks at it and removes it.
+        found = self.status(aside)
+        if found is None or identity(found) == judged:
+            return self.remove(aside)
+        self.readmit(aside, inbox_dir, name)
+        return False
+
+    def clear_aside(self, owner: str, job: str, now: float) -> int:
+        """Finish what a dead owner was about to drop; what had taken its name in that moment is refused, not lost."""
+        mine = [name for name in self.entries("rejected", hidden=True) if name.startswith(f".{owner}.")]
+        for name in mine:
+            path = f"rejected/{name}"
+            size, changed, disk_name = name.removeprefix(f".{owner}.").split(".", 2)
+            found = self.status(path)
+            if found is None or (str(found.st_size), str(found.st_mtime_ns)) == (size, changed):
+                self.remove(path)
+                continue
+            reason = "it took the name of a file that was being removed"
+            said = {"name": disk_name, "queue": DEFAULT_QUEUE, "reason": reason, "at": now, "size": found.st_size}
+            self.refuse(path, naming.original(disk_name), job, said)
+        return len(mine)
 
     def move(self, source: str, target: str) -> bool:
         """Move a file of ours. True when it now is at `target`, False when there was nothing to move.
@@ -412,16 +456,49 @@ class Spool:
         return True
 
     def remove_tree(self, relative: str) -> None:
-        """Remove a scratch file or directory with all below it, links not followed."""
+        """Remove a file or directory with all below it, however deep, links not followed.
+
+        Through descriptors: a stranger's directory in rejected/ is still its owner's, who may put a link in the
+        place of a folder at any time.
+        """
         found = self.status(relative)
         if found is None:
             return
         if not stat.S_ISDIR(found.st_mode):
             self.remove(relative)
             return
-        for name in self.entries(relative, hidden=True):
-            self.remove_tree(f"{relative}/{name}")
-        self.remove_directory(relative)
+        for _ in range(_ROUNDS):
+            self._empty(self._fd, os.fsencode(relative))
+            if self.remove_directory(relative):
+                return
+
+    def _empty(self, above: int, name: bytes, top: int | None = None, depth: int = 0) -> None:
+        """Remove what is in a directory. What lies too deep is moved up to `top`, for another round."""
+        try:
+            directory = open_directory(name, above)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            for inner in os.listdir(directory):
+                is_folder = stat.S_ISDIR(os.stat(inner, dir_fd=directory, follow_symlinks=False).st_mode)
+                if not is_folder:
+                    self._files.unlink(directory, os.fsencode(inner))
+                elif depth < _DEEP:
+                    self._empty(directory, os.fsencode(inner), directory if top is None else top, depth + 1)
+                    self._drop_folder(directory, os.fsencode(inner))
+                elif top is not None:
+                    self._files.rename(directory, os.fsencode(inner), top, f".{secrets.token_hex(8)}".encode())
+        except FileNotFoundError:
+            pass  # somebody else removes the same: the next round looks again
+        finally:
+            os.close(directory)
+
+    def _drop_folder(self, directory: int, name: bytes) -> bool:
+        try:
+            self._files.rmdir(directory, name)
+        except OSError:
+            return False
+        return True
 
     def leave_scratch(self, owner: str) -> None:
         """Remove what attempts of an owner that ends left in work/<owner>/, but no complete output.
@@ -434,13 +511,13 @@ class Spool:
                 self.remove_tree(f"work/{owner}/{name}")
         self.remove_directory(f"work/{owner}")
 
+    def remove_folder(self, inbox_dir: int, name: bytes) -> bool:
+        """Remove a producer's empty folder, by the descriptor of the one that holds it: no link is followed."""
+        return self._drop_folder(inbox_dir, name)
+
     def remove_directory(self, relative: str) -> bool:
         """Remove a directory if it is empty."""
-        try:
-            self._files.rmdir(self._fd, os.fsencode(relative))
-        except OSError:
-            return False
-        return True
+        return self._drop_folder(self._fd, os.fsencode(relative))
 
     # ---------------------------------------------------------------- alarm
 
@@ -496,10 +573,12 @@ class Spool:
 
     # ---------------------------------------------------------------- durability
 
-    def barrier(self, files: Sequence[str], directories: Iterable[str]) -> None:
+    def barrier(self, files: Sequence[str], directories: Sequence[str | int] | None) -> None:
         """Make these files and the entries of these directories durable, in this order.
 
-        For a few files an fsync each, else one syncfs for all. Under `relaxed` nothing is synced.
+        For a few files an fsync each, else one syncfs for all. A directory of the inbox is given by its
+        descriptor, since its name may mean another by now; None: by syncfs, whichever they are. Under `relaxed`
+        nothing is synced.
 
         Raises:
             VolumeFault: a sync failed. The batch must be abandoned: a second sync on the same data would
@@ -508,7 +587,7 @@ class Spool:
         if not self._durable or not files:
             return
         try:
-            if len(files) <= _FEW:
+            if len(files) <= _FEW and directories is not None:
                 self._sync(files, directories)
             else:
                 self._files.syncfs(self._fd)
@@ -519,11 +598,14 @@ class Spool:
                 f"Look at the kernel's log (dmesg), replace the disk, then remove {alarm}.",
             ) from error
 
-    def _sync(self, files: Sequence[str], directories: Iterable[str]) -> None:
+    def _sync(self, files: Sequence[str], directories: Sequence[str | int]) -> None:
         for relative in files:
             self._sync_tree(relative)
-        for relative in directories:
-            self._files.fsync(self._fd, os.fsencode(relative))
+        for each in directories:
+            if isinstance(each, int):
+                self._files.fsync(each, b".")
+            else:
+                self._files.fsync(self._fd, os.fsencode(each))
 
     def _sync_tree(self, relative: str) -> None:
         found = self.status(relative)

@@ -45,32 +45,32 @@ def test_everything_that_may_be_asked_for_is_understood(reading: Reader) -> None
         "metadata": {"customer": 12, "deep": {"list": [1, None]}},
     }  # fmt: skip
 
-    arrival = reading(json.dumps(asked).encode()).apply(PLAIN, QueueSettings(sidecar_queue=True), EPOCH)
+    arrival = reading(json.dumps(asked).encode()).apply(PLAIN, QueueSettings(sidecar_queue=True), EPOCH, "mark")
 
     assert (arrival.priority, arrival.queue, arrival.ready_at) == (7, "mail", EPOCH + 300)
     assert arrival.options == {
-        "max_failures": 9, "timeout": 90.0, "key": "k-1", "metadata": asked["metadata"], "sidecar": True,
+        "max_failures": 9, "timeout": 90.0, "key": "k-1", "metadata": asked["metadata"], "sidecar": "mark",
     }  # fmt: skip
 
 
 def test_an_empty_one_asks_for_nothing_but_is_remembered(reading: Reader) -> None:
-    arrival = reading(b"{}").apply(PLAIN, QueueSettings(), EPOCH)
+    arrival = reading(b"{}").apply(PLAIN, QueueSettings(), EPOCH, "mark")
 
     assert (arrival.priority, arrival.queue, arrival.ready_at) == (4, "default", 0.0)
-    assert arrival.options == {"sidecar": True}
+    assert arrival.options == {"sidecar": "mark"}
 
 
 def test_another_queue_is_given_only_where_the_inbox_allows_it(reading: Reader) -> None:
     sidecar = reading(b'{"queue": "mail"}')
 
-    assert sidecar.apply(PLAIN, QueueSettings(), EPOCH).queue == "default"
-    assert sidecar.apply(PLAIN, QueueSettings(sidecar_queue=True), EPOCH).queue == "mail"
+    assert sidecar.apply(PLAIN, QueueSettings(), EPOCH, "mark").queue == "default"
+    assert sidecar.apply(PLAIN, QueueSettings(sidecar_queue=True), EPOCH, "mark").queue == "mail"
 
 
 def test_not_before_is_an_instant(reading: Reader) -> None:
     sidecar = reading(b'{"not_before": "2027-01-15T09:00:00+01:00"}')
 
-    assert sidecar.apply(PLAIN, QueueSettings(), EPOCH - 99).ready_at == EPOCH
+    assert sidecar.apply(PLAIN, QueueSettings(), EPOCH - 99, "mark").ready_at == EPOCH
 
 
 @pytest.mark.parametrize(

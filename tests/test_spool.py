@@ -17,7 +17,7 @@ from pqfs.files import Files
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Place, State
 from pqfs.naming import Parked
-from pqfs.spool import DIRECTORIES, Spool
+from pqfs.spool import DIRECTORIES, Spool, identity
 from tests.world import SettableClock, new_id, submitted
 
 
@@ -439,15 +439,94 @@ def test_what_was_refused_goes_back_but_never_over_something(spool: Spool) -> No
     assert (spool.path("inbox/x").read_bytes(), spool.path("inbox/y").read_bytes()) == (b"new", b"old")
 
 
-def test_dropping_a_name_that_went_away_is_no_error(spool: Spool) -> None:
+def test_a_file_of_the_inbox_is_dropped_once_and_only_the_one_that_was_judged(spool: Spool) -> None:
+    inbox = os.open(spool.path("inbox"), os.O_RDONLY)
+    put(spool, "inbox/x")
+    judged = identity(spool.path("inbox/x").stat())
+
+    assert spool.drop(inbox, b"x", judged, "me")
+    assert not spool.drop(inbox, b"x", judged, "me"), "it is gone"
+    put(spool, "inbox/x", b"another")
+    assert not spool.drop(inbox, b"x", judged, "me"), "it is another"
+
+    os.close(inbox)
+    assert spool.path("inbox/x").read_bytes() == b"another"
+    assert spool.entries("rejected") == []
+
+
+class Stranger(Files):
+    """Puts another file in the place of one right before it is renamed; may die right after."""
+
+    def __init__(self, root: Path, dies: bool) -> None:
+        self.root, self.dies = root, dies
+
+    def rename(self, source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+        if source == b"x" and not (self.root / "done" / "once").exists():
+            (self.root / "done" / "once").touch()
+            (self.root / "inbox" / "y").write_bytes(b"another")
+            (self.root / "inbox" / "y").rename(self.root / "inbox" / "x")
+        super().rename(source_dir, source, target_dir, target)
+        if self.dies:
+            raise Dead
+
+
+class Dead(BaseException):
+    """The process has ended."""
+
+
+def test_a_file_that_took_a_dropped_name_in_the_last_moment_is_put_back(spool: Spool) -> None:
+    strange = Spool(spool.root, Stranger(spool.root, dies=False))
     inbox = os.open(spool.path("inbox"), os.O_RDONLY)
     put(spool, "inbox/x")
 
-    spool.drop(inbox, b"x")
-    spool.drop(inbox, b"x")
+    assert not strange.drop(inbox, b"x", identity(spool.path("inbox/x").stat()), "me")
 
     os.close(inbox)
-    assert spool.entries("inbox") == []
+    strange.close()
+    assert spool.path("inbox/x").read_bytes() == b"another"
+    assert spool.entries("rejected", hidden=True) == []
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_drop_that_was_interrupted_is_finished_and_what_took_its_name_is_refused(
+    spool: Spool, swapped: bool
+) -> None:
+    mortal = Spool(spool.root, Stranger(spool.root, dies=True))
+    inbox = os.open(spool.path("inbox"), os.O_RDONLY)
+    put(spool, "inbox/x")
+    if not swapped:
+        put(spool, "done/once")
+    with pytest.raises(Dead):
+        mortal.drop(inbox, b"x", identity(spool.path("inbox/x").stat()), "me")
+    os.close(inbox)
+    mortal.close()
+    assert spool.entries("rejected") == []
+
+    job = new_id()
+    assert (spool.clear_aside("someone", job, 0.0), spool.clear_aside("me", job, 0.0)) == (0, 1)
+
+    left = [name for name in spool.entries("rejected", hidden=True) if not name.endswith(".reason.json")]
+    assert [spool.path(f"rejected/{name}").read_bytes() for name in left] == ([b"another"] if swapped else [])
+    assert len(spool.entries("rejected", hidden=True)) == (2 if swapped else 0)
+
+
+def test_a_tree_deeper_than_any_path_is_removed_and_no_link_in_it_followed(spool: Spool, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "kept").write_bytes(b"kept")
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "file").touch()
+    (inner / "link").symlink_to(tmp_path / "theirs")
+    for _ in range(1500):
+        (tmp_path / "outer").mkdir()
+        inner.rename(tmp_path / "outer" / "a folder's name of some length")
+        (tmp_path / "outer").rename(inner)
+    inner.rename(spool.path("rejected/0123456789ab.x"))
+
+    spool.remove_tree("rejected/0123456789ab.x")
+
+    assert spool.entries("rejected") == []
+    assert (tmp_path / "theirs" / "kept").read_bytes() == b"kept"
 
 
 # -------------------------------------------------------------------- small files

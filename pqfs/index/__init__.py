@@ -265,6 +265,10 @@ class Index:
         """The job whose time came first and that no claim has woken since; None when there is none."""
         return _first(self.engine.run("overslept", {"now": now}))
 
+    def waiting_bytes(self, queue: str) -> int:
+        """The bytes of a queue's waiting and held jobs. As much work as there are such jobs."""
+        return int(self.engine.run("waiting_bytes", {"queue": queue})[0][0])
+
     def next_wake(self) -> float | None:
         """When the next waiting job becomes due."""
         found: float | None = self.engine.run("next_wake", {})[0][0]
@@ -347,6 +351,10 @@ class Index:
     def stats(self, since: float) -> list[Row]:
         """minute, ingested, completed, failed, bytes, run_seconds for each minute since an instant."""
         return self.engine.run("stats_since", {"minute": int(since // 60)})
+
+    def ingested_since(self, queue: str, since: float) -> int:
+        """How many jobs a queue has got in the minutes since an instant."""
+        return int(self.engine.run("ingested_since", {"minute": int(since // 60), "queue": queue})[0][0])
 
     def forget_stats(self, before: float) -> None:
         """Drop the figures of minutes before an instant."""

@@ -117,6 +117,13 @@ SELECT min((SELECT min(ready_at) FROM jobs
             WHERE state = 'pending' AND due = 1 AND queue = :queue AND jobs.priority = levels.priority))
 FROM levels WHERE levels.priority IS NOT NULL;
 
+-- name: waiting_bytes
+SELECT coalesce(sum(size), 0) FROM (
+  SELECT size FROM jobs WHERE state = 'pending' AND due = 1 AND queue = :queue
+  UNION ALL SELECT size FROM jobs WHERE state = 'pending' AND due = 0 AND queue = :queue
+  UNION ALL SELECT size FROM jobs
+  WHERE state = 'held' AND state NOT IN ('pending', 'processing', 'completed') AND queue = :queue) AS waiting;
+
 -- name: insert_attempt
 INSERT INTO attempts (job, attempt, owner, started_at, ended_at, run_seconds, outcome, error, exit_code, log)
 VALUES (:job, :attempt, :owner, :started_at, :ended_at, :run_seconds, :outcome, :error, :exit_code, :log)
@@ -161,6 +168,9 @@ ON CONFLICT (minute, queue) DO UPDATE SET
 -- name: stats_since
 SELECT minute, sum(ingested), sum(completed), sum(failed), sum(bytes), sum(run_seconds)
 FROM stats WHERE minute >= :minute GROUP BY minute ORDER BY minute;
+
+-- name: ingested_since
+SELECT coalesce(sum(ingested), 0) FROM stats WHERE minute >= :minute AND queue = :queue;
 
 -- name: forget_stats
 DELETE FROM stats WHERE minute < :minute;

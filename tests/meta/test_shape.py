@@ -127,7 +127,7 @@ def test_the_protocols_say_where_they_may_be_killed() -> None:
     """A verb that moves files and commits has at least one such line; the crash tests enumerate the points."""
     crashes = [_NAMES[path] for path in FILES for _, text in _comments(path) if text.startswith("Crash here")]
 
-    assert {"jobqueue.py", "ingester.py", "recovery.py", "janitor.py", "runner.py"} <= set(crashes)
+    assert {"jobqueue.py", "sidecars.py", "recovery.py", "janitor.py", "runner.py"} <= set(crashes)
     assert crashes.count("jobqueue.py") >= 10
 
 
