@@ -398,7 +398,7 @@ class Spool:
         places.sort(key=lambda place: place is job.place)  # what it left before where it arrived
         paths = [self.payload_path(job, place) for place in places]
         paths += [self.output_path(job.queue, job.output)] if job.output else []
-        self._sync([], filter(self.exists, map(os.path.dirname, paths)))
+        self._sync([], [path for path in map(os.path.dirname, paths) if self.exists(path)])
 
     def publish(self, owner: str, job: Job) -> bool:
         """Move a completed job's staged output to the outbox under the name in its row.

@@ -124,8 +124,8 @@ MUTANTS = (
     Mutant(
         "an unsettled payload is adopted while somebody writes it",
         _RECOVERY,
-        "        if arrival is None or self._jobqueue.ask_again(arriver, arrival) is None:",
-        "        if arrival is None:",
+        "            complete = self._jobqueue.ask_again(arriver, arrival, now)",
+        "            complete = arrival",
         (
             "tests/crash",
             "tests/test_recovery.py",

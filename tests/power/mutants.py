@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from unittest.mock import patch
@@ -28,20 +28,20 @@ def _is_ingest(files: Sequence[str]) -> bool:
     return any(path.startswith("ready/") for path in files)
 
 
-def _no_ingest_barrier(spool: Spool, files: Sequence[str], directories: Iterable[str]) -> None:
+def _no_ingest_barrier(spool: Spool, files: Sequence[str], directories: Sequence[str | int] | None) -> None:
     if not _is_ingest(files):
         _barrier(spool, files, directories)
 
 
-def _no_output_barrier(spool: Spool, files: Sequence[str], directories: Iterable[str]) -> None:
+def _no_output_barrier(spool: Spool, files: Sequence[str], directories: Sequence[str | int] | None) -> None:
     if _is_ingest(files):
         _barrier(spool, files, directories)
 
 
-def _destination_first(spool: Spool, files: Sequence[str], directories: Iterable[str]) -> None:
+def _destination_first(spool: Spool, files: Sequence[str], directories: Sequence[str | int] | None) -> None:
     """Files and directories the wrong way round: first where the files arrive, then where they came from."""
     if _is_ingest(files):
-        spool._sync(files, reversed(list(directories)))
+        spool._sync(files, list(reversed(directories or ())))
     else:
         _barrier(spool, files, directories)
 

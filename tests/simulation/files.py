@@ -150,7 +150,8 @@ class SimulatedFiles(Files):
     def _path(self, directory: int, path: bytes) -> bytes:
         """A path below the root."""
         above = os.readlink(f"/proc/self/fd/{directory}")
-        return os.fsencode(f"{above}/".removeprefix(f"{self.root}/")) + path
+        whole = os.fsencode(f"{above}/".removeprefix(f"{self.root}/")) + path
+        return whole.removesuffix(b"/.")  # a directory that is given by its descriptor
 
     def _parent(self, whole: bytes) -> tuple[Node, bytes]:
         above, _, name = whole.rpartition(b"/")
