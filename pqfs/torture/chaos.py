@@ -119,7 +119,7 @@ class Chaos:
                 return found[int(act.pick * len(found))]
             if time.monotonic() > deadline:
                 return None
-            time.sleep(0.01)
+            time.sleep(0.02)
 
     def _note(self, kind: str, target: Target | None) -> None:
         running = self._census.running(target.owner) if target else None

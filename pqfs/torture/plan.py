@@ -30,13 +30,13 @@ SPARING = frozenset({Kind.STOP, Kind.FREEZE, Kind.RESTART, Kind.FULL})  # all ot
 STOPPABLE = (Kind.CONSUMER, Kind.RUNNER, Kind.INGESTER, Kind.JANITOR, Kind.HANDLER, Kind.GRANDCHILD, Kind.SUPERVISORD)
 
 _WEIGHTS: dict[Kind, float] = {
-    Kind.RUNNER: 400,
-    Kind.HANDLER: 200,
-    Kind.GRANDCHILD: 120,
-    Kind.CONSUMER: 130,
-    Kind.INGESTER: 40,
-    Kind.JANITOR: 40,
-    Kind.OPERATOR: 12,
+    Kind.RUNNER: 380,
+    Kind.HANDLER: 260,
+    Kind.GRANDCHILD: 150,
+    Kind.CONSUMER: 90,
+    Kind.INGESTER: 30,
+    Kind.JANITOR: 30,
+    Kind.OPERATOR: 8,
     Kind.SUPERVISORD: 2,
     Kind.EVERYTHING: 1.5,
     Kind.STOP: 30,

@@ -42,7 +42,7 @@ _BEHAVIOURS: dict[tuple[str, str], int] = {
     ("default", "slow"): 12,
     ("orders", "parts"): 12,
     ("default", "directory"): 8,
-    ("tools", "grandchild"): 12,
+    ("tools", "grandchild"): 20,
     ("default", "chatty"): 2,
     ("default", "fail once"): 5,
     ("tools", "fail once"): 2,
