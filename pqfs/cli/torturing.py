@@ -65,6 +65,7 @@ def torture(
     Runs on the disk of your spool, without root, about 30 seconds longer than it storms. Exit code 0: nothing
     lost, doubled or torn; 1: something was, and the folder is kept; 3: it did not come to its end in time.
     """
+    from pqfs import kernel
     from pqfs.torture.ground import Ground
 
     if judge is not None:
@@ -72,7 +73,7 @@ def torture(
     else:
         ground, is_ours = _raged(context, folder, seed, seconds, kills, consumers, pace)
     verdict = _judged(ground)
-    _show(verdict, as_json)
+    _show(verdict, kernel.file_system(os.fsencode(ground.root)), as_json)
     if verdict.exit_code or keep:
         terminal.say(f"Kept: {ground.root}. Judge it again: pqfs torture --judge {ground.root}")
     else:
@@ -151,11 +152,11 @@ def _judged(ground: Ground) -> Verdict:
 # -------------------------------------------------------------------- the table
 
 
-def _show(verdict: Verdict, as_json: bool) -> None:
+def _show(verdict: Verdict, disk: str, as_json: bool) -> None:
     if as_json:
-        terminal.put_json("torture", **_fields(verdict))
+        terminal.put_json("torture", **_fields(verdict, disk))
         return
-    rows = list(_rows(verdict))
+    rows = list(_rows(verdict, disk))
     if sys.stdout.isatty():
         _put_rich(rows)
     else:
@@ -167,8 +168,10 @@ def _show(verdict: Verdict, as_json: bool) -> None:
 _COLUMNS = ("what", "count", "of")
 
 
-def _fields(verdict: Verdict) -> dict[str, Any]:
-    machine = {"kernel": platform.release(), "python": platform.python_version(), "cores": os.cpu_count()}
+def _fields(verdict: Verdict, disk: str) -> dict[str, Any]:
+    machine = {
+        "kernel": platform.release(), "python": platform.python_version(), "cores": os.cpu_count(), "disk": disk,
+    }  # fmt: skip
     counts = {word: len(found) for word, found in verdict.wrong.items()}
     return {
         **asdict(verdict), "counts": counts, "survived": verdict.survived, "good": verdict.exit_code == 0,
@@ -176,7 +179,7 @@ def _fields(verdict: Verdict) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rows(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
+def _rows(verdict: Verdict, disk: str) -> Iterator[tuple[str, str, str]]:
     ends = ", ".join(f"{number:,} {state}" for state, number in sorted(verdict.ends.items()))
     yield "in", f"{verdict.sent:,}", "payloads brought, each unlike any other"
     yield "out", f"{verdict.out:,}", f"outputs; jobs: {ends}"
@@ -192,7 +195,7 @@ def _rows(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
     if verdict.small is not None:
         yield "full disk", *_told_of_small(verdict.small)
     yield "settled", settled, "seconds until every job had ended by itself"
-    yield "seed", str(verdict.seed), f"kernel {platform.release()}, {os.cpu_count()} cores"
+    yield "seed", str(verdict.seed), f"on {disk}, kernel {platform.release()}, {os.cpu_count()} cores"
 
 
 def _told_of_small(small: Mapping[str, Any]) -> tuple[str, str]:

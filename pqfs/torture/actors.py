@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ class Actor:
 
     def __init__(self) -> None:
         self._over = threading.Event()
+        self._storm = os.getppid()
 
     def listen(self) -> None:
         """Take TERM as the request, and ask the kernel for one when the storm dies."""
@@ -33,6 +35,11 @@ class Actor:
     def is_over(self) -> bool:
         """Whether to end as soon as what is under way is finished."""
         return self._over.is_set()
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the storm that started this process has died."""
+        return os.getppid() != self._storm
 
     def rest(self, seconds: float) -> None:
         """Sleep, but not through the end."""

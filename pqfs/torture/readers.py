@@ -23,6 +23,7 @@ from pqfs.torture import payload
 from pqfs.torture.actors import Actor, act_alone
 from pqfs.torture.books import Book
 from pqfs.torture.ground import Ground
+from pqfs.torture.targets import sweep_away
 
 _EVERY = 0.02
 _STAYS = 16  # one in so many
@@ -97,6 +98,8 @@ def main() -> None:
         index = ground.index()
         Reader(ground, index, random.Random(f"{seed}/reader")).run(actor)
         index.close()
+        if actor.is_orphan:
+            sweep_away(ground)  # the storm was killed: its stack must not go on for ever
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from pqfs.torture.cast import Cast
 from pqfs.torture.chaos import Chaos, Stack
 from pqfs.torture.ground import LEASE, QUEUES, Ground
 from pqfs.torture.plan import SPARING, acts
-from pqfs.torture.targets import left_behind
+from pqfs.torture.targets import left_behind, sweep_away
 
 SETTLE_WITHIN = 60.0
 FSCK_WITHIN = 15.0
@@ -104,7 +103,7 @@ class Storm:
                 self._check()
         finally:
             self._cast.end()
-            self._sweep()
+            sweep_away(self._ground)
         self._ending.troubles += self._cast.troubles
         told = {name: getattr(self._ending, name) for name in Ending.__slots__}
         (self._ground.books / "storm.json").write_text(json.dumps(told))
@@ -120,13 +119,6 @@ class Storm:
             index.close()
         self._stack.down()
         self._ending.left_running = len(left_behind(self._ground))
-
-    def _sweep(self) -> None:
-        """Whatever happened, nothing of the stack is left running."""
-        while strays := left_behind(self._ground):
-            for stray in strays:
-                stray.hit(signal.SIGKILL)
-            time.sleep(0.05)
 
     # ---------------------------------------------------------------- the storm
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +135,14 @@ def _began(pid: int) -> int | None:
         return None
     fields = stat.rpartition(b")")[2].split()
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def sweep_away(ground: Ground) -> None:
+    """End everything of the stack, however often its supervisord begins something anew meanwhile."""
+    while strays := left_behind(ground):
+        for stray in strays:
+            stray.hit(signal.SIGKILL)
+        time.sleep(0.05)
 
 
 def left_behind(ground: Ground) -> list[Target]:

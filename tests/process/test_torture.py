@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,8 @@ import pytest
 
 from pqfs.torture.ground import Ground
 from pqfs.torture.plan import Kind
+from pqfs.torture.targets import left_behind
+from tests.process.stage import eventually
 
 pytestmark = pytest.mark.slow
 SEED = 20261122
@@ -45,6 +48,33 @@ def test_a_storm_loses_nothing_doubles_nothing_and_tears_nothing(storm: tuple[Gr
     assert verdict["survived"] >= 45
     assert verdict["settled"] < 60
     assert "why" in verdict["small"] or (verdict["small"]["full"] >= 1 and verdict["small"]["paused"] >= 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+def test_a_storm_that_is_ended_early_leaves_nothing_running(number: signal.Signals) -> None:
+    with tempfile.TemporaryDirectory(prefix="pqfs-torture-") as root:
+        ground = Ground(Path(root))
+        command = [sys.executable, "-m", "pqfs", "torture", "--in", root, "--consumers", "1"]
+        storm = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        eventually(lambda: list(ground.taken.glob("*")), "the first output is taken away", 60)
+
+        storm.send_signal(number)
+
+        assert storm.wait(60) == (130 if number is signal.SIGINT else -number)
+        eventually(lambda: not left_behind(ground), "the stack is swept away", 60)
+        eventually(lambda: not _actors(root), "the actors end", 60)
+
+
+def _actors(root: str) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_text().split("\0")
+        except OSError:
+            continue
+        if root in words:
+            found.append(" ".join(words))
+    return found
 
 
 def _an_output(ground: Ground) -> Path:
