@@ -17,6 +17,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _RENAME_NOREPLACE = 1
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_GET_FLAGS = 0x80086601  # FS_IOC_GETFLAGS of linux/fs.h, as most machines number it
+_IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
 _NOT_OFFERED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 
 
@@ -67,6 +69,15 @@ def is_open_for_writing(descriptor: int) -> bool:
         return True
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False
+
+
+def is_immovable(descriptor: int) -> bool:
+    """Whether the file is immutable or append-only (chattr(1)), so that not even its owner may rename it (Linux)."""
+    try:
+        flags = fcntl.ioctl(descriptor, _GET_FLAGS, b"\0" * 8)
+    except OSError:
+        return False
+    return bool(int.from_bytes(flags[:4], sys.byteorder) & (_IMMUTABLE | _APPEND_ONLY))
 
 
 def ignore_lease_breaks() -> None:

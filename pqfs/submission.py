@@ -25,6 +25,7 @@ from pqfs.jobqueue import JobQueue
 from pqfs.model import DEFAULT_QUEUE, Arrival, check_priority, check_ready_at
 from pqfs.naming import JobIds
 from pqfs.owners import OwnerLock
+from pqfs.quota import Quotas
 
 _BLOCK = 1 << 20
 
@@ -60,6 +61,7 @@ class Submitter:
         self._progress = progress
         self._ids = JobIds()
         self._staged: list[tuple[Arrival, str]] = []
+        self._quotas = self._ask_quotas()
 
     def __enter__(self) -> Self:
         spool = self._jobqueue.spool
@@ -80,20 +82,35 @@ class Submitter:
         """Copy an open file into the submitter's scratch; the job that it will be.
 
         Raises:
-            Refused: it is larger than its queue takes.
+            Refused: it is larger than its queue takes, or the queue has as much as its quotas allow.
             DiskFull: the volume would fall below low water.
         """
         settings = self._jobqueue.settings.queue(wish.queue)
         priority = settings.priority if wish.priority is None else wish.priority
         job = self._ids.next(self._clock.now())
         path = self._jobqueue.spool.scratch_path(self._lock.name, job, 1, "part")
+        self._check_quota(wish.queue, 0)
         size = self._copy(source, self._jobqueue.spool.path(path))
-        if settings.max_size is not None and size > settings.max_size:
+        try:
+            if settings.largest is not None and size > settings.largest:
+                raise Refused(f"It has {size} bytes; queue {wish.queue} takes at most {settings.largest}.")
+            self._check_quota(wish.queue, size)
+        except Refused:
             self._jobqueue.spool.remove(path)
-            raise Refused(f"It has {size} bytes; queue {wish.queue} takes at most {int(settings.max_size)}.")
+            raise
+        self._quotas.count(wish.queue, size)
         arrival = Arrival(job, wish.queue, name, size, priority, wish.ready_at)
         self._staged.append((arrival, path))
         return arrival
+
+    def _ask_quotas(self) -> Quotas:
+        return Quotas(self._jobqueue.index, self._jobqueue.settings, self._clock.now())
+
+    def _check_quota(self, queue: str, size: int) -> None:
+        if reason := self._quotas.why_not(queue, size):
+            raise Refused(
+                f"{reason[0].upper()}{reason[1:]}.", "Submit it later, or drop it into the inbox: there it waits."
+            )
 
     def _copy(self, source: IO[bytes], target: Path) -> int:
         size = 0
@@ -110,6 +127,7 @@ class Submitter:
         staged, self._staged = self._staged, []
         if staged:
             self._jobqueue.submit(self._lock.name, staged, self._clock.now())
+            self._quotas = self._ask_quotas()
         return [arrival for arrival, _ in staged]
 
 

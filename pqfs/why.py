@@ -7,24 +7,21 @@ the alarms that concern what was asked after.
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pqfs import kernel, naming
+from pqfs import naming
 from pqfs.clock import iso
 from pqfs.concerns import alarms_of, alarms_of_inbox
 from pqfs.errors import JobNotFound
-from pqfs.inbox import IGNORED, SIDECAR, Entry, Inbox, Verdict, writers
 from pqfs.model import Job
 from pqfs.report import Source
 from pqfs.story import tell, why_nobody_ingests
+from pqfs.waiting import explain
 
 _RECENT = 7 * 86400.0  # names are looked for among the jobs of this many seconds
 _HEX = frozenset("0123456789abcdef-")
@@ -105,107 +102,12 @@ def _about_path(source: Source, target: str, path: Path) -> Answer | None:
 
 def about_inbox(source: Source, target: str, relative: str) -> Answer:
     """Why a file in the inbox is still there. `relative` is its path below inbox/."""
-    path = os.fsencode(relative)
-    inbox = Inbox(source.spool.root, source.settings)
     sentences = [
-        *_ignored(inbox, source, relative),
-        *(_about_entry(source, inbox, path) if not inbox.is_ignored(os.path.basename(path)) else ()),
+        *explain(source, relative),
         *why_nobody_ingests(source),
-        *alarms_of_inbox(source, path),
+        *alarms_of_inbox(source, os.fsencode(relative)),
     ]
     return Answer(target, "inbox", tuple(sentences), f"inbox/{relative}")
-
-
-def _ignored(inbox: Inbox, source: Source, relative: str) -> Iterator[str]:
-    for part in relative.split("/"):
-        for pattern in (*IGNORED, *source.settings.ingest.ignore):
-            if inbox.is_ignored(os.fsencode(part)) and fnmatch.fnmatchcase(part, pattern):
-                yield f"It is ignored: {_show(part)} matches {pattern}, which says that a file is not complete yet."
-                yield "Rename it when it is, and it will be taken."
-                return
-
-
-def _about_entry(source: Source, inbox: Inbox, path: bytes) -> Iterator[str]:
-    queues = frozenset(queue.name for queue in source.index.queues()) | set(source.settings.queues)
-    entries, _ = inbox.entries(queues)
-    entry = next((each for each in entries if each.path == path), None)
-    if entry is None:
-        yield "It is a directory: the files in it are taken, and it is removed once it has stayed empty."
-        return
-    if entry.path.endswith(SIDECAR):
-        yield from _about_sidecar(source, entry, entries)
-        return
-    pids = writers(inbox.path / os.fsdecode(path))
-    if pids:
-        yield f"It is still being written, by {', '.join(map(_process, pids))}."
-        return
-    yield from _judged(source, inbox, entry)
-    yield from _waits_for_sidecar(source, entry, entries)
-
-
-def _judged(source: Source, inbox: Inbox, entry: Entry) -> Iterator[str]:
-    if not _may_ask():
-        return
-    directory = inbox.open_parent(entry)
-    try:
-        judgement = inbox.judge(directory, entry, source.clock.boottime())
-    finally:
-        os.close(directory)
-    if judgement.descriptor is not None:
-        os.close(judgement.descriptor)
-    match judgement.verdict:
-        case Verdict.TAKE:
-            yield f"It is complete and can be taken, for queue {entry.queue}."
-        case Verdict.WAIT:
-            yield f"It waits: {judgement.reason}."
-        case Verdict.REJECT:
-            yield f"It will be rejected: {judgement.reason}."
-        case Verdict.VANISHED:
-            yield "It has just gone."
-        case Verdict.GHOST:
-            yield "It is the other end of a move that was interrupted, and will be removed."
-
-
-def _waits_for_sidecar(source: Source, entry: Entry, entries: list[Entry]) -> Iterator[str]:
-    wait = source.settings.queue(entry.queue).sidecar_wait()
-    if not wait or any(each.path == entry.path + SIDECAR for each in entries):
-        return
-    name = _show(os.fsdecode(entry.path + SIDECAR))
-    if wait == float("inf"):
-        yield f"Queue {entry.queue} takes no file without its sidecar: it waits for {name}."
-    else:
-        yield f"Queue {entry.queue} waits up to {wait:g} seconds for the sidecar {name}."
-
-
-def _about_sidecar(source: Source, entry: Entry, entries: list[Entry]) -> Iterator[str]:
-    payload = entry.path.removesuffix(SIDECAR)
-    if any(each.path == payload for each in entries):
-        yield "It is the sidecar of a file that is still in the inbox, and goes with it."
-        return
-    yield f"It is a sidecar; its payload {_show(os.fsdecode(payload))} is not in the inbox."
-    yield f"It is rejected when none comes within {source.settings.ingest.wait_limit:g} seconds."
-
-
-def _may_ask() -> bool:
-    """Whether a read lease may be asked for here: a writer that breaks it sends SIGIO, whose default kills."""
-    number = getattr(signal, "SIGIO", None)
-    if number is None or signal.getsignal(number) is signal.SIG_IGN:
-        return True
-    if threading.current_thread() is not threading.main_thread():
-        return False
-    kernel.ignore_lease_breaks()
-    return True
-
-
-def _process(pid: int) -> str:
-    try:
-        return f"process {pid} ({Path(f'/proc/{pid}/comm').read_text().strip()})"
-    except OSError:
-        return f"process {pid}"
-
-
-def _show(name: str) -> str:
-    return naming.printable(os.fsencode(name))
 
 
 # -------------------------------------------------------------------- jobs

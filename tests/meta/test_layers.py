@@ -27,7 +27,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("jobqueue", "witness", "quota", "failures"),
     ("intake",),
     ("sidecars", "ghosts", "recovery", "rejected", "submission", "report", "tree"),
-    ("fsck", "story", "retention", "vitals"),
+    ("waiting", "fsck", "story", "retention", "vitals"),
     ("health",),
     ("alarms", "concerns"),
     ("why",),
