@@ -475,7 +475,7 @@ class Spool:
     def _empty(self, above: int, name: bytes, top: int | None = None, depth: int = 0) -> None:
         """Remove what is in a directory. What lies too deep is moved up to `top`, for another round."""
         try:
-            directory = open_directory(name, above)
+            directory = _open_up(name, above)
         except (FileNotFoundError, NotADirectoryError):
             return
         try:
@@ -614,3 +614,20 @@ class Spool:
                 self._sync_tree(f"{relative}/{name}")
         if found and not stat.S_ISLNK(found.st_mode):
             self._files.fsync(self._fd, os.fsencode(relative))
+
+
+def _open_up(name: bytes, above: int) -> int:
+    """A descriptor of a directory, which a program of ours may have closed to everybody, us included."""
+    try:
+        directory = open_directory(name, above)
+    except PermissionError:
+        handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=above)
+        try:
+            os.chmod(f"/proc/self/fd/{handle}", stat.S_IRWXU)
+        finally:
+            os.close(handle)
+        directory = open_directory(name, above)
+    found = os.fstat(directory)
+    if found.st_uid == os.geteuid() and found.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+        os.fchmod(directory, stat.S_IRWXU)
+    return directory

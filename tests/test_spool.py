@@ -693,3 +693,26 @@ def test_after_a_failed_sync_a_payload_gets_a_new_inode_with_the_same_bytes(spoo
     assert path.read_bytes() == b"bytes"
     assert path.stat().st_ino != before
     assert spool.entries("ready/me", hidden=True) == ["x"]
+
+
+def test_a_tree_is_removed_however_deep_it_is_and_whatever_it_forbids(spool: Spool) -> None:
+    """A program made it, and a path to its end would be too long to be opened."""
+    top = spool.path("work/tree")
+    top.mkdir()
+    inner = os.open(top, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("directory", dir_fd=inner)
+        above, inner = inner, os.open("directory", os.O_RDONLY, dir_fd=inner)
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=inner))
+        os.close(above)
+    os.close(inner)
+    (top / "closed" / "inside").mkdir(parents=True)
+    (top / "closed" / "inside" / "file").touch()
+    (top / "closed" / "inside").chmod(0o500)
+    (top / "closed").chmod(0)
+    (top / "link").symlink_to("/etc")
+
+    spool.remove_tree("work/tree")
+
+    assert not spool.exists("work/tree")
+    assert Path("/etc/passwd").exists()
