@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from pqfs.errors import PqfsError
 from pqfs.events import Word, emit
 from pqfs.health import Finding, alarms, examine
 from pqfs.pulse import Beat, Pulse
@@ -63,7 +64,10 @@ class Checkup:
     def complain(self, error: Exception) -> None:
         """A look has failed: what is wrong may be known all the same."""
         self._pulse.complain(str(error))
-        self._examine()
+        try:
+            self._examine()
+        except (PqfsError, OSError):
+            pass  # nothing can be read now; that the looks fail is told by the pulse
 
     def _examine(self) -> None:
         vitals = look(self._source, self._asked())

@@ -544,6 +544,21 @@ def test_the_next_janitor_goes_on_with_the_alarms_of_the_last(
     assert to_json(found)["since_at"].startswith("2027-01-15T08:00:30")
 
 
+def test_a_look_that_fails_because_nothing_can_be_read_ends_no_janitor(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> None:
+        raise Unavailable("The index's disk reports an error.")
+
+    checkup = Checkup(stack.app, stack.pulses["janitor"], None, lambda: None)
+    monkeypatch.setattr(stack.app.index.engine, "run", unreadable)
+
+    checkup.complain(Unavailable("The index's disk reports an error."))
+
+    beat = next(beat for beat in read_beats(stack.app.spool.path("run")) if beat.program == "janitor")
+    assert beat.trouble == "The index's disk reports an error."
+
+
 def test_supervisor_is_asked_once_a_minute(stack: Stack, clock: SettableClock) -> None:
     asked = list[float]()
 

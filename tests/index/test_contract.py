@@ -905,7 +905,9 @@ def test_an_unknown_token_is_never_silent() -> None:
         catalogue.fill("SELECT {nothing}", {})
 
 
-@pytest.mark.parametrize("name", ["claimable", "unconfirmed", "unconfirmed_of", "cancels_for", "wake_due", "job"])
+@pytest.mark.parametrize(
+    "name", ["claimable", "head", "overslept", "unconfirmed", "unconfirmed_of", "cancels_for", "wake_due", "job"]
+)
 def test_what_runs_all_the_time_is_found_through_an_index(index: Index, name: str) -> None:
     sql = catalogue.statements(sqlite._TOKENS)[name]
     plan = raw(index).execute(f"EXPLAIN QUERY PLAN {sql}", dict.fromkeys(re.findall(r":(\w+)", sql)))
