@@ -92,14 +92,14 @@ def _all_tried(
     """Recording after recording, always of the file system with most left to try."""
     left = dict.fromkeys(plan.file_systems, -(-plan.states // len(plan.file_systems)))
     running: dict[Future[Tried], tuple[str, int]] = {}
-    seed = plan.seed
+    seeds = dict.fromkeys(plan.file_systems, plan.seed)
     while any(left.values()) or running:
         while any(left.values()) and len(running) < plan.jobs:
             name = max(left, key=left.__getitem__)
             share = min(left[name], _SHARE)
             left[name] -= share
-            running[pool.submit(try_one, plan, program, name, seed, share)] = name, share
-            seed += 1
+            running[pool.submit(try_one, plan, program, name, seeds[name], share)] = name, share
+            seeds[name] += 1
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             name, share = running.pop(future)
             tried = future.result()

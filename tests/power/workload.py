@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from pqfs import kernel
 from pqfs.errors import PqfsError
 from pqfs.files import Files
 from pqfs.model import DEAD, Job, Kind, Outcome, State
@@ -50,7 +51,7 @@ class Workload:
         self._acts: tuple[tuple[int, Callable[[], None]], ...] = (
             (6, self._drop), (6, self._ingest), (2, self._submit), (5, self._work), (2, self._begin), (3, self._end),
             (4, self._steer), (1, self._delete), (2, self._read), (1, self._look), (1, self._purge),
-            (1, self._checkpoint),
+            (1, self._checkpoint), (2, self._write_back),
         )  # fmt: skip
 
     def run(self, acts: int) -> None:
@@ -174,6 +175,12 @@ class Workload:
 
     def _checkpoint(self) -> None:
         self._world.index.engine.checkpoint()
+
+    def _write_back(self) -> None:
+        """What the kernel does by itself every few seconds; each file system in its own time."""
+        descriptor = os.open(self._random.choice((self._world.root, self._world.index_path.parent)), os.O_RDONLY)
+        kernel.syncfs(descriptor)
+        os.close(descriptor)
 
 
 def _sync(path: Path) -> None:
