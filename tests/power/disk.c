@@ -24,7 +24,7 @@
 enum { WRITE = 1, FLUSH = 2 };
 
 struct record { uint32_t kind, disk; uint64_t offset, length; };
-struct faults { int32_t error, writes, flushes, failed; }; /* how many are to fail yet: below 0 all */
+struct faults { int32_t error, passes, writes, flushes, failed; }; /* so many pass, then so many fail; below 0: all */
 
 static int image, log_file;
 static uint32_t number;
@@ -42,6 +42,10 @@ static int is_to_fail(int32_t *left)
 {
     if (*left == 0)
         return 0;
+    if (faults->passes > 0) {
+        --faults->passes;
+        return 0;
+    }
     if (*left > 0)
         --*left;
     ++faults->failed;
@@ -66,6 +70,7 @@ static int get_attributes(const char *path, struct stat *found, struct fuse_file
 
 static int open_disk(const char *path, struct fuse_file_info *file)
 {
+    file->direct_io = 1; /* one request of the loop device is one write: of two it would take half for the whole */
     return strcmp(path, "/disk") ? -ENOENT : 0;
 }
 

@@ -20,7 +20,7 @@ from tests.power.mounts import Loop, unmount, unmount_anyhow
 
 _SOURCE = Path(__file__).with_name("disk.c")
 _RECORD = struct.Struct("=IIQQ")
-_FAULTS = struct.Struct("=iiii")
+_FAULTS = struct.Struct("=iiiii")
 _WRITE = 1
 _PATIENCE = 10.0
 
@@ -77,13 +77,13 @@ class Faults:
         with path.open("r+b") as file:
             self._shared = mmap.mmap(file.fileno(), _FAULTS.size)
 
-    def fail(self, error: int, writes: int = 0, flushes: int = 0) -> None:
-        """Let the next so many writes and flushes fail with an errno; -1: all, until told otherwise."""
-        _FAULTS.pack_into(self._shared, 0, error, writes, flushes, 0)
+    def fail(self, error: int, writes: int = 0, flushes: int = 0, passes: int = 0) -> None:
+        """Let so many writes or flushes pass, then so many fail with an errno; -1: all, until told otherwise."""
+        _FAULTS.pack_into(self._shared, 0, error, passes, writes, flushes, 0)
 
     def mend(self) -> int:
         """Fail nothing any more; how many writes and flushes have failed."""
-        failed = int(_FAULTS.unpack_from(self._shared)[3])
+        failed = int(_FAULTS.unpack_from(self._shared)[4])
         self.fail(0)
         return failed
 
