@@ -59,6 +59,8 @@ def identity(found: os.stat_result) -> Identity:
 class Spool:
     """One spool directory. The descriptor of its root is opened once, at start, and never again.
 
+    `alarm` is the file that says that a sync of this volume has failed: in memory, not on the volume itself.
+
     Source: syncfs(2) reports write-back errors once per open descriptor, so a barrier is only sound on one
     that was open before the writes (measured on xfs and btrfs).
     """
@@ -67,7 +69,6 @@ class Spool:
         self, root: Path, files: Files | None = None, durable: bool = True, alarms: Path | None = None
     ) -> None:
         self.root = root
-        self._alarms = alarms or (_MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir()))
         self._files = files or Files()
         self._durable = durable
         try:
@@ -78,6 +79,7 @@ class Spool:
             raise Misconfigured(
                 f"There is no spool at {root} ({error.strerror}).", f"Make one: pqfs init --spool {root}"
             ) from error
+        self.alarm = _alarm(self._fd, alarms or (_MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())))
 
     def close(self) -> None:
         """Give the root's descriptor back."""
@@ -521,12 +523,6 @@ class Spool:
 
     # ---------------------------------------------------------------- alarm
 
-    @property
-    def alarm(self) -> Path:
-        """The file that says that a sync of this volume has failed: in memory, not on the volume itself."""
-        found = os.fstat(self._fd)
-        return self._alarms / f"pqfs-{os.getuid()}-{found.st_dev:x}-{found.st_ino:x}.alarm"
-
     def raise_alarm(self, reason: str) -> Path:
         """Leave the alarm. It stands until a reboot, or until a person removes it."""
         self.alarm.write_text(f"{reason}\n")
@@ -631,3 +627,9 @@ def _open_up(name: bytes, above: int) -> int:
     if found.st_uid == os.geteuid() and found.st_mode & stat.S_IRWXU != stat.S_IRWXU:
         os.fchmod(directory, stat.S_IRWXU)
     return directory
+
+
+def _alarm(root: int, memory: Path) -> Path:
+    """Asked at start: a volume that has failed answers nothing any more (xfs, once it has shut down)."""
+    found = os.fstat(root)
+    return memory / f"pqfs-{os.getuid()}-{found.st_dev:x}-{found.st_ino:x}.alarm"

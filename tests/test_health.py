@@ -420,7 +420,7 @@ def test_a_volume_without_inodes_or_made_with_few_is_no_alarm(stack: Stack, inod
 
 
 def test_the_alarm_of_a_failed_sync_stands_until_it_is_removed(stack: Stack, tmp_path: Path) -> None:
-    stack.app.spool._alarms = tmp_path
+    stack.app.spool.alarm = tmp_path / "alarm"
     stack.app.spool.raise_alarm("Input/output error")
 
     assert stack.names() == ["volume-alarm"]

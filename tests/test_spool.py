@@ -663,6 +663,30 @@ def test_a_failed_sync_is_a_fault_of_the_volume_and_is_not_repeated(opened: Open
     spool.alarm.unlink()
 
 
+def test_the_alarm_is_raised_although_the_volume_answers_nothing_any_more(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """xfs shuts down when its log can not be written, and refuses even to say what a descriptor is."""
+    files = Recorder()
+    spool = opened(files)
+    put(spool, "ready/me/a")
+    files.fault = errno.EIO
+    answer = os.fstat
+
+    def refuse(descriptor: int) -> os.stat_result:
+        if descriptor == spool._fd:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return answer(descriptor)
+
+    monkeypatch.setattr(os, "fstat", refuse)
+
+    with pytest.raises(VolumeFault):
+        spool.barrier(["ready/me/a"], ["ready/me"])
+
+    assert spool.alarm.exists()
+    spool.alarm.unlink()
+
+
 def test_relaxed_durability_syncs_nothing(opened: Opener) -> None:
     files = Recorder()
     spool = opened(files, durable=False)

@@ -171,7 +171,7 @@ def _first_boot(
 
 
 def _done(bench: Bench, act: Callable[[], Deed]) -> Deed:
-    """The deed of a process that may be killed by the disk: SQLite's -shm is mapped, and a page of it may be refused."""
+    """The deed of a process that the disk may kill: SQLite maps its -shm, and a page of it may be refused."""
     try:
         return apart(act)
     except ChildFailed as error:
