@@ -17,7 +17,12 @@ class Mutant(StrEnum):
     NO_INGEST_BARRIER = "no-ingest-barrier"
     NO_OUTPUT_BARRIER = "no-output-barrier"
     SYNCHRONOUS_NORMAL = "synchronous-normal"
+    DESTINATION_ONLY = "destination-only"
     DESTINATION_FIRST = "destination-first"
+
+
+HARMLESS = frozenset({Mutant.DESTINATION_FIRST})
+"""Must lose nothing: the fsync of a payload after its rename takes both names with it, on each of the three."""
 
 
 _barrier = Spool.barrier
@@ -38,6 +43,14 @@ def _no_output_barrier(spool: Spool, files: Sequence[str], directories: Sequence
         _barrier(spool, files, directories)
 
 
+def _destination_only(spool: Spool, files: Sequence[str], directories: Sequence[str | int] | None) -> None:
+    """Neither the files nor where they came from."""
+    if _is_ingest(files):
+        spool._sync([], list(directories or ())[1:])
+    else:
+        _barrier(spool, files, directories)
+
+
 def _destination_first(spool: Spool, files: Sequence[str], directories: Sequence[str | int] | None) -> None:
     """Files and directories the wrong way round: first where the files arrive, then where they came from."""
     if _is_ingest(files):
@@ -53,6 +66,7 @@ def _synchronous_normal(engine: SqliteEngine, path: object, durable: bool = True
 _BARRIERS: dict[Mutant, Callable[..., None]] = {
     Mutant.NO_INGEST_BARRIER: _no_ingest_barrier,
     Mutant.NO_OUTPUT_BARRIER: _no_output_barrier,
+    Mutant.DESTINATION_ONLY: _destination_only,
     Mutant.DESTINATION_FIRST: _destination_first,
 }
 

@@ -220,8 +220,8 @@ def _sync_as_a_stranger(path: Path) -> None:
 
 def _can_write(place: Path) -> bool:
     """Whether the file system still takes writes, or has given up until it is mounted anew."""
-    probe = place / "run" / "probe" if (place / "run").is_dir() else place / "probe"
     try:
+        probe = place / "run" / "probe" if (place / "run").is_dir() else place / "probe"
         probe.write_bytes(b"probe")
         descriptor = os.open(probe, os.O_RDONLY)
         os.fsync(descriptor)
