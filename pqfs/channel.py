@@ -48,6 +48,8 @@ class Channel:
 
     def receive(self) -> Iterator[Message]:
         """The whole messages that have arrived; waits for the first one if the socket blocks."""
+        if self.is_closed:
+            return
         try:
             data = self._socket.recv(1 << 18)
         except BlockingIOError:

@@ -17,15 +17,15 @@ from typing import Any
 
 from pqfs.channel import Message
 from pqfs.clock import Clock
-from pqfs.errors import DiskFull, IndexGone, PqfsError, Unavailable, VolumeFault
-from pqfs.events import Word, emit, trouble
+from pqfs.errors import DiskFull, IndexGone, PqfsError, VolumeFault
+from pqfs.events import Word, emit
 from pqfs.index import Consumer as ConsumerRow
 from pqfs.index import Index
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Kind, Outcome
 from pqfs.pulse import Pulse
 from pqfs.runnerlink import RunnerLink
-from pqfs.runtime import Heartbeat, Identity, Presence, Readable, Stop
+from pqfs.runtime import Heartbeat, Identity, Pause, Presence, Readable, Stop
 
 _FIRST_BATCH = 4
 _SETTLE_WITHIN = 0.05  # seconds after a batch's first result
@@ -72,7 +72,7 @@ class Consumer:
         self._paused_until = 0.0
         self._drain_by: float | None = None
         self._long_job: tuple[str, int] | None = None  # behind which all that waited was given back
-        self._trouble: str | None = None
+        self._pause = Pause("consumer")
         self._idle_deaths = 0
         self._idle_since: float | None = None
         self.completed = 0
@@ -109,13 +109,13 @@ class Consumer:
             self._collect()
             self._watch_running()
             self._settle()
+            if self._clock.boottime() >= self._paused_until:
+                self._pause.say(None)
         except IndexGone:
             raise
-        except (Unavailable, VolumeFault) as error:
-            self._pause(error)
-        except PqfsError:
-            trouble("consuming")
-            self._pause_until(_PAUSE)
+        except (PqfsError, OSError) as error:
+            # Nothing that was claimed or has ended is forgotten.
+            self._rest(self._pause.blame(error))
         return True
 
     def _tell(self, pulse: Pulse) -> None:
@@ -125,20 +125,16 @@ class Consumer:
         is_long = self._idle_since is not None and now - self._idle_since > _PAUSE
         pulse.beat(idle_since=self._idle_since if is_long else None)
 
-    def _pause(self, error: PqfsError) -> None:
-        self._say_trouble(error.message)
-        if isinstance(error, DiskFull):
-            self._jobqueue.spool.give_up_ballast()
+    def _rest(self, error: PqfsError | None) -> None:
         self._pause_until(_PAUSE)
+        if isinstance(error, DiskFull):
+            try:
+                self._jobqueue.spool.give_up_ballast()
+            except OSError:
+                pass  # it is tried again after the pause
 
     def _pause_until(self, seconds: float) -> None:
         self._paused_until = self._clock.boottime() + seconds
-
-    def _say_trouble(self, trouble: str | None) -> None:
-        """Log that work pauses, or goes on: once, however long it lasts."""
-        if trouble != self._trouble:
-            emit(Word.PAUSED if trouble else Word.RESUMED, what="consumer", error=trouble)
-            self._trouble = trouble
 
     # ---------------------------------------------------------------- claim
 
@@ -157,8 +153,8 @@ class Consumer:
 
     def _has_no_room(self) -> bool:
         low = self._jobqueue.spool.is_below(int(self._jobqueue.settings.low_water))
-        self._say_trouble("the disk is below low water" if low else None)
         if low:
+            self._pause.say("the disk is below low water")
             self._pause_until(_PAUSE)
         return low
 
@@ -229,6 +225,9 @@ class Consumer:
 
     def _finish(self, job: Job, outcome: Outcome) -> None:
         """An attempt has ended; what an early end of ours makes of its outcome."""
+        if outcome.kind is Kind.MISSING and self._is_somewhere(job):
+            # Race: a consumer that had lost its lease moved it after us; `settle` finds it and brings it back.
+            outcome = Outcome(Kind.LOST, "its payload was moved by a consumer that had lost its lease")
         del self._outstanding[job.id]
         if self._ending and self._ending.job == job.id:
             wanted, self._ending = self._ending.outcome, None
@@ -236,11 +235,15 @@ class Consumer:
                 outcome = replace(
                     wanted, started_at=outcome.started_at, run_seconds=outcome.run_seconds, log=outcome.log
                 )
-        if outcome.kind is Kind.MISSING and self._jobqueue.spool.find(job.id):
-            # Race: a consumer that had lost its lease moved it after us; `settle` finds it and brings it back.
-            outcome = Outcome(Kind.LOST, "its payload was moved by a consumer that had lost its lease")
         self._ended.append((job, outcome))
         self._settle_by = min(self._settle_by, self._clock.boottime() + _SETTLE_WITHIN)
+
+    def _is_somewhere(self, job: Job) -> bool:
+        """Whether a payload that was not found lies elsewhere; where nobody can look it is not declared lost."""
+        try:
+            return bool(self._jobqueue.spool.find(job.id))
+        except OSError:
+            return True
 
     def _measure(self, seconds: float) -> None:
         """Adapt the batch to the work: about `prefetch` seconds of it, growing at most fourfold a time."""
@@ -360,11 +363,11 @@ class Consumer:
             moved = self._jobqueue.finish(self._ended, self._clock.now())
         except VolumeFault as error:
             # A sync is never repeated on the same data: the outputs are made again.
-            for job, outcome in self._ended:
-                if outcome.kind is Kind.DONE:
-                    self._discard_scratch(job)
+            done = [job for job, outcome in self._ended if outcome.kind is Kind.DONE]
             again = Outcome(Kind.RELEASED, error.message, delay=_PAUSE)
             self._ended = [(job, again if outcome.kind is Kind.DONE else outcome) for job, outcome in self._ended]
+            for job in done:
+                self._discard_scratch(job)
             raise
         self.completed += sum(outcome.kind is Kind.DONE for _, outcome in self._ended)
         self._ended, self._settle_by = [], float("inf")

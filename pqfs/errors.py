@@ -20,10 +20,20 @@
         ├── RetryLater      try again after `delay` seconds; costs no failure
         └── Permanent       never try again
 
-`str(error)` is one clear sentence for a person; `hint` says what to do about it.
+`str(error)` is one clear sentence for a person; `hint` says what to do about it. `explained` makes one of ours
+of an error of a file operation: the one place where errno is given a meaning for the processes.
 """
 
 from __future__ import annotations
+
+import errno
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+# What a file operation says when the machine is at fault and not the program; all else that it says is a bug.
+_ENVIRONMENT = NO_ROOM | {
+    errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR,
+    errno.EAGAIN, errno.ESTALE, errno.EBUSY, errno.ENODEV, errno.ENXIO, errno.ENOLCK, errno.ETIMEDOUT,
+}  # fmt: skip
 
 
 class PqfsError(Exception):
@@ -147,3 +157,18 @@ class RetryLater(HandlerVerdict):
 
 class Permanent(HandlerVerdict):
     """This input can never succeed: the job fails at once."""
+
+
+def explained(error: BaseException) -> PqfsError | None:
+    """An error as one of ours: itself, or what the machine's trouble with a file means; None for what is a bug."""
+    if isinstance(error, PqfsError):
+        return error
+    if not isinstance(error, OSError) or error.errno not in _ENVIRONMENT:
+        return None
+    about = "" if isinstance(error.filename, int | None) else f" ({_shown(error.filename)})"
+    kind = DiskFull if error.errno in NO_ROOM else Unavailable
+    return kind(f"The machine refuses a file operation: {error.strerror}{about}.", "It is tried again by itself.")
+
+
+def _shown(path: object) -> str:
+    return path.decode("utf-8", "backslashreplace") if isinstance(path, bytes) else str(path)

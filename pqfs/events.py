@@ -12,6 +12,8 @@ import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from pqfs.errors import explained
+
 _log = logging.getLogger("pqfs")
 
 
@@ -112,5 +114,10 @@ def log_to_stderr(verbose: bool = False) -> None:
 
 
 def trouble(doing: str) -> None:
-    """Log the exception being handled at the top of a loop, with its traceback."""
-    _log.exception("%s while=%s", Word.ERROR.value, json.dumps(doing))
+    """Log the exception being handled at the top of a loop: one of ours in words, a bug with its traceback."""
+    error = sys.exception()
+    known = explained(error) if error else None
+    if known is not None:
+        emit(Word.ERROR, **{"while": doing, "error": known.message})
+    else:
+        _log.exception("%s while=%s", Word.ERROR.value, json.dumps(doing))

@@ -21,25 +21,25 @@ from pqfs.model import Kind
 # The environment's fault and bound to last: work pauses, no budget is touched however often it happens.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 # The environment's fault, or this one file's: counted as a loss, so that it does not go round for ever.
-_FAULTS = frozenset({errno.EIO, errno.ESTALE})
+_FAULTS = frozenset({errno.EIO, errno.ESTALE, errno.EINTR})
 _FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
 _PAUSE = 5.0  # seconds before a job is tried again after either
 _LONG_PAUSE = 60.0  # after a full disk that nobody but the program has seen
 _LAST_WORDS = 2000  # characters: how much of what was printed last is believed
 
 
-def judge(error: BaseException, limits: Limits, said: str, no_room: bool) -> dict[str, Any]:
+def judge(error: BaseException, limits: Limits, said: str, lack: str | None) -> dict[str, Any]:
     """What is told to the consumer of an attempt that ended with `error`: `kind`, `error`, `delay`, `exit_code`.
 
     Args:
         error: what the handler raised, or what it left was refused with.
         limits: those of the queue.
         said: what the handler and its programs printed.
-        no_room: whether the spool's volume is below low water now.
+        lack: what the machine has no more of just now (room on the spool's volume, file descriptors).
     """
     answer = _explain(error, limits)
-    if no_room and answer["kind"] != Kind.RETRY_LATER:
-        return {**answer, "kind": Kind.RELEASED, "delay": _PAUSE, "error": f"no room on disk: {answer['error']}"}
+    if lack and answer["kind"] != Kind.RETRY_LATER:
+        return {**answer, "kind": Kind.RELEASED, "delay": _PAUSE, "error": f"{lack}: {answer['error']}"}
     if answer["kind"] != Kind.FAILED or limits.named_by_error(error):
         return answer
     return answer | _complaint(str(answer["error"]), limits, said[-_LAST_WORDS:])
@@ -65,12 +65,23 @@ def _explain(error: BaseException, limits: Limits) -> dict[str, Any]:
         return {"kind": Kind.FAILED, "error": error.message, "exit_code": getattr(error, "exit_status", None)}
     if met := limits.named_by_error(error):
         return {"kind": Kind.FAILED, "error": f"the handler met {limits.sentence(met)}"}
-    if isinstance(error, OSError) and error.errno in _NO_ROOM | _FAULTS:
-        kind = Kind.RELEASED if error.errno in _NO_ROOM else Kind.ENVIRONMENT
-        return {"kind": kind, "error": f"the environment failed: {error.strerror}", "delay": _PAUSE}
+    if isinstance(error, OSError) and (error.errno in _NO_ROOM | _FAULTS or _is_unnamed_refusal(error)):
+        return of_machine(error)
     if isinstance(error, SystemExit):
         return {"kind": Kind.FAILED, "error": f"the handler called sys.exit({error.code!r})"}
     return {"kind": Kind.FAILED, "error": f"{type(error).__name__}: {error}"[:2000]}
+
+
+def of_machine(error: OSError) -> dict[str, Any]:
+    """What a failure of the machine means for an attempt: no failure of the job's, and soon another try."""
+    kind = Kind.RELEASED if error.errno in _NO_ROOM else Kind.ENVIRONMENT
+    return {"kind": kind, "error": f"the environment failed: {error.strerror}", "delay": _PAUSE}
+
+
+def _is_unnamed_refusal(error: OSError) -> bool:
+    """Access refused to what was open already, or to what the spool gave: no permission that a handler lacks."""
+    about = "" if error.filename is None else str(error.filename)
+    return error.errno in (errno.EACCES, errno.EPERM) and (not about or "/claimed/" in about or "/work/" in about)
 
 
 def show(error: BaseException) -> None:

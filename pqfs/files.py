@@ -1,7 +1,8 @@
 """The seam through which every change to the spool goes, one method a system call.
 
 `Spool` takes a `Files` object; tests pass one that stops before call n, or fails it, for n = 1, 2, 3 …
-Paths are bytes relative to a directory descriptor. Nothing here decides anything.
+Paths are bytes relative to a directory descriptor. Nothing here decides anything, but that a sync which failed is
+told apart from a file that could not be opened: only the first means that data may be gone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ import os
 from pqfs import kernel
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class SyncFailed(OSError):
+    """The kernel could not write what it was given. It says so once; another sync would report success."""
 
 
 class Files:
@@ -52,12 +57,17 @@ class Files:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            raise SyncFailed(error.errno, error.strerror, path) from error
         finally:
             os.close(descriptor)
 
     def syncfs(self, descriptor: int) -> None:
         """Make everything on the descriptor's file system durable."""
-        kernel.syncfs(descriptor)
+        try:
+            kernel.syncfs(descriptor)
+        except OSError as error:
+            raise SyncFailed(error.errno, error.strerror) from error
 
 
 def open_directory(path: bytes, directory: int | None = None) -> int:

@@ -25,8 +25,8 @@ from typing import Any
 from pqfs import naming
 from pqfs.clock import Clock
 from pqfs.doorbell import Bell
-from pqfs.errors import IndexGone, PqfsError, Rejected, Unavailable, VolumeFault
-from pqfs.events import Word, emit, trouble
+from pqfs.errors import IndexGone, PqfsError, Rejected, Unavailable, VolumeFault, explained
+from pqfs.events import Word, emit
 from pqfs.ghosts import Ghosts
 from pqfs.inbox import Entry, Inbox, Judgement, Verdict
 from pqfs.intake import Intake
@@ -35,7 +35,7 @@ from pqfs.model import Arrival
 from pqfs.naming import JobIds, Parked
 from pqfs.pulse import Pulse
 from pqfs.quota import Quotas
-from pqfs.runtime import Stop
+from pqfs.runtime import Pause, Stop
 from pqfs.sidecar import Sidecar
 from pqfs.sidecars import Sidecars, Wait, mark_of
 from pqfs.watch import Watch
@@ -44,6 +44,7 @@ _MANY = 64  # a sweep that takes this many drops the watch
 _PATIENCE = 2.0  # seconds of taking after which a sweep ends and the inbox is listed anew
 # What one object alone can cause, whoever touches it: it must not be moved, or something is mounted on it.
 _ITS_OWN = frozenset({errno.EACCES, errno.EPERM, errno.EXDEV, errno.EBUSY, errno.ENOTDIR})
+_PAUSE = 1.0  # seconds until the next try after trouble with the machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class Ingester:
         self._empty_since: dict[bytes, float] = {}
         self._stuck: set[bytes] = set()
         self._is_paused = False
+        self._pause = Pause("sweeping the inbox")
         jobqueue.spool.make_directory(f"ready/{owner}")
 
     # ---------------------------------------------------------------- loop
@@ -108,7 +110,7 @@ class Ingester:
     def run(self, stop: Stop, bell: Bell, watch: Watch) -> None:
         """Ingest until asked to stop."""
         while not stop.requested:
-            sweep = self._sweep_safely()
+            sweep = self._sweep_safely(bell)
             is_armed = watch.is_armed
             self._tell(sweep, watch)
             if sweep.taken and (sweep.taken >= _MANY or not is_armed):
@@ -118,18 +120,19 @@ class Ingester:
                 continue  # what came before the watch was armed is seen by one more sweep
             watch.probe()
             stop.wait(min(sweep.next_look, self._settings.ingest.sweep_every), [bell, watch])
-            bell.hear()
             watch.hear()
 
-    def _sweep_safely(self) -> Sweep:
+    def _sweep_safely(self, bell: Bell) -> Sweep:
         try:
-            return self.sweep()
+            bell.hear()
+            sweep = self.sweep()
+            self._pause.say(None)
+            return sweep
         except (VolumeFault, IndexGone):
             raise  # this process ends; the janitor adopts what it leaves, by copying, while the alarm stands
         except Exception as error:  # noqa: BLE001 -- the top of the loop: log, wait, go on
-            trouble("sweeping the inbox")
-            time.sleep(1.0)
-            return Sweep(trouble=str(error))
+            self._pause.blame(error)
+            return Sweep(next_look=_PAUSE, trouble=str(explained(error) or error))
 
     def _tell(self, sweep: Sweep, watch: Watch) -> None:
         """Say, for whoever asks after the health, that a sweep was made, and what waits and whether we see."""
@@ -248,7 +251,7 @@ class Ingester:
         self._beat("making files durable")
         try:
             self._jobqueue.ingest(self._owner, arrivals, directories, self._clock.now())
-        except Unavailable:
+        except (Unavailable, OSError):
             # No room, or the index is busy: the files wait in ready/<me>/ and are committed by a later sweep.
             self._unsettled += arrivals
             raise

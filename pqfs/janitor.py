@@ -15,7 +15,7 @@ from typing import Protocol
 
 from pqfs.clock import Clock, day, parse_day
 from pqfs.doorbell import Bell
-from pqfs.errors import IndexGone, Unavailable
+from pqfs.errors import IndexGone, Unavailable, explained
 from pqfs.events import Word, emit, trouble
 from pqfs.health import LOOK_EVERY
 from pqfs.jobqueue import JobQueue
@@ -23,8 +23,10 @@ from pqfs.model import Job, Place, State
 from pqfs.naming import parse_parked
 from pqfs.owners import Life, Owners
 from pqfs.recovery import Recovery, Repairs
-from pqfs.runtime import Stop
+from pqfs.runtime import Pause, Stop
 
+_SOON = 0.05  # seconds until the next chunk of upkeep
+_PAUSE = 1.0  # seconds until the next try after trouble with the machine
 _UPKEEP_EVERY = 60.0
 _CHUNK = 500  # rows or files a pass: a transaction stays far below what a claim waits for
 
@@ -71,40 +73,48 @@ class Janitor:
         self._boot_id = boot_id
         self._watched: dict[str, _Death] = {}
         self._known: set[str] = set()
+        self._look_at = 0.0
         self._upkeep_at = 0.0
+        self._pause = Pause("looking after the spool")
 
     def run(self, stop: Stop, bell: Bell, checkup: Checkup) -> None:
         """Look after the spool until asked to stop: at every death, and every few seconds.
 
         The bell rings with every batch of work; all it means here is that there may be a new owner to watch.
         """
-        look_at = 0.0
+        self._look_at = 0.0
         while not stop.requested:
-            if self._clock.boottime() >= look_at:
-                look_at = self._clock.boottime() + self._look_safely(checkup)
-            if self._watch_owners():
-                look_at = 0.0
-            ready = stop.wait(look_at - self._clock.boottime(), [bell, *self._watched.values()])
-            bell.hear()
-            if any(death.fileno() in ready for death in self._watched.values()):
-                look_at = 0.0
+            try:
+                self._turn(stop, bell, checkup)
+                self._pause.say(None)
+            except IndexGone:
+                raise
+            except Exception as error:  # noqa: BLE001 -- the top of the loop: log, wait, go on
+                self._pause.blame(error)
+                self._complain(checkup, error)
+                stop.wait(_PAUSE)
         for death in self._watched.values():
             death.close()
 
-    def _look_safely(self, checkup: Checkup) -> float:
-        """Look, and do the upkeep that is due; seconds until the next look."""
+    def _complain(self, checkup: Checkup, error: Exception) -> None:
         try:
+            checkup.complain(explained(error) or error)
+        except OSError:
+            trouble("examining the spool")  # what keeps us from our work keeps us from this, too
+
+    def _turn(self, stop: Stop, bell: Bell, checkup: Checkup) -> None:
+        if self._clock.boottime() >= self._look_at:
             checkup.begin()
             self.look()
             has_more = self._upkeep_if_due()
             checkup.make()
-            return 0.05 if has_more else LOOK_EVERY
-        except IndexGone:
-            raise
-        except Exception as error:  # noqa: BLE001 -- the top of the loop: log, wait, go on
-            trouble("looking after the spool")
-            checkup.complain(error)
-            return 1.0
+            self._look_at = self._clock.boottime() + (_SOON if has_more else LOOK_EVERY)
+        if self._watch_owners():
+            self._look_at = 0.0
+        ready = stop.wait(self._look_at - self._clock.boottime(), [bell, *self._watched.values()])
+        bell.hear()
+        if any(death.fileno() in ready for death in self._watched.values()):
+            self._look_at = 0.0
 
     # ---------------------------------------------------------------- deaths
 

@@ -228,7 +228,7 @@ class JobQueue:
         for each in completions:
             if each.job.id not in won:
                 self._throw_away(each.job)
-        moved += [job for job in settled if job is not None and self.spool.settle(job)]
+        moved += [job for job in settled if job is not None and self._moved(job)]
         # Crash here: rows not confirmed; the janitor finds the payloads in place and confirms.
         return [job for job in moved if job is not None]
 
@@ -253,12 +253,7 @@ class JobQueue:
             # Crash here: published, the payload still in claimed/; recovery moves it.
             self.spool.settle(job)
         except OSError as error:
-            emit(
-                Word.ALARM,
-                what="an output could not be moved; it will be tried again",
-                job=job.id,
-                error=str(error),
-            )
+            _say_unmoved("an output", job, error)
             return None
         emit(
             Word.COMPLETED,
@@ -274,8 +269,19 @@ class JobQueue:
         found = self.index.job(job.id)
         if found and (found.state, found.attempt, found.owner) == (State.COMPLETED, job.attempt, job.owner):
             return
-        self.spool.remove_tree(self.spool.scratch_path(str(job.owner), job.id, job.attempt, "out"))
         emit(Word.LEASE_LOST, job=job.id, attempt=job.attempt)
+        try:
+            self.spool.remove_tree(self.spool.scratch_path(str(job.owner), job.id, job.attempt, "out"))
+        except OSError as error:
+            _say_unmoved("an output that lost its lease", job, error)
+
+    def _moved(self, job: Job) -> bool:
+        """Move a payload to where its row says. An error here is past the commit: the janitor does it again."""
+        try:
+            return self.spool.settle(job)
+        except OSError as error:
+            _say_unmoved("a payload", job, error)
+            return False
 
     def _settle(self, job: Job, outcome: Outcome, now: float) -> Job | None:
         """Inside a transaction: end an attempt that did not complete, as the queue's policy says."""
@@ -477,6 +483,10 @@ class JobQueue:
         with self.index.transaction():
             self.index.confirm_gone(job.id)
             return self.index.delete(job)
+
+
+def _say_unmoved(what: str, job: Job, error: OSError) -> None:
+    emit(Word.ALARM, what=f"{what} could not be moved; it will be tried again", job=job.id, error=str(error))
 
 
 _SAID = {

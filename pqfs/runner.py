@@ -70,26 +70,36 @@ class Runner:
     def _attempt(self, assignment: Message) -> None:
         job, attempt = assignment["job"], assignment["attempt"]
         answer = {"job": job, "attempt": attempt}
-        if self._is_void(assignment):
-            self._channel.send({**answer, "kind": Kind.RELEASED})
+        try:
+            refusal = self._start(assignment)
+        except OSError as error:
+            # Whether the rename happened or not: whoever ends the attempt finds the payload in either place.
+            refusal = failures.of_machine(error)
+        if refusal:
+            self._slot.end()
+            self._channel.send({**answer, **refusal})
             return
-        if not self._spool.win(assignment["ready"], assignment["claimed"]):
-            self._channel.send({**answer, "kind": Kind.MISSING})
-            return
-        if self._is_void(assignment):
-            # Race: it was given back, and was in ready/ again, between the first question and our rename.
-            self._spool.move(assignment["claimed"], assignment["ready"])
-            self._channel.send({**answer, "kind": Kind.RELEASED})
-            return
-        # Crash here: the payload is in claimed/ and no slot names it; recovery gives it back and counts a loss.
-        self._slot.begin(job, attempt, self._clock.boottime())
         started_at, began = self._clock.now(), time.perf_counter()
-        self._spool.make_directory(f"work/{self._owner}")  # an earlier handler may have removed it
         context = self._context(assignment)
         result = self._run(context)
         result["run_seconds"] = time.perf_counter() - began
         self._channel.send({**answer, "started_at": started_at, **result})
         self._slot.end()
+
+    def _start(self, assignment: Message) -> Message | None:
+        """Win the payload and note the attempt in the slot; what is to be reported if it can not begin."""
+        if self._is_void(assignment):
+            return {"kind": Kind.RELEASED}
+        if not self._spool.win(assignment["ready"], assignment["claimed"]):
+            return {"kind": Kind.MISSING}
+        if self._is_void(assignment):
+            # Race: it was given back, and was in ready/ again, between the first question and our rename.
+            self._spool.move(assignment["claimed"], assignment["ready"])
+            return {"kind": Kind.RELEASED}
+        # Crash here: the payload is in claimed/ and no slot names it; recovery gives it back and counts a loss.
+        self._slot.begin(assignment["job"], assignment["attempt"], self._clock.boottime())
+        self._spool.make_directory(f"work/{self._owner}")  # an earlier handler may have removed it
+        return None
 
     def _is_void(self, assignment: Message) -> bool:
         return bool(assignment["generation"] != self._slot.generation)
@@ -126,13 +136,21 @@ class Runner:
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever a handler raises ends its attempt
             failures.show(error)
             log = self._tail.take()
-            answer = failures.judge(error, limits, log, self._spool.is_below(self._low_water))
+            answer = failures.judge(error, limits, log, self._lack())
             self._discard(context)
         else:
             log = self._tail.take()
         finally:
             self._current = None
         return {**answer, "log": log} if log else answer
+
+    def _lack(self) -> str | None:
+        """What the machine has no more of; then a handler's failure is the environment's, whatever it says."""
+        try:
+            os.close(os.dup(1))
+            return "no room on disk" if self._spool.is_below(self._low_water) else None
+        except OSError as error:
+            return f"the machine is at its end ({error.strerror})"
 
     def _handle(self, context: JobContext) -> Written | bytes | str | None:
         """Run the handler and end all that it started; the payload is as it came afterwards, or this says so.
@@ -312,9 +330,14 @@ def main() -> None:
     channel = Channel(socket.socket(fileno=channel_descriptor))
     messages = channel.messages()
     hello = next(messages, None)
-    if hello is not None:
-        sys.path.insert(0, hello["import_path"])
-        Runner(channel, Slot(slot_descriptor), hello).serve(messages)
+    if hello is None:
+        return
+    sys.path.insert(0, hello["import_path"])
+    try:
+        runner = Runner(channel, Slot(slot_descriptor), hello)
+    except OSError as error:
+        sys.exit(f"pqfs.runner: {error.strerror}")  # the consumer starts another, and says so when none starts
+    runner.serve(messages)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Protocol, Self
 from pqfs import kernel
 from pqfs.clock import Clock, boot_id
 from pqfs.doorbell import Bell
-from pqfs.errors import Unavailable
+from pqfs.errors import IndexBusy, PqfsError, Unavailable, explained
 from pqfs.events import Word, emit, trouble
 from pqfs.owners import OwnerLock, ProgramLock
 from pqfs.pulse import Pulse
@@ -120,6 +120,40 @@ class Presence:
             self._lock.abandon()  # the janitor reaps whatever we left
         self._program_lock.release()
         emit(Word.STOPPED, owner=self._lock.name)
+
+
+class Pause:
+    """What keeps a process from its work just now: said once with its cause, and once more when it is over."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._cause: str | None = None
+        self._waits_for_lock = False
+
+    def say(self, cause: str | None) -> None:
+        """Log that work pauses, or (None) goes on; nothing while it stays as it was."""
+        if cause != self._cause:
+            emit(Word.PAUSED if cause else Word.RESUMED, what=self._what, error=cause)
+            self._cause = cause
+        self._waits_for_lock &= cause is not None
+
+    def blame(self, error: Exception) -> PqfsError | None:
+        """Pause for an error that is being handled, and return what it means; a bug (None) is logged whole.
+
+        Raises:
+            IndexBusy: the second time running. A lock that can not be had for so long may be our own, kept by an
+                unlock that failed: it goes when this process ends, and the next one begins without it.
+        """
+        known = explained(error)
+        if known is None:
+            trouble(self._what)
+            return None
+        self.say(known.message)
+        if isinstance(known, IndexBusy):
+            if self._waits_for_lock:
+                raise known
+            self._waits_for_lock = True
+        return known
 
 
 class Heartbeat:

@@ -35,7 +35,8 @@ from typing import Any
 from pqfs import naming
 from pqfs.clock import day
 from pqfs.errors import Corrupt, Misconfigured, VolumeFault
-from pqfs.files import Files, open_directory
+from pqfs.events import Word, emit
+from pqfs.files import Files, SyncFailed, open_directory
 from pqfs.model import DEFAULT_QUEUE, Job, Place
 from pqfs.naming import Claimed, Parked, Scratch
 
@@ -75,7 +76,9 @@ class Spool:
             self._fd = open_directory(os.fsencode(root))
         except OSError as error:
             if isinstance(error, PermissionError):
-                raise Misconfigured(f"This user may not enter the spool {root}.") from error
+                raise Misconfigured(f"This user may not enter the spool {root} ({error.strerror}).") from error
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise
             raise Misconfigured(
                 f"There is no spool at {root} ({error.strerror}).", f"Make one: pqfs init --spool {root}"
             ) from error
@@ -241,10 +244,8 @@ class Spool:
         target = f"rejected/{number}.{disk_name}"
         explained = f"rejected/{number}.reason.json"
         data = json.dumps({"schema": "pqfs.rejected/1", **reason}, indent=1).encode() + b"\n"
-        try:
-            self._files.write(self._fd, explained.encode(), data)
-        except FileExistsError:
-            pass  # of the same refusal, which was interrupted
+        self.remove(explained)  # half of one, if the same refusal was interrupted
+        self._files.write(self._fd, explained.encode(), data)
         if self._durable:
             self._sync([explained], ["rejected"])  # else a loss of power may leave an object that nothing explains
         try:
@@ -432,10 +433,14 @@ class Spool:
             self._sync([], ["meta"])
 
     def read_meta(self, job: str) -> dict[str, Any]:
-        """What meta/<job>.json says; empty when there is none or it can not be read."""
+        """What meta/<job>.json says; empty when there is none or it makes no sense.
+
+        Raises:
+            OSError: it is there and can not be read now. To go on without it would lose a hold or a priority.
+        """
         try:
             found = json.loads(self.path(f"meta/{job}.json").read_bytes())
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -582,26 +587,38 @@ class Spool:
         """
         if not self._durable or not files:
             return
+        if len(files) <= _FEW and directories is not None:
+            self._sync(files, directories)
+            return
         try:
-            if len(files) <= _FEW and directories is not None:
-                self._sync(files, directories)
-            else:
-                self._files.syncfs(self._fd)
-        except OSError as error:
-            alarm = self.raise_alarm(str(error.strerror))
-            raise VolumeFault(
-                f"A sync of the spool's volume failed: {error.strerror}.",
-                f"Look at the kernel's log (dmesg), replace the disk, then remove {alarm}.",
-            ) from error
+            self._files.syncfs(self._fd)
+        except SyncFailed as error:
+            raise self._volume_fault(error) from error
 
     def _sync(self, files: Sequence[str], directories: Sequence[str | int]) -> None:
-        for relative in files:
-            self._sync_tree(relative)
-        for each in directories:
-            if isinstance(each, int):
-                self._files.fsync(each, b".")
-            else:
-                self._files.fsync(self._fd, os.fsencode(each))
+        """An fsync each.
+
+        Raises:
+            VolumeFault: one failed. OSError: a file could not be opened, and nothing has been tried on it.
+        """
+        try:
+            for relative in files:
+                self._sync_tree(relative)
+            for each in directories:
+                if isinstance(each, int):
+                    self._files.fsync(each, b".")
+                else:
+                    self._files.fsync(self._fd, os.fsencode(each))
+        except SyncFailed as error:
+            raise self._volume_fault(error) from error
+
+    def _volume_fault(self, error: SyncFailed) -> VolumeFault:
+        alarm = self.raise_alarm(str(error.strerror))
+        emit(Word.ALARM, what="a sync of the spool's volume failed", error=error.strerror, alarm=str(alarm))
+        return VolumeFault(
+            f"A sync of the spool's volume failed: {error.strerror}.",
+            f"Look at the kernel's log (dmesg), replace the disk, then remove {alarm}.",
+        )
 
     def _sync_tree(self, relative: str) -> None:
         found = self.status(relative)

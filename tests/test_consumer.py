@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pqfs.clock import SystemClock
 from pqfs.consumer import Consumer, register
-from pqfs.files import Files
+from pqfs.files import Files, SyncFailed
 from pqfs.index import Index
 from pqfs.jobqueue import JobQueue
 from pqfs.model import State
@@ -28,7 +28,7 @@ class FailingOnce(Files):
     def fsync(self, directory: int, path: bytes) -> None:
         if not self.failed and path.endswith(b".out"):
             self.failed.append(path)
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            raise SyncFailed(errno.EIO, os.strerror(errno.EIO))
         super().fsync(directory, path)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -118,3 +120,15 @@ def test_a_log_reader_that_went_away_does_not_end_the_process() -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30, check=False)
 
     assert ended.stdout == b"alive\n"
+
+
+def test_the_machines_trouble_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    log_to_stderr()
+
+    try:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "spool/ready")
+    except OSError:
+        trouble("reaping somebody")
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Input/output error (spool/ready)" in line

@@ -18,7 +18,7 @@ from watchdog.events import FileSystemEvent
 
 from pqfs.doorbell import Bell
 from pqfs.errors import DiskFull, IndexBusy, PqfsError, VolumeFault
-from pqfs.files import Files
+from pqfs.files import Files, SyncFailed
 from pqfs.inbox import Inbox
 from pqfs.index import Index, walk
 from pqfs.index.sqlite import SqliteEngine
@@ -571,7 +571,7 @@ def test_files_whose_commit_failed_are_kept_and_committed_by_the_next_sweep(
 def test_a_failed_sync_ends_the_process_and_nothing_becomes_a_job(dock: Dock) -> None:
     """A second sync on the same data would report success and lie."""
     dock.drop("a")
-    dock.files.sync_error = OSError(errno.EIO, "Input/output error")
+    dock.files.sync_error = SyncFailed(errno.EIO, "Input/output error")
     bell = Bell(dock.root / "run", OWNER)
 
     with pytest.raises(VolumeFault):

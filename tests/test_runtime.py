@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pqfs.errors import Unavailable
+from pqfs.errors import IndexBusy, Unavailable
 from pqfs.owners import Life, Owners
-from pqfs.runtime import Heartbeat, Presence, Stop, program_name
+from pqfs.runtime import Heartbeat, Pause, Presence, Stop, program_name
 from tests.world import SettableClock
 
 
@@ -193,3 +194,35 @@ def test_a_heart_that_is_stopped_waits_for_the_beat_under_way() -> None:
     stopping.join(20)
 
     assert ended.is_set()
+
+
+def test_a_pause_is_said_once_and_once_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "pqfs")
+    pause = Pause("sweeping the inbox")
+
+    for _ in range(3):
+        pause.blame(OSError(errno.EIO, os.strerror(errno.EIO)))
+    pause.say(None)
+    pause.say(None)
+
+    assert [message.split()[0] for message in caplog.messages] == ["paused", "resumed"]
+
+
+def test_a_bug_does_not_hide_in_a_pause(caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    except OSError as error:
+        assert Pause("sweeping the inbox").blame(error) is None
+
+    assert "Traceback" in caplog.text
+
+
+def test_who_waits_for_the_index_in_vain_twice_running_ends_and_begins_anew() -> None:
+    """The lock may be its own: an unlock that failed is forgotten by SQLite, and kept by the kernel."""
+    pause, busy = Pause("consuming"), IndexBusy("somebody writes")
+
+    pause.blame(busy)
+    pause.say(None)
+    pause.blame(busy)
+    with pytest.raises(IndexBusy):
+        pause.blame(busy)

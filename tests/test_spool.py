@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pqfs.errors import Corrupt, Misconfigured, VolumeFault
-from pqfs.files import Files
+from pqfs.files import Files, SyncFailed
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Place, State
 from pqfs.naming import Parked
@@ -59,12 +59,18 @@ class Recorder(Files):
         self._note(f"rename {target.decode()}")
         super().rename(source_dir, source, target_dir, target)
 
+    def _sync(self, asked: str) -> None:
+        try:
+            self._note(asked)
+        except OSError as error:
+            raise SyncFailed(error.errno, error.strerror) from error
+
     def fsync(self, directory: int, path: bytes) -> None:
-        self._note(f"fsync {path.decode()}")
+        self._sync(f"fsync {path.decode()}")
         super().fsync(directory, path)
 
     def syncfs(self, descriptor: int) -> None:
-        self._note("syncfs")
+        self._sync("syncfs")
         super().syncfs(descriptor)
 
 

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from pqfs.cli import jobs, services, stack, terminal, torturing, upkeep
-from pqfs.errors import PqfsError
+from pqfs.errors import PqfsError, explained
 
 _GLOBAL = ("--spool", "--logs", "--config")
 
@@ -62,6 +62,12 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except BrokenPipeError:
         return 0  # the reader of our output has seen enough
+    except OSError as error:
+        known = explained(error)
+        if known is None:
+            raise
+        terminal.say_error(known.message)
+        return known.exit_code
     except KeyboardInterrupt:
         return 130
     return found if isinstance(found, int) else 0

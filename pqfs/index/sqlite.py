@@ -23,7 +23,17 @@ from typing import ClassVar
 import apsw
 
 from pqfs import kernel
-from pqfs.errors import Corrupt, DiskFull, IndexBusy, IndexGone, Misconfigured, PqfsError, SchemaTooNew, Unavailable
+from pqfs.errors import (
+    NO_ROOM,
+    Corrupt,
+    DiskFull,
+    IndexBusy,
+    IndexGone,
+    Misconfigured,
+    PqfsError,
+    SchemaTooNew,
+    Unavailable,
+)
 from pqfs.index import Parameters, Row, catalogue
 from pqfs.settings import LOG_KEPT
 
@@ -48,7 +58,7 @@ class SqliteEngine:
         self._file = _identity(path)
         self._connections.add(self)
         try:
-            with _translated():
+            with _translated(self._connection):
                 if not read_only:
                     self._migrate()
                 elif self.schema_version() == 0:
@@ -62,7 +72,7 @@ class SqliteEngine:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """BEGIN IMMEDIATE … COMMIT, rolled back when the block raises."""
-        with _translated():
+        with _translated(self._connection):
             if _identity(self.path) != self._file:
                 raise IndexGone(
                     f"{self.path} was removed or exchanged while it was open.",
@@ -97,22 +107,22 @@ class SqliteEngine:
 
     def run(self, name: str, parameters: Parameters) -> list[Row]:
         """Run a named statement and return its rows."""
-        with _translated():
+        with _translated(self._connection):
             return list(self._connection.execute(self._statements[name], parameters))
 
     def run_many(self, name: str, parameters: Iterable[Parameters]) -> list[Row]:
         """Run a named statement for each set of parameters and return all rows."""
-        with _translated():
+        with _translated(self._connection):
             return list(self._connection.executemany(self._statements[name], parameters))
 
     def checkpoint(self) -> tuple[int, int]:
         """Move the log into the database without making anybody wait."""
-        with _translated():
+        with _translated(self._connection):
             return self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def backup(self, target: str) -> None:
         """Copy the database with SQLite's backup API, in steps that let writers through."""
-        with _translated():
+        with _translated(self._connection):
             copy = apsw.Connection(target)
             try:
                 with copy.backup("main", self._connection, "main") as backup:
@@ -127,7 +137,7 @@ class SqliteEngine:
 
     def integrity(self) -> list[str]:
         """PRAGMA quick_check and foreign keys; empty when all is well."""
-        with _translated():
+        with _translated(self._connection):
             found = [str(row[0]) for row in self._connection.execute("PRAGMA quick_check(20)")]
         return [] if found == ["ok"] else found
 
@@ -173,6 +183,9 @@ def _open(path: Path, durable: bool, read_only: bool) -> apsw.Connection:
         os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))
     with _translated():
         connection = apsw.Connection(str(path), flags=flags, statementcachesize=200)
+    with _translated(connection):
+        if not read_only and connection.readonly("main"):  # what SQLite does of itself when it may not write
+            raise Unavailable(f"The index {path} can not be opened for writing.")
         connection.set_busy_timeout(5000)
         if not read_only:
             connection.pragma("journal_mode", "wal")
@@ -186,27 +199,37 @@ def _open(path: Path, durable: bool, read_only: bool) -> apsw.Connection:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the library's errors into ours, in this one place."""
+def _translated(connection: apsw.Connection | None = None) -> Iterator[None]:
+    """Turn the library's errors into ours, in this one place; with the system's own word for the cause."""
     try:
         yield
     except PqfsError:
         raise
-    except apsw.BusyError as error:
-        raise IndexBusy("Another process holds the index's write lock.", "See: pqfs doctor") from error
-    except apsw.FullError as error:
-        raise DiskFull("There is no room left for the index.", "Make room on the spool's volume.") from error
-    except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise Corrupt(
-            f"The index is damaged: {error}.",
-            "Stop pqfs, then make it again from the spool: pqfs index rebuild",
-        ) from error
-    except apsw.CantOpenError as error:
-        raise Unavailable(f"The index can not be opened: {error}.") from error
-    except apsw.ReadOnlyError as error:
-        raise Unavailable("The index can not be written by this user.") from error
-    except apsw.IOError as error:
-        raise Unavailable(f"The index's disk reports an error: {error}.", "Look at the kernel's log.") from error
+    except apsw.Error as error:
+        raise _ours(error, connection.system_errno if connection else 0) from error
+
+
+def _ours(error: apsw.Error, code: int) -> Exception:
+    cause = f"{error}: {os.strerror(code)}" if code else str(error)
+    if code in NO_ROOM and isinstance(error, apsw.IOError):  # a quota: SQLite knows only the full disk
+        error = apsw.FullError(str(error))
+    match error:
+        case apsw.BusyError() | apsw.LockedError():
+            return IndexBusy("Another process holds the index's write lock.", "See: pqfs doctor")
+        case apsw.FullError():
+            return DiskFull(f"There is no room left for the index ({cause}).", "Make room on the spool's volume.")
+        case apsw.CorruptError() | apsw.NotADBError():
+            return Corrupt(
+                f"The index is damaged: {error}.",
+                "Stop pqfs, then make it again from the spool: pqfs index rebuild",
+            )
+        case apsw.CantOpenError():
+            return Unavailable(f"The index can not be opened ({cause}).")
+        case apsw.ReadOnlyError():
+            return Unavailable(f"The index can not be written by this user ({cause}).")
+        case apsw.IOError() | apsw.ProtocolError() | apsw.NoMemError():
+            return Unavailable(f"The index's disk reports an error ({cause}).", "Look at the kernel's log.")
+    return error
 
 
 def is_affected(version: tuple[int, ...]) -> bool:

@@ -148,11 +148,11 @@ class Mortals(Owners):
 class World:
     """One spool with its index and everybody who works on it."""
 
-    def __init__(self, root: Path, settings: Settings, clock: SettableClock | None = None) -> None:
+    def __init__(self, root: Path, settings: Settings, clock: SettableClock | None = None, boot: str = BOOT) -> None:
         self.root = root
+        self.boot = boot
         self.settings = settings.model_copy(update={"spool": root, "low_water": NO_ROOM_NEEDED})
         self.clock = clock or SettableClock()
-        self.boot = BOOT
         self.fuse = Fuse()
         self.sent: dict[bytes, bytes] = {}
         self.lost: set[str] = set()

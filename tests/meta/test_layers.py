@@ -19,7 +19,8 @@ ROOT = Path(pqfs.__file__).parent
 
 # Lowest first. A family (`index.*`) may import within itself; nobody else within its own layer.
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "clock", "events", "kernel", "durations"),
+    ("errors", "clock", "kernel", "durations"),
+    ("events",),
     ("model", "naming", "channel", "slot", "doorbell", "owners", "files", "arrivals", "pulse"),
     ("retry", "handlersettings", "inputs", "outputs"),
     ("settings",),
