@@ -210,7 +210,7 @@ def _rows_unconfirmed(vitals: Vitals) -> Iterator[str]:
     limit = vitals.settings.health.unconfirmed
     late = [vitals.at - updated for updated in vitals.ledger.unconfirmed if vitals.at - updated > limit]
     if late:
-        yield f"{len(late)} payloads have been on their way to their place, one for {_span(max(late))}."
+        yield f"Payloads still on their way to their place: {len(late)}, one for {_span(max(late))}."
 
 
 # -------------------------------------------------------------------- the machine
@@ -279,7 +279,7 @@ def _index_ahead(vitals: Vitals) -> Iterator[str]:
 
 def _dead_letters(vitals: Vitals) -> Iterator[str]:
     if vitals.ledger.dead:
-        yield f"{vitals.ledger.dead:,} jobs have failed for good."
+        yield f"Jobs that have failed for good: {vitals.ledger.dead:,}."
 
 
 def _paused(vitals: Vitals) -> Iterator[str]:

@@ -161,6 +161,7 @@ class Ingester:
         deadline = self._clock.boottime() + patience
         while True:
             sweep = self.sweep()
+            self._beat()
             taken += sweep.taken
             if not sweep.taken and (not sweep.waiting or self._clock.boottime() >= deadline):
                 return taken
