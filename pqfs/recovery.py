@@ -186,7 +186,7 @@ class Recovery:
         if self._index.job(job.id) != job:
             return Repairs()
         forward = job.state is State.COMPLETED and self._roll_forward(job)
-        found = self._spool.settle_for_good(job) if job.place is Place.READY else self._spool.settle(job)
+        found = self._gather(job)
         if job.place is Place.GONE and job.state is not State.COMPLETED:
             self._jobqueue.erase(job)  # a tombstone: its deletion was interrupted
             return Repairs(moved=1)
@@ -194,6 +194,12 @@ class Recovery:
             return self._mourn(job) if self._index.job(job.id) == job else Repairs()
         self._jobqueue.confirm([job])
         return Repairs(rolled_forward=int(forward), moved=int(not forward))
+
+    def _gather(self, job: Job) -> bool:
+        """Bring a payload to its place; durably where it may come from one that nobody looks through."""
+        if job.place is Place.GONE:
+            return self._spool.settle(job)
+        return self._spool.settle_for_good(job) if job.place is Place.READY else self._spool.gather(job)
 
     def _roll_forward(self, job: Job) -> bool:
         """A committed output that was not published: publish it under the name in its row."""

@@ -374,14 +374,17 @@ class Spool:
         for place in (Place.CLAIMED, Place.READY, Place.DONE, Place.DEAD, Place.CANCELLED):
             self.remove(self.payload_path(job, place))
 
-    def settle_for_good(self, job: Job) -> bool:
-        """Settle, durably: for moves out of places that recovery does not look through (dead/, cancelled/).
-
-        A loss of power may have left several old names: none of them stays.
-        """
+    def gather(self, job: Job) -> bool:
+        """Settle, and remove every old name that a loss of power has left or brought back."""
         found = self.settle(job)
-        for place in (Place.READY, Place.DEAD, Place.CANCELLED):
-            self.move(self.payload_path(job, place), self.payload_path(job))
+        for place in Place:
+            if found and place not in (Place.GONE, job.place):
+                self.move(self.payload_path(job, place), self.payload_path(job))
+        return found
+
+    def settle_for_good(self, job: Job) -> bool:
+        """The same, durably: for moves out of places that recovery does not look through (dead/, cancelled/)."""
+        found = self.gather(job)
         self._sync_places(job)
         return found
 

@@ -153,6 +153,7 @@ class World:
         self.boot = boot
         self.settings = settings.model_copy(update={"spool": root, "low_water": NO_ROOM_NEEDED})
         self.clock = clock or SettableClock()
+        self.boots = 1
         self.fuse = Fuse()
         self.sent: dict[bytes, bytes] = {}
         self.lost: set[str] = set()
@@ -188,6 +189,13 @@ class World:
         """After `close`: others start."""
         self._slots = {}
         self._open()
+
+    def lose_index(self) -> None:
+        """Somebody removes the index while nothing runs; then others start."""
+        self.close()
+        for path in self.root.glob("index.db*"):
+            path.unlink()
+        self.die_again()
 
     def snapshot(self, to: Path) -> World:
         """The same world once more: what is on disk, owners dead. This one must be dead, too."""
@@ -240,6 +248,10 @@ class World:
             self.sent[name] = data
         return name
 
+    def drop_link(self, name: str, target: str) -> None:
+        """A producer delivers a symbolic link."""
+        os.symlink(target, self.root / "inbox" / name)
+
     def job(self, name: bytes) -> Job:
         """The one job of this name."""
         found = [job for job in walk(self.index) if job.name == name]
@@ -268,6 +280,9 @@ class World:
         for owner in recovery.dead_owners():
             repairs += recovery.reap(owner)
         return repairs + recovery.reconcile()
+
+    def settle_down(self) -> None:
+        """What others than recovery do in its first seconds; nothing where no power was lost."""
 
     def invariants(self, at_rest: bool = True, astray: Iterable[str] = ()) -> None:
         known = {job.name for job in walk(self.index)}
@@ -415,6 +430,7 @@ def after_crash(world: World, scene: Scene | None = None, mend: Callable[[World]
         mend(world)
     world.recover()
     check_recovered(scene.jobs, world.jobs(), scene.running)
+    world.settle_down()
     world.invariants()
     again = world.recover()
     assert again.is_empty, f"a second recovery found something to do: {again}"

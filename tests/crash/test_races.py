@@ -649,6 +649,22 @@ def test_power_lost_between_the_two_names_of_an_arrival_makes_one_job_of_it(new_
     put_everything_right(world)
 
 
+def test_an_old_name_of_a_cancelled_payload_goes(world: World) -> None:
+    """Found by the enumeration: power was lost before the confirmation, and left both names."""
+    (job,) = waiting(world)
+    world.fuse.arm(4)
+    with pytest.raises(Crash):
+        world.jobqueue.cancel(job, "ann", None, world.clock.now())
+    cancelled = world.jobqueue.job(job.id)
+    assert not cancelled.confirmed
+    for place in (Place.CLAIMED, Place.READY):
+        old = world.spool.path(world.spool.payload_path(cancelled, place))
+        os.link(world.spool.path(world.spool.payload_path(cancelled)), old)
+    world.die()
+
+    put_everything_right(world)
+
+
 def test_several_old_names_of_a_redriven_payload_go(world: World) -> None:
     """Found by the simulation: power was lost after the commit of a redrive, and before anything had lasted."""
     (job,) = waiting(world)
