@@ -32,6 +32,7 @@ class Node:
 
     is_directory: bool = False
     data: bytes = b""
+    link: bytes | None = None  # where a symbolic link points to
     synced: bool = False
     spoiled: bool = False  # writing its bytes has failed
     is_told: bool = False  # and a sync of this file has said so
@@ -151,7 +152,7 @@ class Disk:
         self._pending, self._latest = [], {}
         torn: dict[int, Node] = {}
         for node in walk(self.root, durable=True):
-            if not node.is_directory and not node.synced and id(node) not in torn:
+            if not node.is_directory and node.link is None and not node.synced and id(node) not in torn:
                 torn[id(node)] = node
                 node.data = _torn(node, choose)
         for node in walk(self.root, durable=True):

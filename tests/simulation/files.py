@@ -141,8 +141,8 @@ class SimulatedFiles(Files):
             node.data, node.synced = data, False
 
     def learn_tree(self) -> None:
-        """Everything that lies there at the beginning is durable."""
-        self._discover(b"", self.disk.root)
+        """Everything that lies there is durable."""
+        self._discover_all(b"", self.disk.root)
         self.disk.sync_all()
 
     # ---------------------------------------------------------------- the model
@@ -167,20 +167,29 @@ class SimulatedFiles(Files):
             return None
         directory, name = self._parent(whole)
         if name not in directory.entries:
-            found = os.lstat(os.path.join(os.fsencode(self.root), whole))
-            self.disk.create(directory, name, self._learn(whole, stat.S_ISDIR(found.st_mode)))
+            self.disk.create(directory, name, self._learn(whole))
         return directory.entries[name]
 
-    def _learn(self, whole: bytes, is_directory: bool) -> Node:
-        if is_directory:
+    def _learn(self, whole: bytes) -> Node:
+        path = os.path.join(os.fsencode(self.root), whole)
+        found = os.lstat(path)
+        if stat.S_ISDIR(found.st_mode):
             return Node(is_directory=True)
-        with open(os.path.join(os.fsencode(self.root), whole), "rb") as file:
+        if stat.S_ISLNK(found.st_mode):
+            return Node(link=os.readlink(path))
+        with open(path, "rb") as file:
             return Node(data=file.read())
 
     def _discover(self, whole: bytes, node: Node) -> None:
         for name in os.listdir(os.path.join(os.fsencode(self.root), whole)):
             if name not in node.entries:
                 self._find(whole + b"/" + name if whole else name)
+
+    def _discover_all(self, whole: bytes, node: Node) -> None:
+        self._discover(whole, node)
+        for name, below in node.entries.items():
+            if below.is_directory:
+                self._discover_all(whole + b"/" + name if whole else name, below)
 
     def _add(self, whole: bytes, node: Node) -> None:
         if whole.split(b"/")[0] != NOT_MODELLED.encode():
@@ -198,7 +207,7 @@ class SimulatedFiles(Files):
         source, name = self._parent(old)
         target, new_name = self._parent(new)
         if name not in source.entries:
-            self.disk.create(source, name, self._learn(new, (self.root / os.fsdecode(new)).is_dir()))
+            self.disk.create(source, name, self._learn(new))
         if source.entries[name] is not target.entries.get(new_name):
             self.disk.move(source, name, target, new_name)
 
@@ -222,6 +231,8 @@ class SimulatedFiles(Files):
                 if name != NOT_MODELLED.encode() or path != os.fsencode(self.root):
                     os.mkdir(whole, 0o750)
                 self._rebuild(below, whole, made)
+            elif below.link is not None:
+                os.symlink(below.link, whole)
             elif id(below) in made:
                 os.link(made[id(below)], whole)
             else:
@@ -242,7 +253,7 @@ def _differences(node: Node, path: Path, root: Path) -> list[str]:
         inner = path / os.fsdecode(name)
         if name in there and below.is_directory and inner != root / NOT_MODELLED:
             found += _differences(below, inner, root)
-        elif name in there and not below.is_directory and inner.read_bytes() != below.data:
+        elif name in there and not below.is_directory and below.link is None and inner.read_bytes() != below.data:
             found.append(f"{inner} has other bytes")
     return found
 

@@ -43,6 +43,7 @@ class Actor:
         self.act = name  # the protocol that it is at
         self.count = 0  # the effects of this protocol so far
         self.waits_for = ""  # the effect before which it waits
+        self.sleeps = 0  # steps of others before it goes on
         self.is_dead = False
         self.error: BaseException | None = None
         self._run = run
@@ -76,7 +77,7 @@ class Actor:
 
 
 class Gate(Fuse):
-    """Where actors wait. The main greenlet (arrangement, checks) is not stopped."""
+    """Where actors wait. In the main greenlet (arrangements, checks) it is the fuse that it is made of."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,7 +111,8 @@ class Gate(Fuse):
         """
         actor = self.actor
         if actor is None:
-            return False
+            super().effect(name)
+            return self.lie_at == len(self.trace)
         assert not self.in_transaction, f"{name} inside a transaction: it would no longer be one effect"
         if actor.is_dead:
             raise Crash(name)

@@ -19,11 +19,9 @@ from unittest.mock import patch
 
 from pqfs import owners
 from pqfs.errors import PqfsError
-from pqfs.inbox import Inbox
-from pqfs.ingester import Ingester
 from pqfs.settings import KeepSettings, QueueSettings, Settings
 from tests.crash.harness import Scene, check_recovered, finish_all
-from tests.simulation.cast import LIVES, Stage
+from tests.simulation.cast import LIVES, Life, Stage, consumer, janitor
 from tests.simulation.disk import Choose
 from tests.simulation.engine import BROKEN, BUSY, FULL, SimulatedEngine
 from tests.simulation.gate import Actor, Fate, Told
@@ -64,12 +62,12 @@ class History:
         Raises:
             AssertionError: something that must be true is not.
         """
-        with _no_chance(self._choose), _what_is_swallowed() as swallowed:
+        with determined(self._choose(1 << 20)), swallowed() as errors:
             try:
                 self._act()
                 self._end_all()
                 self._judge()
-                assert not swallowed, f"an error of the program was swallowed: {swallowed[0]!r}"
+                assert not errors, f"an error of the program was swallowed: {errors[0]!r}"
             finally:
                 for actor in self._living:
                     actor.go_on(Told(Fate.KILL))
@@ -78,6 +76,7 @@ class History:
     def _act(self) -> None:
         for _ in range(LONGEST):
             while self._unborn and len(self._living) < self._crowd:
+                self._unborn -= 1
                 self._be_born()
             if not self._living:
                 return
@@ -87,18 +86,20 @@ class History:
             else:
                 self._step(self._next(), Told())
 
-    def _be_born(self) -> None:
-        self._unborn -= 1
-        life = LIVES[self._choose(len(LIVES))]
+    def _be_born(self, life: Life | None = None) -> None:
+        life = life or LIVES[self._choose(len(LIVES))]
         actor = Actor(life.__name__, lambda me: life(self._stage, me))
         self._universe.gate.admit(actor)
         self._living.append(actor)
 
     def _next(self) -> Actor:
-        """The one that acted last, as often as not; else anybody."""
-        if self._last in self._living and self._choose(2) == 0:
+        """The one that acted last, as often as not; else anybody who is awake."""
+        for each in self._living:
+            each.sleeps = max(0, each.sleeps - 1)
+        awake = [each for each in self._living if not each.sleeps] or self._living
+        if self._last in awake and self._choose(2) == 0:
             return self._last
-        self._last = self._living[self._choose(len(self._living))]
+        self._last = awake[self._choose(len(awake))]
         return self._last
 
     def _step(self, actor: Actor, told: Told) -> None:
@@ -181,11 +182,14 @@ class History:
             self._step(actor, Told(Fate.KILL))
 
     def _lose_lease(self, actor: Actor) -> None:
-        """Its lock is free although it goes on: a host that was believed dead."""
+        """Its lock is free although it goes on, later: a host that was believed dead. Others take over."""
         if actor.name == "consumer" and self._universe.is_living(actor.owner):
             self.trace.append(f"{actor.name} is declared dead and goes on")
             self._note(actor, "ZOMBIE")
             self._universe.kill(str(actor.owner))
+            actor.sleeps = self._choose(60)
+            self._be_born(janitor)
+            self._be_born(consumer)
 
     # ---------------------------------------------------------------- the end
 
@@ -203,13 +207,10 @@ class History:
         """Others recover and finish; what must hold then."""
         universe, ledger = self._universe, self._stage.ledger
         scene = Scene.of(universe)
-        if universe.boots > 1:
-            scene = Scene(scene.jobs, self._of_this_boot(scene.running))
         universe.recover()
         check_recovered(scene.jobs, universe.jobs(), scene.running)
-        if universe.boots > 1:
-            _remove_ghosts(universe)
-            ledger.look()
+        universe.settle_down()
+        ledger.look()
         universe.invariants()
         again = universe.recover()
         assert again.is_empty, f"a second recovery found something to do: {again}"
@@ -219,22 +220,6 @@ class History:
         ledger.check_published()
         wrong = universe.files.differences()
         assert not wrong, f"the model of the disk is wrong: {wrong}"
-
-    def _of_this_boot(self, running: set[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Nobody is charged across a boot, nor where nobody knows of which boot it was."""
-        jobs = self._universe.jobs()
-        facts = {job: self._universe.owners.facts(str(jobs[job].owner)) for job, _ in running if job in jobs}
-        return {(job, n) for job, n in running if (told := facts.get(job)) and told.boot_id == self._universe.boot}
-
-
-def _remove_ghosts(universe: Universe) -> None:
-    """The next sweep unlinks what lies in the inbox and in ready/ at once, the next purge what is back in done/."""
-    owner = universe.owner("ingester")
-    Ingester(universe.jobqueue, Inbox(universe.root, universe.settings), owner, universe.clock).sweep()
-    universe.leave(owner)
-    janitor = universe.janitor()
-    janitor.purge()
-    universe.die()
 
 
 def _failure(effect: str, choose: Choose) -> Told:
@@ -258,9 +243,9 @@ def _lie(effect: str) -> Fate:
 
 
 @contextmanager
-def _no_chance(choose: Choose) -> Iterator[None]:
-    """Names of owners and ids of jobs are told by the history's numbers, too: they decide about orders."""
-    noise = random.Random(choose(1 << 20))
+def determined(seed: int) -> Iterator[None]:
+    """Names of owners and ids of jobs come from a seed, too: they decide about orders."""
+    noise = random.Random(seed)
     with patch.object(os, "urandom", noise.randbytes), patch.object(owners, "secrets", _Names(noise)):
         yield
 
@@ -289,7 +274,8 @@ class _Swallowed(logging.Handler):
 
 
 @contextmanager
-def _what_is_swallowed() -> Iterator[list[BaseException]]:
+def swallowed() -> Iterator[list[BaseException]]:
+    """The errors that pqfs logs and survives, and that no fault explains; nothing is printed."""
     handler, log = _Swallowed(), logging.getLogger("pqfs")
     level, propagate = log.level, log.propagate
     log.addHandler(handler)

@@ -96,6 +96,8 @@ def run(histories: int, seed: int, jobs: int) -> Tally:
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         for tally in pool.imap_unordered(play_many, chunks):
             whole.add(tally)
+            for broken in tally.broken:
+                print(f"BROKEN  {broken}", file=sys.stderr, flush=True)
             if time.monotonic() - said > 10.0:
                 said = time.monotonic()
                 print(f"{whole.histories:,} histories, {len(whole.broken)} broken", file=sys.stderr, flush=True)

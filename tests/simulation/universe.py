@@ -6,7 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
+from pqfs.inbox import Inbox
 from pqfs.index import Index
+from pqfs.ingester import Ingester
 from pqfs.janitor import Janitor
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Kind, Outcome
@@ -27,7 +29,6 @@ class Universe(World):
             (root / name).mkdir(parents=True, mode=0o750)
         self.gate = Gate()
         self.choose = choose
-        self.boots = 1
         self.synced: set[bytes] = set()  # names that producers have made durable themselves
         self.engine = engine
         engine.begin_anew(root / "index.db", self.gate)
@@ -75,6 +76,8 @@ class Universe(World):
         self.clock.pass_by(0.5)
 
     def _let_go(self) -> None:
+        self.gate.arm(None)
+        self.gate.lie_at = None
         for lock in self._locks:
             os.close(lock._descriptor)
         self._locks = []
@@ -103,6 +106,46 @@ class Universe(World):
             del self.sent[name]
             if name in there:
                 self.sent[name] = there[name].read_bytes()
+
+    def die_again(self) -> None:
+        """After `close`: others start."""
+        self._open()
+
+    def lose_index(self) -> None:
+        """Somebody removes the index while nothing runs, long after; then others start."""
+        self.disk.sync_all()
+        self.close()
+        self.engine.begin_anew(self.root / "index.db", self.gate)
+        self.die_again()
+
+    def in_slots(self) -> set[tuple[str, int]]:
+        """Of this boot: nobody is charged across one, nor where nobody knows of which boot a slot is."""
+        jobs = self.jobs()
+        facts = {job: self.owners.facts(str(jobs[job].owner)) for job, _ in super().in_slots() if job in jobs}
+        return {(job, n) for job, n in super().in_slots() if (told := facts.get(job)) and told.boot_id == self.boot}
+
+    def drop(self, name: bytes, data: bytes | None = None, queue: str | None = None) -> bytes:
+        """A producer delivers a file, durably."""
+        dropped = super().drop(name, data, queue)
+        self.files.learn_tree()
+        self.synced.add(name)
+        return dropped
+
+    def drop_link(self, name: str, target: str) -> None:
+        """A producer delivers a symbolic link, durably."""
+        super().drop_link(name, target)
+        self.files.learn_tree()
+
+    def settle_down(self) -> None:
+        """After a loss of power: the next sweep unlinks what is in the inbox and in ready/, the next purge what is
+        back in done/."""
+        if self.boots == 1:
+            return
+        owner = self.owner("ingester")
+        Ingester(self.jobqueue, Inbox(self.root, self.settings), owner, self.clock).sweep()
+        self.leave(owner)
+        self.janitor().purge()
+        self.die()
 
     def close(self) -> None:
         """Everything this process holds."""
@@ -142,7 +185,8 @@ class Worker(StandIn):
         part, out = (spool.scratch_path(self.owner, job.id, job.attempt, suffix) for suffix in ("part", "out"))
         data = output_of(job, spool)
         spool._files.write(spool._fd, os.fsencode(part), data)
-        assert spool.move(part, out)
+        if not spool.move(part, out):
+            raise FileNotFoundError(f"{part} is gone: its consumer was declared dead")
         self.world.fuse.effect("slot ends")
         self._slot.end()
         now = self.world.clock.now()

@@ -1,0 +1,533 @@
+"""Every protocol of spool/README.md, arranged: the act that is to be stopped, what it promises, what always holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+
+from pqfs.model import Job, Kind, Place, State
+from pqfs.settings import KeepSettings, QueueSettings, Settings
+from tests.crash.harness import Crash, World
+from tests.world import submitted
+
+EAGER = Settings(defaults=QueueSettings(backoff=1.0))
+KEEP_NOTHING = EAGER.model_copy(update={"keep": KeepSettings(done=0.0)})
+SHORT = EAGER.model_copy(update={"keep": KeepSettings(done=10.0, cancelled=10.0, dead=10.0, rows="forever")})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An arranged protocol: the act that is stopped, what holds once it has returned, and what holds at the end."""
+
+    act: Callable[[], object]
+    promise: Callable[[World], None] = lambda world: None
+    always: Callable[[World], None] = lambda world: None
+    mend: Callable[[World], None] | None = None
+    survives_power: bool = True  # whether `always` holds after a loss of power, across which nobody is charged
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way to arrange a world, and the least number of effects that its act has."""
+
+    arrange: Callable[[World], Plan]
+    effects: int
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        return self.arrange.__name__
+
+
+PROTOCOLS: list[Protocol] = []
+
+
+def protocol(
+    effects: int, settings: Settings = EAGER
+) -> Callable[[Callable[[World], Plan]], Callable[[World], Plan]]:
+    def add(arrange: Callable[[World], Plan]) -> Callable[[World], Plan]:
+        PROTOCOLS.append(Protocol(arrange, effects, settings))
+        return arrange
+
+    return add
+
+
+# -------------------------------------------------------------------- arrival
+
+
+def all_taken(number: int) -> Callable[[World], None]:
+    def check(world: World) -> None:
+        assert not [path for path in (world.root / "inbox").rglob("*") if path.is_file()]
+        assert len(world.jobs()) == number
+
+    return check
+
+
+@protocol(effects=4)
+def ingest_one_file(world: World) -> Plan:
+    world.drop(b"a.txt")
+    return Plan(world.ingester().sweep, all_taken(1), all_taken(1))
+
+
+@protocol(effects=6)
+def ingest_a_batch_of_two_queues(world: World) -> Plan:
+    with world.index.transaction():
+        world.index.create_queue("slow", world.clock.now())
+    for name in (b"a.txt", b"b.txt", b"-c \n\xff.txt"):
+        world.drop(name)
+    world.drop(b"d.txt", queue="slow")
+    return Plan(world.ingester().sweep, all_taken(4), all_taken(4))
+
+
+@protocol(effects=9)
+def ingest_with_a_sidecar(world: World) -> Plan:
+    world.drop(b"a.txt")
+    world.drop(b"a.txt.job.json", b'{"priority": 7, "metadata": {"who": "me"}}')
+
+    def counted(world: World) -> None:
+        all_taken(1)(world)
+        job = world.job(b"a.txt")
+        assert (job.priority, (job.options or {})["metadata"]) == (7, {"who": "me"})
+        assert not world.spool.entries("rejected")
+
+    return Plan(world.ingester().sweep, counted, counted)
+
+
+@protocol(effects=8)
+def ingest_a_name_that_must_be_cut(world: World) -> Plan:
+    world.drop(b"n" * 251 + b".txt")
+    return Plan(world.ingester().sweep, all_taken(1), all_taken(1))
+
+
+@protocol(effects=2)
+def reject_a_link(world: World) -> Plan:
+    world.drop_link("link", "/etc/passwd")
+
+    def refused(world: World) -> None:
+        assert not os.path.lexists(world.root / "inbox" / "link")
+        objects = [name for name in world.spool.entries("rejected") if name.endswith(".link")]
+        assert len(objects) == 1 or world.boots > 1  # a second time where power left both names
+
+    return Plan(world.ingester().sweep, refused, refused)
+
+
+@protocol(effects=5)
+def submit_one_file(world: World) -> Plan:
+    return submission(world, priority=0)
+
+
+@protocol(effects=9)
+def submit_with_a_priority(world: World) -> Plan:
+    return submission(world, priority=5)
+
+
+def submission(world: World, priority: int) -> Plan:
+    submitter = world.owner("submit")
+    data = b"staged"
+
+    def act() -> None:
+        submitted(world.jobqueue, world.clock.now(), b"s.txt", data, submitter, priority=priority)
+        world.sent[b"s.txt"] = data
+
+    def promised(world: World) -> None:
+        assert world.job(b"s.txt").priority == priority
+
+    return Plan(act, promised)
+
+
+# -------------------------------------------------------------------- attempts
+
+
+def ready(world: World, count: int, **more: Any) -> list[Job]:
+    """Jobs that wait, made by a submitter that has left."""
+    submitter = world.owner("submit")
+    jobs = []
+    for number in range(count):
+        name = f"{number}.txt".encode()
+        world.sent[name] = b"payload of " + name
+        jobs.append(submitted(world.jobqueue, world.clock.now(), name, world.sent[name], submitter, **more))
+    world.spool.remove_directory(f"work/{submitter}")
+    world.leave(submitter)
+    return jobs
+
+
+def ran_once_more_at_most(world: World) -> None:
+    """Everything is completed, and nothing but the attempt in the slot was charged."""
+    for job in world.jobs().values():
+        assert job.state is State.COMPLETED, job
+        assert job.failures == 0
+        assert job.crashes <= 1
+
+
+@protocol(effects=3)
+def claim_and_start(world: World) -> Plan:
+    ready(world, 2)
+    consumer = world.consumer()
+
+    def act() -> None:
+        for job in consumer.claim():
+            consumer.start(job)
+
+    return Plan(act, always=ran_once_more_at_most)
+
+
+@protocol(effects=15)
+def run_two_jobs_from_claim_to_confirmation(world: World) -> Plan:
+    ready(world, 2)
+    return Plan(world.consumer().work, completed_at(1), ran_once_more_at_most)
+
+
+def completed_at(attempt: int) -> Callable[[World], None]:
+    def check(world: World) -> None:
+        for job in world.jobs().values():
+            assert (job.state, job.attempt) == (State.COMPLETED, attempt)
+
+    return check
+
+
+def finishing(world: World, count: int) -> Plan:
+    """Every job is run and only to be finished; one more is leased and waits."""
+    ready(world, count)
+    consumer = world.consumer()
+    ended = [(job, consumer.run(job)) for job in consumer.claim() if consumer.start(job)]
+
+    def finished(world: World) -> None:
+        completed_at(1)(world)
+        assert len(world.spool.entries("outbox")) == count
+
+    return Plan(partial(consumer.finish, ended), finished, never_charged)
+
+
+def never_charged(world: World) -> None:
+    for job in world.jobs().values():
+        assert (job.state, job.failures, job.crashes) == (State.COMPLETED, 0, 0)
+
+
+@protocol(effects=6)
+def finish_one(world: World) -> Plan:
+    return finishing(world, 1)
+
+
+@protocol(effects=12)
+def finish_four(world: World) -> Plan:
+    return finishing(world, 4)
+
+
+@protocol(effects=6, settings=KEEP_NOTHING)
+def finish_two_and_keep_nothing(world: World) -> Plan:
+    return finishing(world, 2)
+
+
+def ended_by(world: World, kind: Kind, times: int, after: State) -> Plan:
+    """A job whose handler has said no `times` times and is about to be settled."""
+    ready(world, 1)
+    consumer = world.consumer()
+    for _ in range(times - 1):
+        (job,) = consumer.claim()
+        assert consumer.start(job)
+        consumer.finish([(job, consumer.refuse(job, kind))])
+        world.clock.pass_by(1000.0)
+    (job,) = consumer.claim()
+    assert consumer.start(job)
+    outcome = consumer.refuse(job, kind)
+
+    def settled(world: World) -> None:
+        found = world.job(b"0.txt")
+        if after is State.PENDING:
+            assert (found.failures, found.attempt) >= (1, 1)
+        else:
+            assert found.state is after
+
+    return Plan(partial(consumer.finish, [(job, outcome)]), settled)
+
+
+@protocol(effects=3)
+def fail_and_retry(world: World) -> Plan:
+    return ended_by(world, Kind.FAILED, 1, State.PENDING)
+
+
+@protocol(effects=3)
+def fail_for_the_last_time(world: World) -> Plan:
+    return ended_by(world, Kind.FAILED, 3, State.FAILED)
+
+
+@protocol(effects=3)
+def fail_for_good(world: World) -> Plan:
+    return ended_by(world, Kind.PERMANENT, 1, State.FAILED)
+
+
+@protocol(effects=3)
+def crash_for_the_last_time(world: World) -> Plan:
+    return ended_by(world, Kind.CRASHED, 3, State.UNPROCESSABLE)
+
+
+@protocol(effects=9)
+def finish_a_batch_of_all_kinds(world: World) -> Plan:
+    ready(world, 4)
+    consumer = world.consumer()
+    done, retried, dead, leased = consumer.claim()
+    ended = []
+    for job, kind in ((done, None), (retried, Kind.FAILED), (dead, Kind.PERMANENT)):
+        assert consumer.start(job)
+        ended.append((job, consumer.refuse(job, kind) if kind else consumer.run(job)))
+
+    def finished(world: World) -> None:
+        states = {job.id: job.state for job in world.jobs().values()}
+        assert states[done.id] is State.COMPLETED
+        assert states[dead.id] is State.FAILED
+        assert states[leased.id] in (State.PENDING, State.PROCESSING, State.COMPLETED)
+
+    return Plan(partial(consumer.finish, ended), finished)
+
+
+@protocol(effects=8)
+def give_two_back(world: World) -> Plan:
+    ready(world, 3)
+    consumer = world.consumer()
+    first, *rest = consumer.claim()
+    assert consumer.start(first)
+
+    def act() -> None:
+        world.jobqueue.give_back(rest, "it drains", world.clock.now())
+
+    def given(world: World) -> None:
+        assert {world.jobs()[job.id].state for job in rest} <= {State.PENDING, State.COMPLETED}
+
+    def free_of_charge(world: World) -> None:
+        for job in rest:
+            found = world.jobs()[job.id]
+            assert (found.failures, found.crashes) == (0, 0)
+
+    return Plan(act, given, free_of_charge)
+
+
+@protocol(effects=9)
+def take_over_from_the_dead(world: World) -> Plan:
+    """One job was running, one had ended and was not recorded, one was leased, one was committed."""
+    ready(world, 4)
+    consumer = world.consumer()
+    committed, ended, running, leased = consumer.claim()
+    outcomes = {}
+    for job in (committed, ended):
+        assert consumer.start(job)
+        outcomes[job.id] = consumer.run(job)
+    assert consumer.start(running)
+    stop_at_the_commit(world, partial(consumer.finish, [(committed, outcomes[committed.id])]))
+    world.die()
+
+    def charged(world: World) -> None:
+        found = world.jobs()
+        assert [found[job.id].crashes for job in (committed, ended, running, leased)] == [0, 0, 1, 0]
+        assert [found[job.id].attempt for job in (committed, ended, running, leased)] == [1, 2, 2, 2]
+
+    return Plan(world.recover, always=charged, survives_power=False)
+
+
+def stop_at_the_commit(world: World, act: Callable[[], object]) -> None:
+    """Run an act and crash right after its first commit."""
+    world.fuse.arm(None)
+    committed = False
+
+    def watch(effect: str) -> None:
+        nonlocal committed
+        if committed:
+            world.fuse.at = 0
+            raise Crash(effect)
+        committed = effect == "C"
+
+    world.fuse.before = watch
+    with pytest.raises(Crash):
+        act()
+    world.fuse.arm(None)
+
+
+# -------------------------------------------------------------------- people's verbs
+
+
+def steered(world: World, verb: str, before: str | None, after: State, **more: Any) -> Plan:
+    """A person's verb on a job that another verb (`before`) has brought into its state."""
+    (job,) = ready(world, 1, **more)
+    queue, now = world.jobqueue, world.clock.now()
+    for earlier in (before or "").split():
+        job = getattr(queue, earlier)(job, "ann", "to begin with", now)
+
+    def acted(world: World) -> None:
+        found = world.job(b"0.txt")
+        assert found.state in ((State.PENDING, State.COMPLETED) if after is State.PENDING else (after,))
+        if after is State.PENDING:
+            assert (found.failures, found.crashes) == (0, 0)
+
+    return Plan(lambda: getattr(queue, verb)(job, "ann", "because", now), acted)
+
+
+@protocol(effects=6)
+def hold(world: World) -> Plan:
+    return steered(world, "hold", None, State.HELD)
+
+
+@protocol(effects=6)
+def release(world: World) -> Plan:
+    return steered(world, "release", "hold", State.PENDING)
+
+
+@protocol(effects=3)
+def cancel_a_waiting_job(world: World) -> Plan:
+    return steered(world, "cancel", None, State.CANCELLED)
+
+
+@protocol(effects=3)
+def cancel_a_held_job(world: World) -> Plan:
+    return steered(world, "cancel", "hold", State.CANCELLED)
+
+
+@protocol(effects=3)
+def fail_by_a_person(world: World) -> Plan:
+    return steered(world, "fail", None, State.FAILED)
+
+
+@protocol(effects=3)
+def redrive_a_dead_letter(world: World) -> Plan:
+    return steered(world, "redrive", "fail", State.PENDING)
+
+
+@protocol(effects=3)
+def redrive_a_cancelled_job(world: World) -> Plan:
+    return steered(world, "redrive", "cancel", State.PENDING)
+
+
+@protocol(effects=7)
+def redrive_a_job_that_was_held(world: World) -> Plan:
+    return steered(world, "redrive", "hold cancel", State.PENDING)
+
+
+@protocol(effects=1)
+def cancel_a_running_job(world: World) -> Plan:
+    ready(world, 1)
+    consumer = world.consumer()
+    (job,) = consumer.claim()
+    assert consumer.start(job)
+
+    def cancelled(world: World) -> None:
+        assert world.job(b"0.txt").state in (State.PROCESSING, State.CANCELLED)
+
+    return Plan(lambda: world.jobqueue.cancel(job, "ann", None, world.clock.now()), cancelled)
+
+
+@protocol(effects=3)
+def cancel_a_job_that_then_fails(world: World) -> Plan:
+    """The request is acknowledged; the attempt fails before its consumer has heard of it."""
+    ready(world, 1)
+    consumer = world.consumer()
+    (job,) = consumer.claim()
+    assert consumer.start(job)
+    world.jobqueue.cancel(job, "ann", None, world.clock.now())
+    outcome = consumer.refuse(job, Kind.FAILED)
+
+    def cancelled(world: World) -> None:
+        assert world.job(b"0.txt").state in (State.PROCESSING, State.CANCELLED)
+
+    return Plan(partial(consumer.finish, [(job, outcome)]), cancelled, cancelled)
+
+
+# -------------------------------------------------------------------- purge
+
+
+def deletion(world: World, before: str | None) -> Plan:
+    (job,) = ready(world, 1, priority=3)
+    if before:
+        getattr(world.jobqueue, before)(job, "ann", None, world.clock.now())
+    else:
+        consumer = world.consumer()
+        consumer.work()
+        consumer.leave()
+    for name in world.spool.entries("outbox"):
+        world.spool.remove(f"outbox/{name}")  # a reader has taken it; nothing would explain it any more
+        world.taken.add(name)
+    job = world.job(b"0.txt")
+    world.deleted.add(b"0.txt")
+
+    def gone(world: World) -> None:
+        assert not world.jobs()
+        assert not list(world.spool.payloads())
+        if world.boots == 1:
+            assert not world.spool.entries("meta")  # else it may be back, until the janitor removes it
+
+    return Plan(lambda: world.jobqueue.delete(job, "ann", None, world.clock.now()), gone)
+
+
+@protocol(effects=4)
+def delete_a_completed_job(world: World) -> Plan:
+    return deletion(world, None)
+
+
+@protocol(effects=4)
+def delete_a_dead_letter(world: World) -> Plan:
+    return deletion(world, "fail")
+
+
+@protocol(effects=4)
+def delete_a_cancelled_job(world: World) -> Plan:
+    return deletion(world, "cancel")
+
+
+@protocol(effects=8, settings=SHORT)
+def retention_lets_inputs_go(world: World) -> Plan:
+    ready(world, 3)
+    dead, cancelled = sorted(world.jobs().values(), key=lambda job: job.name)[1:]
+    world.jobqueue.fail(dead, "ann", None, world.clock.now())
+    world.jobqueue.cancel(cancelled, "ann", None, world.clock.now())
+    consumer = world.consumer()
+    consumer.work()
+    consumer.leave()
+    world.deleted.update((dead.name, cancelled.name))
+    world.clock.pass_by(2 * 86400.0)
+    janitor = world.janitor()
+
+    def gone(world: World) -> None:
+        (job,) = world.jobs().values()
+        assert (job.state, job.place) == (State.COMPLETED, Place.GONE)
+        assert not list(world.spool.payloads())
+
+    return Plan(janitor.purge, gone)
+
+
+# -------------------------------------------------------------------- rebuild
+
+
+@protocol(effects=11)
+def rebuild(world: World) -> Plan:
+    """One payload in every place, one output not yet published; then the index is lost."""
+    ready(world, 7, priority=2)
+    jobs = sorted(world.jobs().values(), key=lambda job: job.name)
+    queue, now = world.jobqueue, world.clock.now()
+    consumer = world.consumer()
+    consumer.work(limit=1)
+    started, committed = consumer.claim(limit=2)
+    for job in (started, committed):
+        assert consumer.start(job)
+    stop_at_the_commit(world, partial(consumer.finish, [(committed, consumer.run(committed))]))
+    world.die()
+    queue = world.jobqueue
+    queue.hold(jobs[3], "ann", None, now)
+    queue.fail(jobs[4], "ann", None, now)
+    queue.cancel(jobs[5], "ann", None, now)
+    world.lose_index()
+
+    def rebuilt(world: World) -> None:
+        states = [world.jobs()[job.id].state for job in jobs]
+        waiting = (State.PENDING, State.COMPLETED)
+        assert states[:6] == [
+            State.COMPLETED, State.HELD, State.HELD, State.HELD, State.FAILED, State.CANCELLED,
+        ]  # fmt: skip
+        assert states[6] in waiting
+        assert {job.priority for job in world.jobs().values()} == {2}
+
+    def again(world: World) -> None:
+        world.recovery().rebuild()
+
+    return Plan(world.recovery().rebuild, rebuilt, rebuilt, mend=again)
