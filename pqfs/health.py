@@ -277,6 +277,13 @@ def _index_ahead(vitals: Vitals) -> Iterator[str]:
         yield f"The index has entries {_span(ahead)} ahead of the clock."
 
 
+def _quota_reached(vitals: Vitals) -> Iterator[str]:
+    """Files wait by design; what keeps the queue from emptying has rules of its own."""
+    beat = vitals.pulse("ingester")
+    for reason in beat.said.get("quotas", ()) if beat and vitals.alive("ingester") else ():
+        yield f"Files stay in the inbox: {reason}."
+
+
 def _dead_letters(vitals: Vitals) -> Iterator[str]:
     if vitals.ledger.dead:
         yield f"Jobs that have failed for good: {vitals.ledger.dead:,}."
@@ -329,6 +336,7 @@ RULES = (
     Rule("clock-stepped", _ALARM, "", _clock_stepped,
          "Is NTP running? Delayed jobs and retries follow the clock; leases do not."),
     Rule("index-ahead", _NOTICE, "", _index_ahead, "The clock was wrong for a while, or is now: see date."),
+    Rule("quota-reached", _NOTICE, "inbox", _quota_reached, "They are taken as room appears. See: pqfs why FILE"),
     Rule("dead-letters", _NOTICE, "", _dead_letters, "See: pqfs jobs list --state failed; pqfs why JOB"),
     Rule("paused", _NOTICE, "jobs", _paused, "It goes on when the queue is resumed."),
 )  # fmt: skip

@@ -153,7 +153,7 @@ class Ingester:
     def _beat(self, doing: str | None = None) -> None:
         if self._pulse:
             waiting = asdict(self._longest) if self._longest else None
-            self._pulse.beat(doing, blind=self._blind, waiting=waiting)
+            self._pulse.beat(doing, blind=self._blind, waiting=waiting, quotas=self._quotas.refusals[:3])
 
     def drain(self, patience: float) -> int:
         """Sweep until nothing more can be taken, at most `patience` seconds after the last arrival; how many."""

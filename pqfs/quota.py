@@ -46,6 +46,11 @@ class Quotas:
             self._shut[queue] = reason
         return self._shut.get(queue)
 
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why files of queues that are shut at this look stay where they are, in words."""
+        return tuple(self._shut.values())
+
     def count(self, queue: str, size: int) -> None:
         """One more file of a queue is on its way in."""
         room = self._room(queue)

@@ -274,6 +274,14 @@ def test_a_file_that_may_wait_for_its_sidecar_is_no_alarm_before(stack: Stack, c
     assert stack.names() == ["inbox-waiting"]
 
 
+def test_a_quota_that_is_reached_is_a_notice(stack: Stack) -> None:
+    stack.pass_by(10_000, quotas=("queue default has 2 files waiting, and max_files is 2",))
+
+    assert stack.names() == []
+    assert stack.notices() == ["quota-reached"]
+    assert "max_files is 2" in stack.sentence("quota-reached")
+
+
 # -------------------------------------------------------------------- jobs
 
 

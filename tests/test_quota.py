@@ -99,6 +99,7 @@ def test_more_files_than_may_wait_stay_in_the_inbox_and_come_in_order_as_room_ap
     assert dock.names() == ["a", "b", "c"]
     assert "it waits in the inbox" not in dock.why("c")
     assert "queue default has 2 files waiting, and max_files is 2" in dock.why("d")
+    assert dock.ingester._quotas.refusals == ("queue default has 2 files waiting, and max_files is 2",)
 
 
 def test_more_bytes_than_may_wait_stay_in_the_inbox_and_no_smaller_file_overtakes(docking: Docking) -> None:
