@@ -16,7 +16,10 @@ class Bell:
 
     def __init__(self, run: Path, owner: str) -> None:
         self._path = run / f"{owner}.bell"
-        os.mkfifo(self._path, 0o620)
+        try:
+            os.mkfifo(self._path, 0o620)
+        except FileExistsError:
+            pass  # our name is ours alone: a server that answers so has made it
         # Read and write: with a writer of our own the FIFO never reports end of file.
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 

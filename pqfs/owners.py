@@ -55,7 +55,11 @@ class OwnerLock:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         facts = {"program": program, "pid": os.getpid(), "boot_id": boot_id, "started_at": now}
         os.write(self._descriptor, json.dumps(facts).encode())
-        os.rename(scratch, self._path)
+        try:
+            os.rename(scratch, self._path)
+        except OSError:
+            if not _is_at(self._descriptor, self._path):  # an error is believed only if it did not happen
+                raise
 
     def release(self) -> None:
         """Remove the lock file, then let the lock go: nobody ever sees it free without a death."""
@@ -196,6 +200,13 @@ class ProgramLock:
         if self._path.stem.endswith(f"-{os.getpid()}"):
             self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def _life_by_process(owner: str) -> Life:

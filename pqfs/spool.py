@@ -258,7 +258,11 @@ class Spool:
 
     def readmit(self, refused: str, inbox_dir: int, name: bytes) -> None:
         """Move a refused object back into the inbox, never over something that is there (FileExistsError)."""
-        self._files.rename(self._fd, os.fsencode(refused), inbox_dir, name)
+        try:
+            self._files.rename(self._fd, os.fsencode(refused), inbox_dir, name)
+        except OSError:
+            if self.exists(refused):
+                raise
 
     def drop(self, inbox_dir: int, name: bytes, judged: Identity, owner: str) -> bool:
         """Remove a file from the inbox: a ghost of our own move, or a sidecar that has become part of a job.
@@ -431,9 +435,19 @@ class Spool:
         self._files.write(self._fd, scratch, json.dumps({"schema": "pqfs.meta/1", **meta}).encode())
         if self._durable:
             self._sync([os.fsdecode(scratch)], [])
-        self._files.replace(self._fd, scratch, target)
+        self._replace(scratch, target)
         if self._durable:
             self._sync([], ["meta"])
+
+    def _replace(self, scratch: bytes, target: bytes) -> None:
+        """Rename one of our small files over what is there; an error is believed only if it did not happen."""
+        written = self.status(os.fsdecode(scratch))
+        try:
+            self._files.replace(self._fd, scratch, target)
+        except OSError:
+            found = self.status(os.fsdecode(target))
+            if written is None or found is None or not os.path.samestat(written, found):
+                raise
 
     def read_meta(self, job: str) -> dict[str, Any]:
         """What meta/<job>.json says; empty when there is none or it makes no sense.
@@ -546,7 +560,7 @@ class Spool:
         self.remove(scratch)
         shutil.copyfile(self.path(relative), self.path(scratch), follow_symlinks=False)
         self._sync([scratch], [])
-        self._files.replace(self._fd, os.fsencode(scratch), os.fsencode(relative))
+        self._replace(os.fsencode(scratch), os.fsencode(relative))
         self._sync([], [os.path.dirname(relative)])
 
     def put_back(self, descriptor: int, relative: str, scratch: str) -> None:
@@ -560,7 +574,7 @@ class Spool:
         os.utime(self.path(scratch), ns=(found.st_atime_ns, found.st_mtime_ns))
         self._sync([scratch], [])
         self.remove_tree(relative)
-        self._files.replace(self._fd, os.fsencode(scratch), os.fsencode(relative))
+        self._replace(os.fsencode(scratch), os.fsencode(relative))
 
     # ---------------------------------------------------------------- ballast
 

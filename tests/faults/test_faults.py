@@ -33,7 +33,7 @@ def _run(*arguments: str, patience: float = 240) -> subprocess.CompletedProcess[
     return subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=patience)
 
 
-@pytest.mark.parametrize(("kind", "sample"), [("kill", 200)])
+@pytest.mark.parametrize(("kind", "sample"), [("kill", 160), ("errno", 240), ("lie", 60), ("double", 80)])
 def test_no_system_call_that_is_struck_loses_doubles_or_charges_a_job(kind: str, sample: int) -> None:
     ended = _run("--kinds", kind, "--sample", str(sample), "--seed", "20261122")
 
@@ -42,7 +42,7 @@ def test_no_system_call_that_is_struck_loses_doubles_or_charges_a_job(kind: str,
 
 def test_a_point_is_told_by_its_name() -> None:
     faults = [Fault("main", "openat", 3, Action.FAIL, error) for error in ERRNOS]
-    faults += [Fault("runner", "renameat2", 1, Action.LIE, error) for error in LIES]
+    faults += [Fault("runner", "renameat2", 1, Action.LIE, error) for error in LIES["renameat2"]]
     faults.append(Fault("main", "syncfs", 1, Action.KILL))
     for fault in faults:
         point = Point("ingest", fault, faults[-1])

@@ -11,7 +11,9 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -124,36 +126,53 @@ def _run(root: Path, script: Script) -> None:
 class _Forks:
     """Stands in for `subprocess` in runnerlink."""
 
-    DEVNULL = -3
+    DEVNULL = subprocess.DEVNULL
+    TimeoutExpired = subprocess.TimeoutExpired
 
     @staticmethod
     def Popen(  # noqa: N802 -- the name that it stands in for
-        command: Sequence[str], *, pass_fds: Sequence[int], stdin: int, env: Mapping[str, str]
+        command: Sequence[str],
+        *,
+        pass_fds: Sequence[int],
+        stdin: int,
+        env: Mapping[str, str],
+        start_new_session: bool = False,
     ) -> _ForkedRunner:
-        return _ForkedRunner(command, pass_fds, env)
+        return _ForkedRunner(command, pass_fds, env, start_new_session)
 
 
 class _ForkedRunner:
     """What runnerlink uses of a Popen."""
 
-    def __init__(self, command: Sequence[str], pass_fds: Sequence[int], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], pass_fds: Sequence[int], env: Mapping[str, str], new_session: bool
+    ) -> None:
         self._status: int | None = None
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
+            if new_session:
+                os.setsid()
             _be_runner(command, pass_fds, env)
 
-    def wait(self) -> int:
-        if self._status is None:
-            self._status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+    def wait(self, timeout: float = 10.0) -> int:
+        deadline = time.monotonic() + timeout
+        while self._status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("the runner", timeout)
+            else:
+                time.sleep(_SHORT)
         return self._status
 
     def kill(self) -> None:
         if self._status is None:
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)
 
     def terminate(self) -> None:
         if self._status is None:
-            os.kill(self._pid, signal.SIGTERM)
+            os.kill(self.pid, signal.SIGTERM)
 
 
 def _be_runner(command: Sequence[str], pass_fds: Sequence[int], env: Mapping[str, str]) -> Any:
