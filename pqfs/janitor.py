@@ -28,6 +28,7 @@ from pqfs.runtime import Pause, Stop
 _SOON = 0.05  # seconds until the next chunk of upkeep
 _PAUSE = 1.0  # seconds until the next try after trouble with the machine
 _UPKEEP_EVERY = 60.0
+_MOMENT = 1.0  # seconds in which a consumer that was only asleep, with the whole machine, beats again
 _CHUNK = 500  # rows or files a pass: a transaction stays far below what a claim waits for
 
 
@@ -76,6 +77,7 @@ class Janitor:
         self._look_at = 0.0
         self._upkeep_at = 0.0
         self._pause = Pause("looking after the spool")
+        self._silent_since: dict[str, float] = {}  # consumers that were silent at the last look, and since which one
 
     def run(self, stop: Stop, bell: Bell, checkup: Checkup) -> None:
         """Look after the spool until asked to stop: at every death, and every few seconds.
@@ -108,13 +110,19 @@ class Janitor:
             self.look()
             has_more = self._upkeep_if_due()
             checkup.make()
-            self._look_at = self._clock.boottime() + (_SOON if has_more else LOOK_EVERY)
+            self._look_at = self._clock.boottime() + self._next_look(has_more)
         if self._watch_owners():
             self._look_at = 0.0
         ready = stop.wait(self._look_at - self._clock.boottime(), [bell, *self._watched.values()])
         bell.hear()
         if any(death.fileno() in ready for death in self._watched.values()):
             self._look_at = 0.0
+
+    def _next_look(self, has_more: bool) -> float:
+        """Seconds until then: soon where upkeep has more to do, or somebody may be hung."""
+        if has_more:
+            return _SOON
+        return _MOMENT if self._silent_since else LOOK_EVERY
 
     # ---------------------------------------------------------------- deaths
 
@@ -141,14 +149,21 @@ class Janitor:
         """A local consumer that holds its lock but has not beaten for a lease is stopped or hung: end it.
 
         Its age is measured in boot time, so that no step of the wall clock makes a living one look dead.
+        Race: the machine slept longer than a lease, and we wake up before the consumers can beat. So who is
+        silent is ended only if it still is a moment later.
         """
         now = self._clock.boottime()
+        silent_since: dict[str, float] = {}
         for consumer in self._index.consumers():
             silent = now - consumer.beat_boottime
             is_ours = consumer.boot_id == self._boot_id
-            if is_ours and silent > consumer.lease and self._owners.life(consumer.owner) is Life.ALIVE:
+            if not (is_ours and silent > consumer.lease and self._owners.life(consumer.owner) is Life.ALIVE):
+                continue
+            noticed = silent_since[consumer.owner] = self._silent_since.get(consumer.owner, now)
+            if now - noticed >= _MOMENT:
                 emit(Word.HUNG, owner=consumer.owner, silent=silent)
                 self._owners.kill(consumer.owner)
+        self._silent_since = silent_since
 
     def _watch_owners(self) -> bool:
         """Hold a pidfd of every living owner, so that its death wakes us; whether a new one is dead already."""

@@ -319,6 +319,8 @@ def test_a_consumer_that_is_stopped_past_its_lease_is_ended_and_its_job_goes_on(
     assert house.now(job).state is State.PROCESSING
 
     clock.pass_by(2)
+    house.janitor.look()
+    clock.pass_by(1)
     repairs = house.janitor.look()
 
     assert holder.process.wait(20) == -signal.SIGKILL
@@ -333,6 +335,26 @@ def test_a_step_of_the_wall_clock_ends_nobody(house: House, holder: Holder, cloc
     consumer(house.app, holder.owner, lease=30.0)
 
     clock.step(DAY)
+    house.janitor.look()
+    clock.pass_by(2)
+    house.janitor.look()
+
+    assert holder.process.poll() is None
+    assert [row.owner for row in house.index.consumers()] == [holder.owner]
+
+
+def test_a_consumer_that_slept_with_the_whole_machine_is_not_ended(
+    house: House, holder: Holder, clock: SettableClock
+) -> None:
+    """The janitor may be the first to wake up: then nobody has renewed a lease for as long as the sleep was."""
+    consumer(house.app, holder.owner, lease=30.0)
+    house.janitor.look()
+
+    clock.pass_by(3600)
+    house.janitor.look()
+    with house.index.transaction():
+        house.index.beat(holder.owner, clock.now(), clock.boottime(), 0)
+    clock.pass_by(2)
     house.janitor.look()
 
     assert holder.process.poll() is None

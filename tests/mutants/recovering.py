@@ -177,6 +177,13 @@ MUTANTS = (
         ("tests/test_janitor.py", "-k", "wall_clock"),
     ),
     Mutant(
+        "a machine that wakes up ends all its consumers",
+        _JANITOR,
+        "            if now - noticed >= _MOMENT:",
+        "            if True:",
+        ("tests/test_janitor.py", "-k", "slept_with"),
+    ),
+    Mutant(
         "a stopped consumer keeps its jobs for ever",
         _JANITOR,
         "                self._owners.kill(consumer.owner)\n",
