@@ -2,7 +2,7 @@
 
 A crash may be charged when chaos hit the job's consumer or runner, or the handler said that it would crash; a
 failure when chaos killed the handler's own program, or the handler said that it would fail. Nothing else may be:
-the death of an ingester, a janitor or a supervisord, a restart, a stop that was short, cost a job nothing.
+the death of an ingester, a janitor or a supervisord, a restart, a sleep of all processes at once, cost a job nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def wrong(account: Account) -> Iterator[str]:
 
 def _crashes(account: Account) -> Iterator[str]:
     """No owner's jobs crashed more often than it, or its runner, was hit."""
-    caused = Counter(line["owner"] for line in account.kills if line.get("victim") in _AT_WORK)
+    hits = (line for line in account.kills if line["kind"] != "freeze")
+    caused = Counter(line["owner"] for line in hits if line.get("victim") in _AT_WORK)
     caused.update(line["owner"] for line in account.notes if line["will"] == "crash")
     crashed = Counter(each.owner for each in _all(account) if each.outcome in _CRASHES)
     for owner, number in crashed.items():
@@ -39,7 +40,8 @@ def _crashes(account: Account) -> Iterator[str]:
 def _failures(account: Account) -> Iterator[str]:
     """Each failed attempt was asked for by its payload, or its program was killed or stopped."""
     caused = {(line["job"], line["attempt"]) for line in account.notes if line["will"] != "crash"}
-    caused |= {(line["job"], line["attempt"]) for line in account.kills if line.get("job")}
+    hits = (line for line in account.kills if line["kind"] != "freeze")
+    caused |= {(line["job"], line["attempt"]) for line in hits if line.get("job")}
     for each in _all(account):
         if each.outcome in _FAILURES and (each.job, each.attempt) not in caused:
             yield f"attempt {each.attempt} of job {each.job} is charged as {each.outcome}: {each.error}"

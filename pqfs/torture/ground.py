@@ -28,7 +28,7 @@ from pqfs.torture import trial
 from pqfs.wiring import open_index
 
 QUEUES = ("default", "orders", "tools", "hard")
-LEASE = 3.0
+LEASE = 4.0
 DRAIN = 2.0
 
 # Kills at random hit some jobs often: what they cost must not quarantine them, and is checked one by one instead.
