@@ -134,18 +134,6 @@ def test_a_backlog_without_a_consumer(stage: Stage) -> None:
     well(stage.root)
 
 
-def test_a_runner_that_starts_nothing(stage: Stage) -> None:
-    _, consumer = _whole(stage)
-    runner = stage.runner(consumer)
-    os.kill(runner, signal.SIGSTOP)
-    stage.drop("a")
-
-    assert "has started none" in alarmed(stage.root, "no-progress")
-
-    os.kill(runner, signal.SIGCONT)
-    well(stage.root)
-
-
 @contextmanager
 def _connection(stage: Stage) -> Iterator[apsw.Connection]:
     """A connection of our own, as somebody with a shell has one."""
