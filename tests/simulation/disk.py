@@ -32,6 +32,7 @@ class Node:
 
     is_directory: bool = False
     data: bytes = b""
+    modified: int = 0  # nanoseconds since 1970
     link: bytes | None = None  # where a symbolic link points to
     synced: bool = False
     spoiled: bool = False  # writing its bytes has failed

@@ -85,8 +85,12 @@ class SimulatedFiles(Files):
 
     def _write(self, directory: int, path: bytes, whole: bytes, data: bytes, mode: int) -> None:
         super().write(directory, path, data, mode)
-        os.utime(path, (self._clock.now(), self._clock.now()), dir_fd=directory)
-        self._add(whole, Node(data=data))
+        modified = self._instant()
+        os.utime(path, ns=(modified, modified), dir_fd=directory)
+        self._add(whole, Node(data=data, modified=modified))
+
+    def _instant(self) -> int:
+        return int(self._clock.now() * 1e9)
 
     # ---------------------------------------------------------------- syncs
 
@@ -134,11 +138,12 @@ class SimulatedFiles(Files):
 
     def wrote(self, descriptor: int, data: bytes) -> None:
         """A producer has written into a file that it had made, wherever that is by now."""
-        os.utime(descriptor, (self._clock.now(), self._clock.now()))
+        modified = self._instant()
+        os.utime(descriptor, ns=(modified, modified))
         path = self._path(descriptor, b"").rstrip(b"/")
         node = None if path.endswith(b" (deleted)") else self._find(path)
         if node is not None:
-            node.data, node.synced = data, False
+            node.data, node.synced, node.modified = data, False, modified
 
     def learn_tree(self) -> None:
         """Everything that lies there is durable."""
@@ -178,7 +183,7 @@ class SimulatedFiles(Files):
         if stat.S_ISLNK(found.st_mode):
             return Node(link=os.readlink(path))
         with open(path, "rb") as file:
-            return Node(data=file.read())
+            return Node(data=file.read(), modified=found.st_mtime_ns)
 
     def _discover(self, whole: bytes, node: Node) -> None:
         for name in os.listdir(os.path.join(os.fsencode(self.root), whole)):
@@ -239,7 +244,7 @@ class SimulatedFiles(Files):
                 made[id(below)] = whole
                 with open(whole, "wb") as file:
                     file.write(below.data)
-                os.utime(whole, (self._clock.now(), self._clock.now()))
+                os.utime(whole, ns=(below.modified, below.modified))
 
     def differences(self) -> list[str]:
         """Where the tree is not what the model says processes see: a fault of the model."""
