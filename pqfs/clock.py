@@ -76,6 +76,15 @@ def stamp(instant: float) -> str:
     return utc(instant).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
+def parse_stamp(text: str) -> float:
+    """The instant of a stamp.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return datetime.strptime(text, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC).timestamp()
+
+
 def day(instant: float) -> str:
     """`2026-11-22` in UTC: the name of a directory below done/."""
     return utc(instant).strftime("%Y-%m-%d")

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 DEFAULT_QUEUE = "default"
 
@@ -154,6 +154,21 @@ class Job:
     error: str | None = None
     options: dict[str, Any] | None = None
     cancel_by: str | None = None
+
+
+class Outline(NamedTuple):
+    """What a pass over very many rows needs of each, the values as they stand in the row."""
+
+    id: str
+    queue: str
+    name: bytes
+    arriver: str
+    state: str
+    place: str
+    confirmed: int
+    attempt: int
+    size: int
+    updated_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ _CLAIMED = re.compile(
 )
 _SCRATCH = re.compile(_JOB + r"\.(?P<attempt>[1-9][0-9]{0,9})\.(?P<suffix>part|parts|out)")
 _META = re.compile(_JOB + r"\.json")
-_OUTPUT = re.compile(r"\d{8}T\d{6}\.\d{6}Z_(?P<id12>[0-9a-f]{12})_(?P<name>.+)", re.DOTALL)
+_OUTPUT = re.compile(r"(?P<stamp>\d{8}T\d{6}\.\d{6}Z)_(?P<id12>[0-9a-f]{12})_(?P<name>.+)", re.DOTALL)
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -105,9 +105,34 @@ def output_id12(text: str) -> str | None:
     return match["id12"] if match else None
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the name of an output says: when its job was completed, the tail of the job's id, the input's name."""
+
+    stamp: str
+    id12: str
+    name: str
+
+
+def parse_output(text: str) -> Output | None:
+    """Read an output's name; None when it is not one."""
+    match = _OUTPUT.fullmatch(text)
+    return Output(match["stamp"], match["id12"], match["name"]) if match else None
+
+
+def id_of_tail(instant: float, tail: str) -> str:
+    """The id that stands for a job of which only an instant and the tail of the id are known: always the same."""
+    return f"{id_floor(instant)[:24]}{tail}"
+
+
 def is_job_id(text: str) -> bool:
     """Whether the text is a whole job id."""
     return re.fullmatch(_JOB, text) is not None
+
+
+def is_queue(name: str) -> bool:
+    """Whether the text can name a queue."""
+    return _QUEUE.fullmatch(name) is not None
 
 
 def check_queue(name: str) -> str:

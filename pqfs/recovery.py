@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 
 from pqfs import naming
 from pqfs.clock import Clock
@@ -27,10 +25,11 @@ from pqfs.index import Settlement
 from pqfs.jobqueue import JobQueue
 from pqfs.model import FINAL, Arrival, Job, Kind, Outcome, Place, State
 from pqfs.naming import Claimed, Parked
-from pqfs.owners import Life, Owners
+from pqfs.owners import Owners
+from pqfs.rebuild import Rebuild
 from pqfs.retry import Budget
 from pqfs.slot import Running, read_slot
-from pqfs.witness import Witness, arriver_of
+from pqfs.witness import Witness
 
 _CHUNK = 500
 _META_AGE = 3600.0  # a meta file is written before its payload moves in; an hour later it never will
@@ -170,7 +169,7 @@ class Recovery:
         if settled is None:
             return Repairs()
         if not self._spool.settle(settled):
-            return self._mourn(settled)
+            return self.mourn(settled)
         self._jobqueue.confirm([settled])
         crashed = outcome.kind is Kind.CRASHED
         return Repairs(crashed=int(crashed), released=int(not crashed))
@@ -191,7 +190,7 @@ class Recovery:
             self._jobqueue.erase(job)  # a tombstone: its deletion was interrupted
             return Repairs(moved=1)
         if not found:
-            return self._mourn(job) if self._index.job(job.id) == job else Repairs()
+            return self.mourn(job) if self._index.job(job.id) == job else Repairs()
         self._jobqueue.confirm([job])
         return Repairs(rolled_forward=int(forward), moved=int(not forward))
 
@@ -210,9 +209,9 @@ class Recovery:
         emit(Word.ROLLED_FORWARD, job=job.id, output=job.output)
         return True
 
-    def _mourn(self, job: Job) -> Repairs:
+    def mourn(self, job: Job) -> Repairs:
         """A row whose payload is nowhere that it could wait: completed after all, or lost."""
-        if job.state in (State.PENDING, State.HELD) and self._was_completed(job):
+        if job.state in (State.PENDING, State.HELD) and self.was_completed(job):
             return Repairs(moved=1)
         emit(Word.PAYLOAD_LOST, job=job.id, state=job.state, name=naming.printable(job.name))
         now = self._clock.now()
@@ -227,7 +226,7 @@ class Recovery:
             self._index.add_event(now, "recovery", "payload lost", job=job.id, before=job.state)
         return Repairs(lost=1)
 
-    def _was_completed(self, job: Job) -> bool:
+    def was_completed(self, job: Job) -> bool:
         """Whether the payload lies in done/: then the index is older than the tree (a restored backup).
 
         It must not run again: its output has been published.
@@ -245,6 +244,7 @@ class Recovery:
     def reconcile(self) -> Repairs:
         """Everything that is not as it should be and that no living owner will see to."""
         repairs = Repairs()
+        self._witness = Witness(self._spool, self._jobqueue.settings)  # of the outbox as it is now
         for job in self._index.unconfirmed(_CHUNK):
             if not self._has_keeper(job):
                 repairs += self._alone(job.id, partial(self._put_in_place, job))
@@ -275,9 +275,9 @@ class Recovery:
             return self._register_claimed(name, claimed) if claimed else Repairs()
         if job.state is State.PROCESSING or not job.confirmed:
             return Repairs()
-        return self._bring_home(f"claimed/{name}", job)
+        return self.bring_home(f"claimed/{name}", job)
 
-    def _bring_home(self, path: str, job: Job) -> Repairs:
+    def bring_home(self, path: str, job: Job) -> Repairs:
         """A payload that is not where its confirmed row says: a zombie's late rename, or power undid a move."""
         if job.place is Place.GONE:
             moved = self._spool.remove(path)
@@ -332,7 +332,7 @@ class Recovery:
             self._adopted.add(arriver)
         for parked, job in found:
             if job and job.state in FINAL and job.confirmed:
-                repairs += self._bring_home(self._spool.ready_path(arriver, parked), job)
+                repairs += self.bring_home(self._spool.ready_path(arriver, parked), job)
         return repairs
 
     def _adopt_one(self, arriver: str, parked: Parked) -> Repairs:
@@ -378,36 +378,7 @@ class Recovery:
     def rebuild(self, progress: Callable[[int], None] = lambda count: None) -> dict[State, int]:
         """Register every payload of the tree that the index does not know: how many came back in each state.
 
-        What is in claimed/ may already have been published, so it comes back *held* with a note. Attempts,
-        budgets and events are not in the tree and start anew.
+        What is in claimed/ may already have been published, so it comes back *held* with a note, where the outbox
+        does not tell. Attempts, budgets and events are not in the tree and start anew.
         """
-        counts: Counter[State] = Counter()
-        unknown = self._unknown()
-        while jobs := list(islice(unknown, _CHUNK)):
-            self._register(jobs)
-            counts.update(job.state for job in jobs)
-            progress(counts.total())
-        return dict(counts)
-
-    def _register(self, jobs: Sequence[Job]) -> None:
-        with self._index.transaction():
-            for queue in sorted({job.queue for job in jobs}):
-                self._index.create_queue(queue, self._clock.now())
-            for job in jobs:
-                self._index.restore(job)
-        # Crash here: rows not confirmed; reconcile moves their payloads and confirms.
-        for job in jobs:
-            self._spool.settle(job)
-        self._jobqueue.confirm(jobs)
-
-    def _unknown(self) -> Iterator[Job]:
-        """The jobs that the tree tells of and the index does not know, but for what is just arriving."""
-        witness = Witness(self._spool, self._jobqueue.settings)
-        for path, name in self._spool.payloads():
-            is_unknown = self._index.job(name.job) is None and not self._is_arriving(path)
-            if is_unknown and (job := witness.job(path, name)):
-                yield job
-
-    def _is_arriving(self, path: str) -> bool:
-        """A payload in the directory of a living arriver is that one's to commit, or still being written."""
-        return path.startswith("ready/") and self._owners.life(arriver_of(path)) is Life.ALIVE
+        return Rebuild(self._jobqueue, self._owners, self._clock).run(progress)

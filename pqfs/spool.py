@@ -37,7 +37,7 @@ from pqfs.clock import day
 from pqfs.errors import Corrupt, Misconfigured, VolumeFault
 from pqfs.events import Word, emit
 from pqfs.files import Files, SyncFailed, open_directory
-from pqfs.model import DEFAULT_QUEUE, Job, Place
+from pqfs.model import DEFAULT_QUEUE, Job, Outline, Place
 from pqfs.naming import Claimed, Parked, Scratch
 
 DIRECTORIES = (
@@ -130,7 +130,7 @@ class Spool:
         """Where an accepted payload waits."""
         return f"ready/{arriver}/{parked}"
 
-    def payload_path(self, job: Job, place: Place | None = None) -> str:
+    def payload_path(self, job: Job | Outline, place: Place | None = None) -> str:
         """Where a job's payload belongs (`place`: where it would be in that place)."""
         parked = Parked(job.id, job.queue, naming.disk_name(job.name))
         match place or job.place:
@@ -144,7 +144,7 @@ class Spool:
                 return f"dead/{parked}"
             case Place.CANCELLED:
                 return f"cancelled/{parked}"
-            case Place.GONE:
+            case _:
                 raise ValueError("a payload that is gone has no path")
 
     def scratch_path(self, owner: str, job: str, attempt: int, suffix: str) -> str:
@@ -178,6 +178,30 @@ class Spool:
             return sorted(name for name in os.listdir(descriptor) if hidden or name[0] != ".")
         finally:
             os.close(descriptor)
+
+    def listing(self, relative: str) -> Iterator[tuple[str, bool]]:
+        """Each name in a directory that is not hidden, and whether a regular file has it; as they come, unsorted.
+
+        Nothing is kept, however many there are. What is moved meanwhile may be seen or not.
+        """
+        try:
+            descriptor = open_directory(os.fsencode(relative), self._fd)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            with os.scandir(descriptor) as entries:
+                yield from (
+                    (each.name, each.is_file(follow_symlinks=False)) for each in entries if each.name[0] != "."
+                )
+        finally:
+            os.close(descriptor)
+
+    def payload_directories(self) -> Iterator[str]:
+        """Every directory that may hold payloads."""
+        yield from (f"ready/{arriver}" for arriver in self.entries("ready"))
+        yield "claimed"
+        yield from (f"done/{date}" for date in self.entries("done"))
+        yield from ("dead", "cancelled")
 
     def payloads(self) -> Iterator[tuple[str, Parked | Claimed]]:
         """Every payload in the tree: its path and what its name says. Directories are listed one at a time."""
@@ -242,19 +266,23 @@ class Spool:
     def _refuse(self, directory: int, source: bytes, disk_name: str, job: str, reason: dict[str, Any]) -> str:
         number = naming.id12(job)
         target = f"rejected/{number}.{disk_name}"
+        self.explain_refusal(number, reason)
+        try:
+            self._files.rename(directory, source, self._fd, os.fsencode(target))
+        except OSError:
+            if not self.exists(target):
+                self.remove(f"rejected/{number}.reason.json")  # nothing has moved, so there is nothing to explain
+                raise
+        return target
+
+    def explain_refusal(self, number: str, reason: dict[str, Any]) -> None:
+        """Write the reason of a refused object, durably."""
         explained = f"rejected/{number}.reason.json"
         data = json.dumps({"schema": "pqfs.rejected/1", **reason}, indent=1).encode() + b"\n"
         self.remove(explained)  # half of one, if the same refusal was interrupted
         self._files.write(self._fd, explained.encode(), data)
         if self._durable:
             self._sync([explained], ["rejected"])  # else a loss of power may leave an object that nothing explains
-        try:
-            self._files.rename(directory, source, self._fd, os.fsencode(target))
-        except OSError:
-            if not self.exists(target):
-                self.remove(explained)  # nothing has moved, so there is nothing to explain
-                raise
-        return target
 
     def readmit(self, refused: str, inbox_dir: int, name: bytes) -> None:
         """Move a refused object back into the inbox, never over something that is there (FileExistsError)."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 
-from pqfs import naming
+from pqfs import clock, naming
 from pqfs.clock import parse_day
-from pqfs.model import PRIORITY_LIMIT, Arrival, Job, Place, State
+from pqfs.model import DEFAULT_QUEUE, PRIORITY_LIMIT, Arrival, Job, Place, State
 from pqfs.naming import Claimed, Parked
 from pqfs.settings import Settings
 from pqfs.spool import Spool
@@ -36,6 +38,9 @@ _PLACE_OF = {
     State.FAILED: Place.DEAD,
     State.CANCELLED: Place.CANCELLED,
 }
+_COULD_BE_PUBLISHED = (State.PENDING, State.HELD, State.COMPLETED)
+_TOLD_BY_OUTPUT = "completed, as its output in the outbox tells; its row was lost"
+_LEAST = 10**19  # a stamp's 20 digits less this fit into 64 bits
 _FAR = 4102444800.0  # the year 2100
 
 
@@ -75,18 +80,41 @@ class Witness:
         state, note = _STATE_OF[Place(path.partition("/")[0])]
         if state is State.PENDING and arrival.held:
             state = State.HELD
+        stamp = self._published.stamp(name.job) if state in _COULD_BE_PUBLISHED else None
         created = naming.id_time(name.job)
+        ended = self._ended_at(path, created)
+        if stamp and state is not State.COMPLETED:
+            state, note, ended = State.COMPLETED, _TOLD_BY_OUTPUT, _instant(stamp, ended)
         job = Job(
             id=name.job, queue=name.queue, name=arrival.name, arriver=arriver_of(path), state=state,
             place=_PLACE_OF[state], confirmed=False, priority=arrival.priority,
             attempt=name.attempt if isinstance(name, Claimed) else 0, failures=0, crashes=0, losses=0,
             owner=None, size=arrival.size, created_at=created, ready_at=arrival.ready_at or created,
-            updated_at=self._ended_at(path, created), error=note, options=arrival.options,
+            updated_at=ended, error=note, options=arrival.options,
         )  # fmt: skip
         if state is not State.COMPLETED:
             return job
-        guess = naming.output_name(job.updated_at, job.id, job.name)
-        return replace(job, output=self._outputs.get(naming.id12(job.id), guess))
+        at = stamp or clock.stamp(ended)
+        return replace(job, output=f"{at}_{naming.id12(job.id)}_{naming.disk_name(job.name)}")
+
+    def was_published(self, job: str) -> bool:
+        """Whether an output of a job lies in the outbox."""
+        return self._published.stamp(job) is not None
+
+    def job_of_output(self, path: str) -> Job | None:
+        """The completed job of which nothing but its output is left; None when pqfs did not name this."""
+        folder, _, text = path.removeprefix("outbox/").rpartition("/")
+        output = naming.parse_output(text)
+        if output is None:
+            return None
+        at = _instant(output.stamp, 0.0)
+        name = naming.original(output.name)
+        return Job(
+            id=naming.id_of_tail(at, output.id12), queue=folder or DEFAULT_QUEUE, name=name, arriver="rebuilt",
+            state=State.COMPLETED, place=Place.GONE, confirmed=True, priority=0, attempt=0, failures=0, crashes=0,
+            losses=0, owner=None, size=0, created_at=at, ready_at=at, updated_at=at, output=text,
+            error="known from its output only: its input and its row are gone",
+        )  # fmt: skip
 
     def _ended_at(self, path: str, created: float) -> float:
         """When a job ended: the day of its done/ directory decides where its payload is looked for."""
@@ -97,15 +125,46 @@ class Witness:
         return found.st_ctime if found else created
 
     @cached_property
-    def _outputs(self) -> dict[str, str]:
-        return {number: name for name in self._published() if (number := naming.output_id12(name))}
+    def _published(self) -> Published:
+        return Published(outputs(self._spool))
 
-    def _published(self) -> Iterator[str]:
-        for entry in self._spool.entries("outbox"):
-            yield entry
-            found = self._spool.status(f"outbox/{entry}")
-            if found and stat.S_ISDIR(found.st_mode) and naming.output_id12(entry) is None:
-                yield from self._spool.entries(f"outbox/{entry}")
+
+class Published:
+    """When the jobs whose outputs lie in the outbox were completed, by the tails of their ids: 16 bytes each."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        found = sorted(
+            int(each.id12, 16) << 64 | int(each.stamp[:8] + each.stamp[9:15] + each.stamp[16:22]) - _LEAST
+            for each in map(naming.parse_output, names)
+            if each
+        )
+        self._tails = array("Q", (each >> 64 for each in found))
+        self._instants = array("Q", (each & 2**64 - 1 for each in found))
+
+    def stamp(self, job: str) -> str | None:
+        """The stamp in the name of a job's output; None when it has none in the outbox."""
+        tail = int(naming.id12(job), 16)
+        at = bisect_left(self._tails, tail)
+        if at == len(self._tails) or self._tails[at] != tail:
+            return None
+        digits = str(self._instants[at] + _LEAST)
+        return f"{digits[:8]}T{digits[8:14]}.{digits[14:]}Z"
+
+
+def outputs(spool: Spool) -> Iterator[str]:
+    """The names in the outbox and in its queues' folders."""
+    for name, is_file in spool.listing("outbox"):
+        if is_file or naming.output_id12(name):
+            yield name
+        else:
+            yield from (inner for inner, _ in spool.listing(f"outbox/{name}"))
+
+
+def _instant(stamp: str, default: float) -> float:
+    try:
+        return clock.parse_stamp(stamp)
+    except ValueError:
+        return default  # digits that are no date
 
 
 def _number(value: object, default: float, low: float, high: float) -> float:

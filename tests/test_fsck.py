@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from pqfs.fsck import Finding, check
+from pqfs.flaws import Finding
+from pqfs.fsck import check
 from pqfs.index import Completion, Settlement
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Kind, Outcome, Place, State

@@ -2,48 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pqfs import fsck as checks
 from pqfs.cli import progress, terminal
+from pqfs.mending import Mending
 from pqfs.report import to_json
 from pqfs.retention import expired
 
 if TYPE_CHECKING:
     import typer
 
+    from pqfs.flaws import Finding
     from pqfs.wiring import App
 
+_MANY = 10_000  # findings that are repaired between two looks
 
-def fsck(context: typer.Context, repair: bool, as_json: bool) -> int:
+
+def fsck(context: typer.Context, repair: bool, deep: bool, as_json: bool) -> int:
     """Check, or repair and check; the exit code."""
     app = terminal.opened(context, read_only=not repair)
     try:
-        if repair:
-            _repair(app)
-        count = _check(app, as_json)
+        mended = _repair(app, deep) if repair else 0
+        found = _check(app, deep, as_json, mended)
     finally:
         app.close()
-    if count:
-        terminal.say(f"{count} findings." if repair else f"{count} findings. Repair: pqfs fsck --repair")
+    if found:
+        terminal.say(f"{found} findings." if repair else f"{found} findings. Repair: pqfs fsck --repair")
         return 6
     terminal.say("Clean.")
     return 0
 
 
-def _repair(app: App) -> None:
+def _repair(app: App, deep: bool) -> int:
+    """What the dead left first, then finding by finding; how many were repaired."""
     repairs = app.janitor("fsck").look()
-    with progress.bar("registering", None) as advance:
-        registered = app.recovery().rebuild(lambda number: advance(1))
     said = ", ".join(f"{name.replace('_', ' ')} {n}" for name in repairs.__slots__ if (n := getattr(repairs, name)))
-    terminal.say(f"Repaired: {said or 'nothing'}; {sum(registered.values())} payloads registered.")
+    mending = Mending(app.jobqueue, app.recovery(), app.owners, app.clock)
+    mended = 0
+    while count := _mend_some(app, mending, deep):
+        mended += count
+    terminal.say(f"Recovery: {said or 'nothing to do'}. Repaired: {mended}.")
+    return mended
 
 
-def _check(app: App, as_json: bool) -> int:
-    found = []
-    count = 0
-    with progress.counter("checking") as counted:
-        for finding in checks.check(app, counted):
+def _mend_some(app: App, mending: Mending, deep: bool) -> int:
+    """One look, and what it found; how many were repaired. Collected first: repairs move what is being listed."""
+    with progress.check("looking", app.index.counts()) as looked:
+        found = list(islice((each for each in checks.check(app, looked, deep) if each.is_mended), _MANY))
+    with progress.bar("repairing", len(found)) as advance:
+        return sum(_mend_one(mending, finding, advance) for finding in found)
+
+
+def _mend_one(mending: Mending, finding: Finding, advance: Callable[[int], None]) -> bool:
+    advance(1)
+    return mending.mend(finding)
+
+
+def _check(app: App, deep: bool, as_json: bool, mended: int) -> int:
+    found, count = [], 0
+    with progress.check("checking", app.index.counts()) as looked:
+        for finding in checks.check(app, looked, deep):
             count += 1
             if as_json:
                 found.append(to_json(finding))
@@ -51,7 +72,7 @@ def _check(app: App, as_json: bool) -> int:
                 where = " ".join(each for each in (finding.path, finding.job) if each)
                 terminal.put(f"{finding.name}: {where}: {finding.explanation}. {finding.repair}")
     if as_json:
-        terminal.put_json("fsck", found)
+        terminal.put_json("fsck", found, mended=mended)
     return count
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+
+from pqfs.model import State
 
 _LONG = 20  # fewer steps than these are over before a bar could be read
 
@@ -31,9 +33,9 @@ def bar(what: str, total: int | None, is_bytes: bool = False) -> Iterator[Callab
 
 
 @contextmanager
-def counter(what: str) -> Iterator[Callable[[str, int], None]]:
-    """A function to call with what is counted and how many so far; for work whose end is not known."""
-    with bar(what, None) as advance:
+def check(what: str, counts: Sequence[tuple[str, State, int]]) -> Iterator[Callable[[str, int], None]]:
+    """A function to call with what is counted and how many so far: rows, and about as many names in the tree."""
+    with bar(what, 2 * sum(jobs for _, _, jobs in counts)) as advance:
         last: dict[str, int] = {}
 
         def count(kind: str, number: int) -> None:

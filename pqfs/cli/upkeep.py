@@ -100,12 +100,13 @@ def why(
 def fsck(
     context: typer.Context,
     repair: Annotated[bool, typer.Option("--repair", help="Repair what can be repaired, then look again.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Read the outputs that are still there, too.")] = False,
     as_json: Json = False,
 ) -> None:
     """Hold the spool against its index. Safe while everything runs; exit code 6 with findings."""
     from pqfs.cli import checking
 
-    raise typer.Exit(checking.fsck(context, repair, as_json))
+    raise typer.Exit(checking.fsck(context, repair, deep, as_json))
 
 
 def cleanup(context: typer.Context, dry_run: DryRun = False, yes: Yes = False) -> None:

@@ -147,7 +147,11 @@ class Index:
 
     def restore(self, job: Job) -> None:
         """Record a job as the tree tells it (adoption of old payloads, rebuild)."""
-        self.engine.run("restore_job", _job_row(job))
+        self.restore_all([job])
+
+    def restore_all(self, jobs: Iterable[Job]) -> None:
+        """Record jobs as the tree tells them. A job that is there already stays as it is."""
+        self.engine.run_many("restore_job", map(_job_row, jobs))
 
     # ---------------------------------------------------------------- attempts
 

@@ -11,6 +11,7 @@ COLUMNS = (
     "crashes", "losses", "owner", "size", "created_at", "ready_at", "updated_at", "output", "output_size",
     "output_sha256", "error", "options", "cancel_by",
 )  # fmt: skip
+OUTLINE = ("id", "queue", "name", "arriver", "state", "place", "confirmed", "attempt", "size", "updated_at")
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -19,7 +20,7 @@ def statements(tokens: Mapping[str, str]) -> dict[str, str]:
     """Every statement by its name, with the engine's tokens filled in."""
     text = resources.files("pqfs.index").joinpath("statements.sql").read_text("utf-8")
     parts = _NAME.split(text)[1:]
-    filled = {"columns": ", ".join(COLUMNS), **tokens}
+    filled = {"columns": ", ".join(COLUMNS), "outline": ", ".join(OUTLINE), **tokens}
     return {name: fill(sql, filled) for name, sql in zip(parts[::2], parts[1::2], strict=True)}
 
 

@@ -201,6 +201,15 @@ UPDATE jobs SET state = 'completed', place = 'done', confirmed = 1, output = :ou
 WHERE id = :id AND state = :state AND attempt = :attempt AND state IN ('pending', 'held')
 RETURNING id;
 
+-- name: note_gone
+-- The payload of a job that has ended is nowhere, and nothing brings it back.
+UPDATE jobs SET place = 'gone', confirmed = 1
+WHERE id = :id AND state = :state AND attempt = :attempt AND place IN ('done', 'dead', 'cancelled')
+RETURNING id;
+
+-- name: note_size
+UPDATE jobs SET size = :size WHERE id = :id AND state IN ('pending', 'held') AND attempt = :attempt RETURNING id;
+
 -- name: let_go
 -- A tombstone: the payload of a job that has ended is about to be removed. Nobody can steer the job any more.
 UPDATE jobs SET place = 'gone', confirmed = 0
@@ -221,6 +230,40 @@ DELETE FROM events WHERE job = :job;
 
 -- name: jobs_after
 SELECT {columns} FROM jobs WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: outlines_after
+SELECT {outline} FROM jobs WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: outlines
+SELECT {outline} FROM jobs WHERE id IN ({listed});
+
+-- name: outlines_by_output
+SELECT output, {outline} FROM jobs WHERE output IN ({listed});
+
+-- name: outlines_by_tail
+-- By the last 12 digits of the id, which an output's name has: a scan, for many at once.
+SELECT {outline} FROM jobs WHERE substr(id, 25) IN ({listed});
+
+-- name: miscounts
+-- What the table of counts says and what is there, where they differ.
+SELECT queue, state, sum(told), sum(found) FROM (
+  SELECT queue, state, jobs AS told, 0 AS found FROM counts
+  UNION ALL SELECT queue, state, 0, count(*) FROM jobs GROUP BY queue, state) AS both_sides
+GROUP BY queue, state HAVING sum(told) <> sum(found);
+
+-- name: forget_counts
+DELETE FROM counts;
+
+-- name: count_again
+INSERT INTO counts (queue, state, jobs) SELECT queue, state, count(*) FROM jobs GROUP BY queue, state;
+
+-- name: odd_stats
+SELECT minute, queue FROM stats
+WHERE minute > :limit OR ingested < 0 OR completed < 0 OR failed < 0 OR bytes < 0 OR run_seconds < 0;
+
+-- name: forget_odd_stats
+DELETE FROM stats
+WHERE minute > :limit OR ingested < 0 OR completed < 0 OR failed < 0 OR bytes < 0 OR run_seconds < 0;
 
 -- name: list_jobs
 -- Newest first. NULL parameters do not filter.
