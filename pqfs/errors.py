@@ -14,7 +14,8 @@
     │   └── NotRunning                                        exit 5
     ├── Corrupt             put it aside and ask a person     exit 6
     │   ├── SchemaTooNew
-    │   ├── IndexGone       the index was removed or exchanged while it was open
+    │   ├── IndexGone       the index was removed or exchanged, or is another spool's
+    │   │   └── IndexDamaged  it is there, and it is broken
     │   └── VolumeFault     a sync failed: the data may be gone
     └── HandlerVerdict      raised by handlers, to say how an attempt ended
         ├── RetryLater      try again after `delay` seconds; costs no failure
@@ -134,6 +135,17 @@ class IndexGone(Corrupt):
     Going on would write into a file that nobody else sees: every process ends, and none starts, until a person
     has had the index made again.
     """
+
+
+class IndexDamaged(IndexGone):
+    """The index is there, and what is in it can not be right: its disk failed, or somebody wrote into its file."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"The index is damaged: {problem.rstrip('.')}.",
+            "Make it again from the spool, which loses no job: pqfs index rebuild",
+        )
+        self.problem = problem
 
 
 class VolumeFault(Corrupt):

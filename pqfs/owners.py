@@ -175,6 +175,20 @@ class Owners:
         return found
 
 
+def ask_to_end(owners: Owners) -> list[str]:
+    """Ask the living services of a spool to drain and end; their programs."""
+    asked = []
+    for facts in owners.living():
+        if not facts.program.startswith(("ingester", "consumer", "janitor")):
+            continue  # a command, which ends by itself
+        descriptor = owners.open_pidfd(facts.owner)
+        if descriptor is not None:
+            signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+            os.close(descriptor)
+            asked.append(facts.program)
+    return asked
+
+
 class ProgramLock:
     """The right to run as one program (`consumer-00`): a second set never runs under the same names."""
 

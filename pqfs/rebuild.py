@@ -21,6 +21,7 @@ from pqfs.owners import Life, Owners
 from pqfs.sieve import in_chunks
 from pqfs.witness import Witness
 
+_SORTED = 200_000  # names that are sorted at once: some 30 MiB
 _MANY = 20_000  # tails that are looked for in one scan of the index
 
 
@@ -45,18 +46,23 @@ class Rebuild:
         for directory in self._spool.payload_directories():
             if self._is_arriving(directory):
                 continue
-            for entries in in_chunks(self._spool.listing(directory)):
-                names = [name for name, is_file in entries if is_file]
+            for names in self._in_order(directory):
                 counts.update(self.register(f"{directory}/{name}" for name in names))
-                progress(len(entries))
+                progress(len(names))
         for paths in in_chunks(self._outputs(), _MANY):
             counts.update(self.register_outputs(paths))
             progress(len(paths))
         return dict(counts)
 
+    def _in_order(self, directory: str) -> Iterator[list[str]]:
+        """The files of a directory, some at a time; by id as far as memory allows, which spares the disk."""
+        files = (name for name, is_file in self._spool.listing(directory) if is_file)
+        for names in in_chunks(files, _SORTED):
+            yield from in_chunks(sorted(names))
+
     def register(self, paths: Iterable[str]) -> list[State]:
         """Register the payloads at these paths that the index does not know; the states in which they came back."""
-        named = [(path, name) for path in paths if (name := _parse(path))]
+        named = [(path, name) for path in paths if (name := parse_payload(path))]
         known = self._census.of({name.job for _, name in named})
         told = [(path, self._witness.job(path, name)) for path, name in named if name.job not in known]
         jobs = [self._in_place(path, job) for path, job in told if job]
@@ -109,6 +115,7 @@ class Rebuild:
         return [job.state for job in jobs]
 
 
-def _parse(path: str) -> Parked | Claimed | None:
+def parse_payload(path: str) -> Parked | Claimed | None:
+    """What the name of a payload at this path says; None when it is not named as one."""
     directory, _, name = path.rpartition("/")
     return naming.parse_claimed(name) if directory == Place.CLAIMED else naming.parse_parked(name)

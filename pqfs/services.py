@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -11,8 +13,12 @@ from pathlib import Path
 from pqfs import kernel
 from pqfs.alarms import Checkup
 from pqfs.consumer import Consumer, heartbeat, register
+from pqfs.custody import bar
+from pqfs.errors import IndexDamaged, IndexGone, SchemaTooNew
+from pqfs.events import Word, emit
 from pqfs.inbox import Inbox
 from pqfs.ingester import Ingester
+from pqfs.owners import ask_to_end
 from pqfs.pulse import SUFFIX, read_beat
 from pqfs.runnerlink import RunnerLink, check_confinement
 from pqfs.runtime import Presence, Stop, follow_supervisor, program_name
@@ -20,6 +26,8 @@ from pqfs.settings import Loaded
 from pqfs.vitals import Program
 from pqfs.watch import Watch
 from pqfs.wiring import App, open_app, open_index
+
+_ASK_EVERY = 2.0  # seconds between two looks whether a broken index has been made again
 
 
 @contextmanager
@@ -33,10 +41,52 @@ def _service(app: App, program: str) -> Iterator[tuple[Presence, Stop]]:
         yield presence, stop
 
 
+def _open(loaded: Loaded) -> App:
+    """The spool, opened for a process that is to run for long.
+
+    Where supervisor would start us again and again, a broken or missing index is told once, and waited for: it may
+    be made again meanwhile, and then the work goes on.
+    """
+    follow_supervisor()
+    said = ""
+    while True:
+        try:
+            return open_app(loaded)
+        except (IndexGone, SchemaTooNew) as error:
+            if "SUPERVISOR_ENABLED" not in os.environ:
+                raise
+            if error.message != said:
+                emit(Word.ALARM, what=error.message, hint=error.hint)
+                said = error.message
+        time.sleep(_ASK_EVERY)
+
+
+@contextmanager
+def _barring(app: App) -> Iterator[None]:
+    """What is found broken while we run is told to all who would open it."""
+    try:
+        yield
+    except IndexDamaged as error:
+        bar(app.spool, error)
+        raise
+
+
+def _look_through(app: App, stop: Stop) -> None:
+    """Look for damage in the whole index, however long it takes; everybody ends when there is any."""
+    index = open_index(app.settings, read_only=True)
+    problems = index.engine.integrity(lambda: stop.requested)
+    index.close()
+    if problems:
+        error = IndexDamaged(problems[0])
+        bar(app.spool, error)
+        emit(Word.ALARM, what=error.message, hint=error.hint)
+        ask_to_end(app.owners)
+
+
 def run_ingester(loaded: Loaded, drain: float | None = None) -> int:
     """Ingest until asked to stop; with `drain`, until the inbox is empty. How many files were taken by a drain."""
-    app = open_app(loaded)
-    with _service(app, "ingester") as (presence, stop):
+    app = _open(loaded)
+    with _barring(app), _service(app, "ingester") as (presence, stop):
         owner = presence.identity.owner
         inbox = Inbox(app.settings.spool, app.settings)
         ingester = Ingester(app.jobqueue, inbox, owner, app.clock, presence.pulse)
@@ -55,9 +105,9 @@ def run_ingester(loaded: Loaded, drain: float | None = None) -> int:
 def run_consumer(loaded: Loaded, queues: Sequence[str] | None = None, until_empty: bool = False) -> int:
     """Consume until asked to stop, or until nothing is left; how many jobs were completed."""
     check_confinement(loaded.settings)
-    app = open_app(loaded)
+    app = _open(loaded)
     kernel.become_subreaper()
-    with _service(app, "consumer") as (presence, stop):
+    with _barring(app), _service(app, "consumer") as (presence, stop):
         identity = presence.identity
         lease = app.settings.consume.lease
         register(app.index, identity, os.getpid(), queues, lease, app.clock)
@@ -95,13 +145,14 @@ def _programs(run: Path) -> Sequence[Program] | None:
 
 def run_janitor(loaded: Loaded, once: bool = False) -> None:
     """Look after the spool until asked to stop, or once."""
-    app = open_app(loaded)
-    with _service(app, "janitor") as (presence, stop):
+    app = _open(loaded)
+    with _barring(app), _service(app, "janitor") as (presence, stop):
         janitor = app.janitor(presence.identity.owner)
         if once:
             janitor.look()
             while janitor.purge():
                 pass
         else:
+            threading.Thread(target=_look_through, args=(app, stop), name="looking through", daemon=True).start()
             janitor.run(stop, presence.bell, _checkup(app, presence))
     app.close()

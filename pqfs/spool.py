@@ -457,15 +457,18 @@ class Spool:
         Crash here: a `.tmp` that nobody reads, or a meta file whose payload never came; the janitor removes
         both after an hour.
         """
-        target = f"meta/{job}.json".encode()
-        scratch = f"meta/.{job}.{os.getpid()}.tmp".encode()
-        self.remove(os.fsdecode(scratch))
-        self._files.write(self._fd, scratch, json.dumps({"schema": "pqfs.meta/1", **meta}).encode())
+        data = json.dumps({"schema": "pqfs.meta/1", **meta}).encode()
+        self.replace_small(f"meta/{job}.json", f"meta/.{job}.{os.getpid()}.tmp", data)
+
+    def replace_small(self, target: str, scratch: str, data: bytes) -> None:
+        """Write or replace a small file of ours, whole and durable, by way of `scratch` beside it."""
+        self.remove(scratch)
+        self._files.write(self._fd, os.fsencode(scratch), data)
         if self._durable:
-            self._sync([os.fsdecode(scratch)], [])
-        self._replace(scratch, target)
+            self._sync([scratch], [])
+        self._replace(os.fsencode(scratch), os.fsencode(target))
         if self._durable:
-            self._sync([], ["meta"])
+            self._sync([], [os.path.dirname(target) or "."])
 
     def _replace(self, scratch: bytes, target: bytes) -> None:
         """Rename one of our small files over what is there; an error is believed only if it did not happen."""
@@ -485,7 +488,7 @@ class Spool:
         """
         try:
             found = json.loads(self.path(f"meta/{job}.json").read_bytes())
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, IsADirectoryError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -6,15 +6,19 @@ command line does not wait for its import.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pqfs.clock import Clock, SystemClock, boot_id
-from pqfs.errors import IndexGone
+from pqfs.custody import Custody, refuse_barred, refuse_foreign
+from pqfs.events import Word, emit
 from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.janitor import Janitor
 from pqfs.jobqueue import JobQueue
+from pqfs.opening import Opening
 from pqfs.owners import Owners
 from pqfs.recovery import Recovery
 from pqfs.settings import Loaded, Settings
@@ -32,9 +36,12 @@ class App:
     jobqueue: JobQueue
     owners: Owners
     clock: Clock
+    custody: Custody | None = None
 
     def close(self) -> None:
         """Close the index and the spool."""
+        if self.custody:
+            self.custody.leave(self.index)
         self.index.close()
         self.spool.close()
 
@@ -47,44 +54,57 @@ class App:
         return Janitor(self.jobqueue, self.recovery(), self.owners, self.clock, owner, boot_id())
 
 
+def _log(sentence: str) -> None:
+    emit(Word.RECONCILED, what=sentence)
+
+
 def open_index(settings: Settings, read_only: bool = False) -> Index:
     """The spool's index."""
     return Index(SqliteEngine(settings.spool / "index.db", settings.durability == "strict", read_only))
 
 
-def open_app(loaded: Loaded, read_only: bool = False) -> App:
+def open_app(
+    loaded: Loaded, read_only: bool = False, patience: float = 0.0, tell: Callable[[str], None] = _log
+) -> App:
     """Open a spool and its index, and make the queues that the settings name.
+
+    Args:
+        loaded: the settings.
+        read_only: ask questions only.
+        patience: seconds for a look through the index for damage, even if its last stop was clean.
+        tell: says to a person what takes its time.
 
     Raises:
         Misconfigured: there is no spool, it spans file systems, or the index may not be opened here.
         Unavailable: read-only and there is no index yet.
+        IndexGone: the index is broken, missing or another spool's.
     """
-    settings = loaded.settings
+    settings, clock = loaded.settings, SystemClock()
     spool = Spool(settings.spool, durable=settings.durability == "strict")
     try:
         spool.check_one_file_system()
-        if not read_only:
-            _refuse_to_start_over(spool)
-        index = open_index(settings, read_only)
+        if read_only:
+            index, custody = _open_to_read(spool, settings), None
+        else:
+            index, custody = Opening(spool, settings, clock, partial(open_index, settings), tell).open(patience)
     except BaseException:
         spool.close()
         raise
-    clock = SystemClock()
     if not read_only:
         _make_queues(index, spool, settings, clock)
     jobqueue = JobQueue(spool, index, settings)
-    return App(settings, loaded.config, spool, index, jobqueue, Owners(settings.spool / "run"), clock)
+    return App(settings, loaded.config, spool, index, jobqueue, Owners(settings.spool / "run"), clock, custody)
 
 
-def _refuse_to_start_over(spool: Spool) -> None:
-    """An empty index beside a full tree would forget what was completed."""
-    found = spool.status("index.db")
-    is_new = found is None or found.st_size == 0
-    if is_new and next(spool.payloads(), None) is not None:
-        raise IndexGone(
-            f"There is no index in {spool.root}, but the spool holds jobs.",
-            "Make it again from the spool: pqfs index rebuild",
-        )
+def _open_to_read(spool: Spool, settings: Settings) -> Index:
+    refuse_barred(spool)
+    index = open_index(settings, read_only=True)
+    try:
+        refuse_foreign(spool, index)
+    except BaseException:
+        index.close()
+        raise
+    return index
 
 
 def _make_queues(index: Index, spool: Spool, settings: Settings, clock: Clock) -> None:

@@ -97,9 +97,9 @@ class Witness:
         at = stamp or clock.stamp(ended)
         return replace(job, output=f"{at}_{naming.id12(job.id)}_{naming.disk_name(job.name)}")
 
-    def was_published(self, job: str) -> bool:
-        """Whether an output of a job lies in the outbox."""
-        return self._published.stamp(job) is not None
+    def published_at(self, job: str) -> str | None:
+        """The stamp of a job's output that lies in the outbox; None when none does."""
+        return self._published.stamp(job)
 
     def job_of_output(self, path: str) -> Job | None:
         """The completed job of which nothing but its output is left; None when pqfs did not name this."""

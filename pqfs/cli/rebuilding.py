@@ -1,17 +1,39 @@
-"""`pqfs index …`: making the index again, copying it, looking at it."""
+"""`pqfs index …`: making the index again, copying it, putting a copy back, looking at it."""
 
 from __future__ import annotations
 
 import os
-from contextlib import closing
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pqfs.cli import progress, terminal
 from pqfs.cli.glance import size
 from pqfs.clock import SystemClock, stamp
-from pqfs.errors import Corrupt, Refused, SchemaTooNew, Unavailable
-from pqfs.owners import Owners
+from pqfs.custody import (
+    Custody,
+    Identity,
+    Relation,
+    bar,
+    is_barred,
+    read_identity,
+    refuse_foreign,
+    relation,
+    unbar,
+    write_identity,
+)
+from pqfs.errors import IndexDamaged, IndexGone, Refused, Unavailable
+from pqfs.index import Index
+from pqfs.index.sqlite import SqliteEngine
+from pqfs.jobqueue import JobQueue
+from pqfs.model import State
+from pqfs.opening import seal
+from pqfs.owners import Owners, ask_to_end
+from pqfs.rebuild import Rebuild
+from pqfs.reckoning import Reckoning
 from pqfs.spool import Spool
 from pqfs.wiring import open_index
 
@@ -20,55 +42,101 @@ if TYPE_CHECKING:
 
     from pqfs.settings import Settings
 
+_DRAIN = 60.0  # seconds beyond the drain of a consumer until the index is given free
+_COPY = ".index.restored"
 
-def rebuild(context: typer.Context, fresh: bool, yes: bool) -> None:
-    """Put a damaged index aside if there is one, and register every payload of the tree."""
-    settings = terminal.loaded(context).settings
-    _refuse_company(settings)
-    damage = _damage(settings)
-    if damage:
-        terminal.say(f"The index is damaged: {damage}")
-    elif fresh and (settings.spool / "index.db").exists():
-        terminal.confirm("The index is sound. Lose attempts, events and budgets, and begin anew?", yes)
-    if damage or fresh:
-        _put_aside(settings.spool / "index.db")
-    open_index(settings).close()  # an empty one, which nobody else would start beside a spool that holds jobs
-    app = terminal.opened(context)
-    try:
-        total = sum(1 for _ in app.spool.payloads())
-        with progress.bar("registering", total) as advance:
-            counts = app.recovery().rebuild(lambda number: advance(1))
-    finally:
-        app.close()
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """A spool whose index nobody else uses."""
+
+    settings: Settings
+    spool: Spool
+    owners: Owners
+
+    @property
+    def path(self) -> Path:
+        """The index."""
+        return self.settings.spool / "index.db"
+
+
+# -------------------------------------------------------------------- rebuild
+
+
+def rebuild(context: typer.Context, fresh: bool, restart: bool, yes: bool) -> None:
+    """Put a broken index aside if there is one, and register every payload of the tree."""
+    with _alone(terminal.loaded(context).settings, restart) as site:
+        problem = _problem(site)
+        if problem:
+            terminal.say(problem)
+        elif fresh and site.path.exists():
+            terminal.confirm("The index is sound. Lose attempts, events and budgets, and begin anew?", yes)
+        if problem or fresh or not site.path.exists():
+            _put_aside(site.path)  # of one that is gone its log may be left
+        counts = _fill(site)
     said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing was missing"
     terminal.say(f"The index is made: {said}.")
 
 
-def _refuse_company(settings: Settings) -> None:
-    """Nobody may work on the spool meanwhile: a payload in claimed/ would come back while it runs."""
-    Spool(settings.spool).close()
-    living = Owners(settings.spool / "run").living()
-    if living:
-        names = ", ".join(each.owner for each in living)
-        raise Refused(f"Processes of pqfs are alive on this spool: {names}.", "Stop them first: pqfs down")
+@contextmanager
+def _alone(settings: Settings, restart: bool) -> Iterator[_Site]:
+    """Nobody else works on the spool: a payload in claimed/ would come back while it runs.
+
+    With `restart` those who work are asked to finish. Supervisor starts them again at once; they find the index
+    barred, wait, and go on when it is free.
+    """
+    spool = Spool(settings.spool)
+    spool.check_one_file_system()
+    custody, owners = Custody(spool), Owners(settings.spool / "run")
+    was_barred = is_barred(spool)
+    try:
+        if restart:
+            _ask_to_wait(spool, owners, custody, settings)
+        elif owners.living() or not custody.enter_alone():
+            names = ", ".join(each.owner for each in owners.living()) or "a command"
+            raise Refused(
+                f"Processes of pqfs are alive on this spool: {names}.",
+                "Stop them first: pqfs down; or have them wait: --restart",
+            )
+        yield _Site(settings, spool, owners)
+        unbar(spool)
+    except BaseException:
+        if not was_barred:
+            unbar(spool)
+        raise
+    finally:
+        custody.release()
+        spool.close()
 
 
-def _damage(settings: Settings) -> str | None:
-    """What is wrong with the index; None when it is sound or not there.
+def _ask_to_wait(spool: Spool, owners: Owners, custody: Custody, settings: Settings) -> None:
+    bar(spool, IndexGone("The index is being exchanged; work goes on when that is done.", "See: pqfs ps"))
+    asked = ask_to_end(owners)
+    if asked:
+        terminal.say(f"Waiting until they have finished: {', '.join(asked)}.")
+    if not custody.enter_alone(settings.consume.drain + _DRAIN):
+        raise Unavailable("Somebody still uses the index.", "Look: pqfs ps. Or stop everything: pqfs down")
+
+
+def _problem(site: _Site) -> str | None:
+    """Why the index can not be used, as a sentence; None when it is sound or not there.
 
     Raises:
-        SchemaTooNew: a newer pqfs wrote it; that is no damage.
+        SchemaTooNew: a newer pqfs wrote it; that is nothing to repair.
     """
-    if not (settings.spool / "index.db").exists():
+    if not site.path.exists():
         return None
     try:
-        with closing(open_index(settings)) as index:
+        with closing(open_index(site.settings)) as index:
+            refuse_foreign(site.spool, index)
             problems = index.engine.integrity()
-    except SchemaTooNew:
-        raise
-    except (Corrupt, Unavailable) as error:
+    except IndexGone as error:
         return error.message
-    return problems[0] if problems else None
+    except Unavailable as error:
+        if type(error) is not Unavailable:
+            raise  # busy, or no room: that is no damage
+        return error.message
+    return IndexDamaged(problems[0]).message if problems else None
 
 
 def _put_aside(index: Path) -> None:
@@ -78,27 +146,102 @@ def _put_aside(index: Path) -> None:
             os.rename(f"{index}{suffix}", index.with_name(f"{aside}{suffix}"))
         except FileNotFoundError:
             continue
-    terminal.say(f"It is kept as {index.with_name(aside)}.")
+    if index.with_name(aside).exists():
+        terminal.say(f"It is kept as {index.with_name(aside)}.")
+
+
+def _fill(site: _Site) -> dict[State, int]:
+    """Register what the tree holds. Killed on the way: whoever opens the index next finds no mark, and goes on."""
+    has_log = site.path.with_name("index.db-wal").exists()
+    with closing(open_index(site.settings)) as index:
+        mark, marked = read_identity(site.spool), index.identity()
+        found = relation(mark, marked, has_log)
+        if mark is None:
+            write_identity(site.spool, Identity(marked[0], max(0, marked[1]), False) if marked else Identity.new())
+        jobqueue, clock = JobQueue(site.spool, index, site.settings), SystemClock()
+        total = sum(1 for each in site.spool.payload_directories() for _ in site.spool.listing(each))
+        with progress.bar("registering", total) as advance, index.engine.bulk():
+            if found is Relation.SAME or not index.counts():
+                counts = Rebuild(jobqueue, site.owners, clock).run(advance)
+            else:
+                counts = Reckoning(jobqueue, site.owners, clock, found is not Relation.NEWER).run(advance)
+        seal(site.spool, index, is_open=False)
+    return counts
+
+
+# -------------------------------------------------------------------- backup and restore
 
 
 def backup(context: typer.Context, file: Path) -> None:
-    """Copy the index."""
+    """Copy the index, whole or not at all."""
     if file.exists():
         raise Refused(f"{file} is there already.", "A backup never overwrites.")
     if not file.parent.is_dir():
         raise Refused(f"There is no folder {file.parent}.")
     app = terminal.opened(context, read_only=True)
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        app.index.engine.backup(str(file))
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))  # before there is anything to read
+        app.index.engine.backup(str(part))
+        os.rename(part, file)
     finally:
+        part.unlink(missing_ok=True)
         app.close()
-    file.chmod(0o600)
     terminal.put(str(file))
+
+
+def restore(context: typer.Context, file: Path, restart: bool, yes: bool) -> None:
+    """Put a copy of the index in the place of the present one, and bring it up to date with the tree."""
+    settings = terminal.loaded(context).settings
+    if not file.is_file():
+        raise Refused(f"There is no file {file}.")
+    with _alone(settings, restart) as site:
+        copy = _checked_copy(site, file)
+        try:
+            terminal.confirm("Put it in the place of the present index? That one is kept aside.", yes)
+            _put_aside(site.path)
+            os.rename(copy, site.path)
+        finally:
+            copy.unlink(missing_ok=True)
+        counts = _fill(site)
+    said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing had changed since"
+    terminal.say(f"The index is restored. Brought up to date with the spool: {said}.")
+
+
+def _checked_copy(site: _Site, file: Path) -> Path:
+    """A copy of the file in the spool, one that can be used: whole, of a known schema, and this spool's.
+
+    Raises:
+        Refused, Corrupt: it can not be used; nothing was changed.
+    """
+    copy = site.settings.spool / _COPY
+    copy.unlink(missing_ok=True)
+    shutil.copyfile(file, copy)
+    copy.chmod(0o600)
+    try:
+        with closing(Index(SqliteEngine(copy))) as index:
+            problems = index.engine.integrity()
+            refuse_foreign(site.spool, index)
+            with index.transaction():
+                if marked := index.identity():
+                    index.identify(marked[0], -1)  # a copy, however it was made: older than the tree
+    except IndexDamaged as error:
+        problems = [error.problem]
+    except BaseException:
+        copy.unlink()
+        raise
+    if problems:
+        copy.unlink()
+        raise Refused(f"{file} can not be used: {problems[0]}.", "Take another copy; or: pqfs index rebuild")
+    return copy
+
+
+# -------------------------------------------------------------------- version
 
 
 def version(context: typer.Context, as_json: bool) -> None:
     """Schema, library, size."""
-    from pqfs.index.sqlite import SqliteEngine, settings_of
+    from pqfs.index.sqlite import settings_of
 
     app = terminal.opened(context, read_only=True)
     try:

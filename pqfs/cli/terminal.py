@@ -50,7 +50,7 @@ def opened(context: typer.Context, read_only: bool = False) -> App:
     """The spool that the options name, opened."""
     from pqfs.wiring import open_app
 
-    return open_app(loaded(context), read_only)
+    return open_app(loaded(context), read_only, tell=say)
 
 
 def say(text: str) -> None:

@@ -11,6 +11,9 @@ from pqfs.cli import terminal
 from pqfs.cli.terminal import DryRun, Json, Yes
 
 Numbers = Annotated[list[str] | None, typer.Argument(help="Numbers from `pqfs rejected list`.")]
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Have what runs finish first, wait meanwhile, and go on afterwards.")
+]
 AllRejected = Annotated[bool, typer.Option("--all", help="Everything in rejected/.")]
 
 
@@ -134,12 +137,13 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
 def rebuild(
     context: typer.Context,
     fresh: Annotated[bool, typer.Option("--fresh", help="Put a sound index aside, too, and begin anew.")] = False,
+    restart: Restart = False,
     yes: Yes = False,
 ) -> None:
     """Make the index again from the spool alone. A damaged one is put aside, never removed."""
     from pqfs.cli import rebuilding
 
-    rebuilding.rebuild(context, fresh, yes)
+    rebuilding.rebuild(context, fresh, restart, yes)
 
 
 @index.command(epilog="Example: pqfs index backup /backup/index-$(date +%F).db")
@@ -150,6 +154,19 @@ def backup(
     from pqfs.cli import rebuilding
 
     rebuilding.backup(context, file)
+
+
+@index.command(epilog="Example: pqfs index restore /backup/index-2026-11-22.db --restart -y")
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A file that `pqfs index backup` made.")],
+    restart: Restart = False,
+    yes: Yes = False,
+) -> None:
+    """Put a copy of the index back: what the spool tells of later is added, what was completed never runs again."""
+    from pqfs.cli import rebuilding
+
+    rebuilding.restore(context, file, restart, yes)
 
 
 @index.command(epilog="Example: pqfs index version --json")

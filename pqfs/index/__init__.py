@@ -11,7 +11,7 @@ The index knows no files. It never decides order between a commit and a rename: 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from heapq import merge
@@ -41,14 +41,17 @@ class Engine(Protocol):
     def checkpoint(self) -> tuple[int, int]:
         """Move the log into the database; pages in the log and pages moved."""
 
+    def bulk(self) -> AbstractContextManager[None]:
+        """Many commits that are durable together, at the end: nobody else may use the index meanwhile."""
+
     def backup(self, target: str) -> None:
         """Copy the database, consistent, while it is in use."""
 
     def schema_version(self) -> int:
         """The number of the newest migration that was applied."""
 
-    def integrity(self) -> list[str]:
-        """What the database says is wrong with itself; empty when nothing is."""
+    def integrity(self, is_over: Callable[[], bool] = lambda: False) -> list[str]:
+        """What the database says is wrong with itself; empty when nothing is, or when `is_over` says to stop."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -289,6 +292,17 @@ class Index:
     def counts(self) -> list[tuple[str, State, int]]:
         """Queue, state and number of jobs, where there are any."""
         return [(row[0], State(row[1]), row[2]) for row in self.engine.run("counts", {})]
+
+    # ---------------------------------------------------------------- identity
+
+    def identity(self) -> tuple[str, int] | None:
+        """The mark of the spool whose index this is, and its era; None in an index that is still being made."""
+        rows = self.engine.run("identity", {})
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def identify(self, spool: str, era: int) -> None:
+        """Mark this index as that spool's, of that era."""
+        self.engine.run("identify", {"spool": spool, "era": era})
 
     # ---------------------------------------------------------------- recovery
 

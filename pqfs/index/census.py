@@ -67,3 +67,14 @@ class Census:
     def note_size(self, job: Job, size: int) -> bool:
         """Note that a waiting payload has another size; False when its row has changed."""
         return bool(self._engine.run("note_size", {"id": job.id, "attempt": job.attempt, "size": size}))
+
+    def believe(self, row: Outline, told: Job) -> bool:
+        """Note what the tree tells of a job that has not been completed; False when its row has changed."""
+        names = ("id", "state", "place", "arriver", "attempt", "output", "updated_at", "error")
+        values = {name: getattr(told, name) for name in names}
+        values |= {"confirmed": int(told.confirmed), "from_state": row.state}
+        return bool(self._engine.run("believe", values))
+
+    def doubt(self, row: Outline) -> bool:
+        """Have recovery put a payload where its row says."""
+        return bool(self._engine.run("doubt", {"id": row.id, "state": row.state}))

@@ -15,7 +15,7 @@ import random
 import sys
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -25,9 +25,9 @@ import apsw
 from pqfs import kernel
 from pqfs.errors import (
     NO_ROOM,
-    Corrupt,
     DiskFull,
     IndexBusy,
+    IndexDamaged,
     IndexGone,
     Misconfigured,
     PqfsError,
@@ -43,6 +43,10 @@ _TOKENS = {
     "listed": "SELECT value FROM json_each(:list)",
 }  # fmt: skip
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "lustre", "glusterfs", "fuse.sshfs"})
+_CHECKPOINT = 4000  # pages in the log
+_CACHE = 2000  # KiB, SQLite's own default
+_BULK_CACHE = 64_000
+_STEPS = 10_000  # of SQLite's machine between two questions whether to go on
 _WAIT = 30.0  # seconds for the write lock before IndexBusy: far above any transaction of ours
 
 
@@ -56,14 +60,15 @@ class SqliteEngine:
         _refuse_unsafe(path, any(other.path == path for other in self._connections))
         self._statements = catalogue.statements(_TOKENS)
         self._connection = _open(path, durable, read_only)
+        self._synchronous = "full" if durable else "normal"
         self._file = _identity(path)
         self._connections.add(self)
         try:
             with _translated(self._connection):
                 if not read_only:
                     self._migrate()
-                elif self.schema_version() == 0:
-                    raise Unavailable("The index is being made.")
+                else:
+                    self._refuse_other_schema()
         except BaseException:
             self.close()
             raise
@@ -121,14 +126,33 @@ class SqliteEngine:
         with _translated(self._connection):
             return self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
+    @contextmanager
+    def bulk(self) -> Iterator[None]:
+        """Commits are durable at the end of the block, not before: for what is begun again when it is cut off."""
+        self._pragmas(synchronous="off", cache_size=-_BULK_CACHE, wal_autocheckpoint=16 * _CHECKPOINT)
+        try:
+            yield
+        finally:
+            self._pragmas(synchronous=self._synchronous, cache_size=-_CACHE, wal_autocheckpoint=_CHECKPOINT)
+        with self.transaction():  # something to sync, whatever was checkpointed before
+            self._connection.pragma("user_version", self.schema_version())
+        with _translated(self._connection):
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_FULL)
+
+    def _pragmas(self, **values: str | int) -> None:
+        for name, value in values.items():
+            self._connection.pragma(name, value)
+
     def backup(self, target: str) -> None:
-        """Copy the database with SQLite's backup API, in steps that let writers through."""
+        """Copy the database with SQLite's backup API, in steps that let writers through: one file, marked a copy."""
         with _translated(self._connection):
             copy = apsw.Connection(target)
             try:
                 with copy.backup("main", self._connection, "main") as backup:
                     while not backup.done:
                         backup.step(1000)
+                copy.pragma("journal_mode", "delete")
+                copy.execute(self._statements["mark_copy"])
             finally:
                 copy.close()
 
@@ -136,10 +160,18 @@ class SqliteEngine:
         """PRAGMA user_version: the number of the newest migration."""
         return int(self._connection.pragma("user_version"))
 
-    def integrity(self) -> list[str]:
-        """PRAGMA quick_check and foreign keys; empty when all is well."""
-        with _translated(self._connection):
-            found = [str(row[0]) for row in self._connection.execute("PRAGMA quick_check(20)")]
+    def integrity(self, is_over: Callable[[], bool] = lambda: False) -> list[str]:
+        """PRAGMA quick_check, given up when `is_over`; empty when nothing is wrong."""
+        self._connection.set_progress_handler(is_over, _STEPS)
+        try:
+            with _translated(self._connection):
+                found = [str(row[0]) for row in self._connection.execute("PRAGMA quick_check(20)")]
+        except apsw.InterruptError:
+            return []
+        except IndexDamaged as error:
+            return [error.problem]  # too damaged to be looked through
+        finally:
+            self._connection.set_progress_handler(None)
         return [] if found == ["ok"] else found
 
     def close(self) -> None:
@@ -153,6 +185,7 @@ class SqliteEngine:
         """Apply what is missing, each step in one transaction; refuse a newer schema."""
         steps = catalogue.migrations("sqlite", _TOKENS)
         newest = steps[-1][0]
+        self._refuse_stranger()
         if self.schema_version() == newest:
             return
         for number, text in steps:
@@ -164,6 +197,21 @@ class SqliteEngine:
                     self._connection.execute(text)
                     self._connection.pragma("user_version", number)
 
+    def _refuse_other_schema(self) -> None:
+        """Who only reads can not bring an older schema up to date."""
+        found, newest = self.schema_version(), catalogue.migrations("sqlite", _TOKENS)[-1][0]
+        if found > newest:
+            raise SchemaTooNew(found, newest)
+        self._refuse_stranger()
+        if found < newest:
+            raise Unavailable("The index is being made, or is of an older pqfs.", "Start pqfs: pqfs up")
+
+    def _refuse_stranger(self) -> None:
+        """A sound database that is no index of pqfs, put in its place."""
+        tables = {row[0] for row in self._connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        if (tables or self.schema_version()) and not {"jobs", "attempts", "counts", "consumers"} <= tables:
+            raise IndexDamaged(f"{self.path} is a database, and not an index of pqfs")
+
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
@@ -174,6 +222,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _open(path: Path, durable: bool, read_only: bool) -> apsw.Connection:
+    if path.exists() and not path.is_file():
+        raise IndexDamaged(f"{path} is not a regular file")
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     if read_only:
         if not path.exists():
@@ -192,7 +242,7 @@ def _open(path: Path, durable: bool, read_only: bool) -> apsw.Connection:
             connection.pragma("journal_mode", "wal")
             connection.pragma("synchronous", "full" if durable else "normal")
             connection.pragma("journal_size_limit", LOG_KEPT)
-            connection.pragma("wal_autocheckpoint", 4000)
+            connection.pragma("wal_autocheckpoint", _CHECKPOINT)
         connection.pragma("mmap_size", 0)
         connection.pragma("trusted_schema", False)
         connection.pragma("foreign_keys", True)
@@ -220,10 +270,7 @@ def _ours(error: apsw.Error, code: int) -> Exception:
         case apsw.FullError():
             return DiskFull(f"There is no room left for the index ({cause}).", "Make room on the spool's volume.")
         case apsw.CorruptError() | apsw.NotADBError():
-            return Corrupt(
-                f"The index is damaged: {error}.",
-                "Stop pqfs, then make it again from the spool: pqfs index rebuild",
-            )
+            return IndexDamaged(str(error))
         case apsw.CantOpenError():
             return Unavailable(f"The index can not be opened ({cause}).")
         case apsw.ReadOnlyError():

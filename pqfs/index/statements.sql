@@ -281,3 +281,26 @@ ORDER BY id DESC LIMIT :limit;
 SELECT {columns} FROM jobs
 WHERE confirmed = 0 AND state = 'processing' AND (:queue IS NULL OR queue = :queue) AND id < :before
 ORDER BY id DESC LIMIT :limit;
+
+-- name: identity
+SELECT spool, era FROM identity;
+
+-- name: identify
+INSERT INTO identity (only_one, spool, era) VALUES (1, :spool, :era)
+ON CONFLICT (only_one) DO UPDATE SET spool = excluded.spool, era = excluded.era;
+
+-- name: believe
+-- The tree proves what became of a job since this index was copied. A completed job stays completed.
+UPDATE jobs SET state = :state, place = :place, confirmed = :confirmed, due = 0, arriver = :arriver, owner = NULL,
+                attempt = CASE WHEN attempt < :attempt THEN :attempt ELSE attempt END, cancel_by = NULL,
+                output = :output, updated_at = :updated_at, error = :error
+WHERE id = :id AND state = :from_state AND state <> 'completed'
+RETURNING id;
+
+-- name: doubt
+-- Its payload is not where the row says; recovery moves it there.
+UPDATE jobs SET confirmed = 0 WHERE id = :id AND state = :state AND state <> 'processing' RETURNING id;
+
+-- name: mark_copy
+-- In a copy: it is older than any tree beside which it may come to lie.
+UPDATE identity SET era = -1;

@@ -31,6 +31,7 @@ __all__ = ["Instance", "Process", "Stack", "Supervisor"]
 
 _PORT_PATIENCE = 3.0  # seconds that a console of ours, whose supervisord has died, may need to let its port go
 _START_PATIENCE = 60.0  # above the 30 s that a process waits for the name of one that still drains
+_LOOK_THROUGH = 5.0  # seconds for a look through the index for damage; the janitor looks through the rest
 _LOOPBACK = "127.0.0.1"
 
 
@@ -88,7 +89,7 @@ class Stack:
                 raise Refused("Another pqfs up is starting on this spool just now.", "Look at it: pqfs ps")
             self._refuse_second()
             check_confinement(self.instance.settings)
-            wiring.open_app(self.instance.loaded).close()
+            wiring.open_app(self.instance.loaded, patience=_LOOK_THROUGH).close()
             self.instance.table.write_text(render(self.instance))
             self.instance.socket.unlink(missing_ok=True)  # nobody listens there any more
             yield self.instance.run / "supervisord.out"

@@ -1,0 +1,194 @@
+"""Who has the index open for writing; and the marks that tell whose index it is, of when, and whether it is broken.
+
+    run/index.use       locked, shared, by every process that writes to the index; alone, by who makes or checks it
+    run/index.barred    what is wrong with the index; nobody opens it while this is there
+    .identity           the spool's own name for itself, the era of its index, and whether somebody has that open
+
+The era grows each time that the last process closes the index, and stands in the index and in the tree: an index of
+another era is a copy, older than the tree or younger. `is_open` without an owner says that the last stop was none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from pqfs.errors import IndexGone, PqfsError, Unavailable
+from pqfs.index import Index
+from pqfs.spool import Spool
+
+_FILE = ".identity"
+_BARRED = "run/index.barred"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What stands in `.identity`."""
+
+    spool: str
+    era: int
+    is_open: bool
+
+    @classmethod
+    def new(cls) -> Identity:
+        """A new spool's."""
+        return cls(secrets.token_hex(16), 0, False)
+
+
+def read_identity(spool: Spool) -> Identity | None:
+    """The spool's mark; None when it has none, or one that can not be read."""
+    try:
+        found = json.loads(spool.path(_FILE).read_bytes())
+        return Identity(str(found["spool"]), int(found["era"]), bool(found["open"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_identity(spool: Spool, mark: Identity) -> None:
+    """Set the spool's mark, durably."""
+    told = {"schema": "pqfs.identity/1", "spool": mark.spool, "era": mark.era, "open": mark.is_open}
+    spool.replace_small(_FILE, f"{_FILE}.{os.getpid()}.tmp", json.dumps(told).encode() + b"\n")
+
+
+class Relation(Enum):
+    """How an index stands to the tree beside it."""
+
+    NEW = "neither has a mark"
+    SAME = "of the same moment"
+    OLDER = "the index is older than the tree"
+    NEWER = "the index is newer than the tree"
+    FOREIGN = "the index is another spool's"
+
+
+def relation(told: Identity | None, found: tuple[str, int] | None, has_log: bool) -> Relation:
+    """Hold the mark of the tree (`told`) against that of the index. `has_log`: the index's -wal is there."""
+    if told is None:
+        return Relation.NEW if found is None else Relation.NEWER
+    if found is None:
+        return Relation.OLDER
+    spool, era = found
+    if spool != told.spool:
+        return Relation.FOREIGN
+    if era == told.era:
+        return Relation.OLDER if told.is_open and not has_log else Relation.SAME
+    if era == told.era + 1 and told.is_open:
+        return Relation.SAME  # the last one was killed between its last commit and its mark
+    return Relation.OLDER if era < told.era else Relation.NEWER
+
+
+def refuse_foreign(spool: Spool, index: Index) -> None:
+    """Refuse an index that was made for another spool.
+
+    Raises:
+        IndexGone: it was.
+    """
+    if relation(read_identity(spool), index.identity(), has_log=True) is Relation.FOREIGN:
+        raise IndexGone(
+            f"{spool.path('index.db')} is the index of another spool.",
+            "Put this spool's own in its place, or make one from the spool: pqfs index rebuild",
+        )
+
+
+# -------------------------------------------------------------------- barred
+
+
+def bar(spool: Spool, reason: PqfsError) -> None:
+    """Leave word why nobody may open the index now. What is said already stays."""
+    if not spool.exists(_BARRED):
+        spool.path(_BARRED).write_text(f"{reason.message}\n{reason.hint}\n")
+
+
+def refuse_barred(spool: Spool) -> None:
+    """Refuse an index that was found broken, or is just being exchanged.
+
+    Raises:
+        IndexGone: with what was left as the reason.
+    """
+    try:
+        message, _, hint = spool.path(_BARRED).read_text().partition("\n")
+    except FileNotFoundError:
+        return
+    raise IndexGone(message, hint.strip())
+
+
+def is_barred(spool: Spool) -> bool:
+    """Whether somebody has left such word."""
+    return spool.exists(_BARRED)
+
+
+def unbar(spool: Spool) -> None:
+    """The index has been made again, or is sound after all."""
+    spool.remove(_BARRED)
+
+
+# -------------------------------------------------------------------- use
+
+
+class Custody:
+    """One process's part in the use of an index: shared with others, or alone."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        path: Path = spool.path("run/index.use")
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except PermissionError as error:
+            raise Unavailable("The index can not be written by this user.") from error
+
+    def enter(self, patience: float) -> bool:
+        """Begin to use the index; whether nobody else does, so that it can be looked at: then `share` it.
+
+        Raises:
+            Unavailable: somebody makes or checks it, and is not done after `patience` seconds.
+        """
+        deadline = time.monotonic() + patience
+        while not (alone := self._lock(fcntl.LOCK_EX)) and not self._lock(fcntl.LOCK_SH):
+            if time.monotonic() >= deadline:
+                raise Unavailable(
+                    "The index is being made or checked by another process.", "Try again when it is done."
+                )
+            time.sleep(0.02)
+        return alone
+
+    def enter_alone(self, patience: float = 0.0) -> bool:
+        """Begin to use the index once nobody else does; False when somebody still does after `patience` seconds."""
+        deadline = time.monotonic() + patience
+        while not (alone := self._lock(fcntl.LOCK_EX)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return alone
+
+    def share(self) -> None:
+        """Let others use it, too."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def leave(self, index: Index) -> None:
+        """Close the index. Who is the last begins a new era, so that a copy of today is known for one tomorrow."""
+        mark = read_identity(self._spool) if self._lock(fcntl.LOCK_EX) else None
+        try:
+            if mark and mark.is_open:
+                mark = replace(mark, era=mark.era + 1, is_open=False)
+                with index.transaction():
+                    index.identify(mark.spool, mark.era)
+                index.close()
+                write_identity(self._spool, mark)
+        except (PqfsError, OSError):
+            pass  # no room, or no index any more: the mark says that it is open, and the next start looks closer
+        index.close()
+        self.release()
+
+    def release(self) -> None:
+        """No longer use it."""
+        os.close(self._descriptor)
+
+    def _lock(self, how: int) -> bool:
+        try:
+            fcntl.flock(self._descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -1,0 +1,150 @@
+"""Opens an index for writing: who comes first looks whether it is whole, this spool's, and as old as the tree.
+
+A broken index, another spool's and none beside a spool that holds jobs are refused, each with one sentence. A copy
+that is older or younger than the tree is brought up to date before anybody else may use it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pqfs.clock import Clock
+from pqfs.custody import (
+    Custody,
+    Identity,
+    Relation,
+    bar,
+    read_identity,
+    refuse_barred,
+    refuse_foreign,
+    relation,
+    write_identity,
+)
+from pqfs.errors import IndexDamaged, IndexGone
+from pqfs.index import Index
+from pqfs.jobqueue import JobQueue
+from pqfs.owners import Owners
+from pqfs.reckoning import Reckoning
+from pqfs.settings import Settings
+from pqfs.spool import Spool
+
+AFTER_A_CRASH = 2.0  # seconds for a look through an index that nobody has closed
+_PATIENCE = 60.0  # seconds for another process to make or check the index
+_LOG = "index.db-wal"
+
+
+class Opening:
+    """How one process comes to use the index of a spool. `connect` opens its database, `tell` speaks to a person."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        settings: Settings,
+        clock: Clock,
+        connect: Callable[[], Index],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._spool = spool
+        self._settings = settings
+        self._clock = clock
+        self._connect = connect
+        self._tell = tell
+
+    def open(self, patience: float = 0.0) -> tuple[Index, Custody]:
+        """The index, and our part in its use. `patience`: seconds for a look through it, whatever its last end was.
+
+        Raises:
+            IndexGone: it is broken, missing or another spool's.
+            SchemaTooNew: a newer pqfs wrote it.
+            Unavailable: another process makes or checks it.
+        """
+        custody = Custody(self._spool)
+        try:
+            is_alone = custody.enter(_PATIENCE)
+            refuse_barred(self._spool)
+            _refuse_to_start_over(self._spool)
+            index = self._open_first(patience) if is_alone else self._open_too(patience)
+            custody.share()
+        except BaseException:
+            custody.release()
+            raise
+        return index, custody
+
+    def _open_too(self, patience: float) -> Index:
+        index = self._connect()
+        refuse_foreign(self._spool, index)
+        if patience:
+            examine(self._spool, index, patience)
+        return index
+
+    def _open_first(self, patience: float) -> Index:
+        mark = read_identity(self._spool)
+        has_log = self._spool.exists(_LOG)
+        index = self._connect()
+        try:
+            if mark and mark.is_open:
+                patience = max(patience, AFTER_A_CRASH)
+            if patience:
+                examine(self._spool, index, patience)
+            self._bring_together(index, mark, has_log)
+        except BaseException:
+            index.close()
+            raise
+        return index
+
+    def _bring_together(self, index: Index, mark: Identity | None, has_log: bool) -> None:
+        refuse_foreign(self._spool, index)
+        found = relation(mark, index.identity(), has_log)
+        if found is Relation.NEW and not index.counts():
+            found = Relation.OLDER  # just made, beside whatever the tree holds
+        if found in (Relation.OLDER, Relation.NEWER) and not self._is_new(index):
+            self._tell(f"Bringing the index up to date: {found.value}.")
+            owners = Owners(self._spool.path("run"))
+            jobqueue = JobQueue(self._spool, index, self._settings)
+            with index.engine.bulk():
+                Reckoning(jobqueue, owners, self._clock, found is Relation.OLDER).run()
+        seal(self._spool, index, is_open=True)
+
+    def _is_new(self, index: Index) -> bool:
+        return not index.counts() and _is_empty(self._spool)
+
+
+def seal(spool: Spool, index: Index, is_open: bool) -> None:
+    """Mark tree and index as being of the same moment."""
+    mark, marked = read_identity(spool), index.identity()
+    era = max(mark.era if mark else 0, marked[1] if marked else 0)
+    name = mark.spool if mark else marked[0] if marked else Identity.new().spool
+    sealed = Identity(name, era, is_open)
+    if marked != (name, era):
+        with index.transaction():
+            index.identify(name, era)
+    if mark != sealed:
+        write_identity(spool, sealed)
+
+
+def examine(spool: Spool, index: Index, patience: float) -> None:
+    """Look through the index for so many seconds; damage is noted, so that nobody else opens it.
+
+    Raises:
+        IndexDamaged: with what was found first.
+    """
+    deadline = time.monotonic() + patience
+    for problem in index.engine.integrity(lambda: time.monotonic() > deadline):
+        error = IndexDamaged(problem)
+        bar(spool, error)
+        raise error
+
+
+def _is_empty(spool: Spool) -> bool:
+    return next(spool.payloads(), None) is None
+
+
+def _refuse_to_start_over(spool: Spool) -> None:
+    """An empty index beside a full tree would forget what was completed."""
+    found = spool.status("index.db")
+    if (found is None or found.st_size == 0) and not _is_empty(spool):
+        raise IndexGone(
+            f"There is no index in {spool.root}, but the spool holds jobs.",
+            "Make it again from the spool, which loses no job: pqfs index rebuild",
+        )
