@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from pqfs.errors import IndexGone, PqfsError, Unavailable
+from pqfs.errors import IndexDamaged, IndexGone, PqfsError, Unavailable
 from pqfs.index import Index
 from pqfs.spool import Spool
 
@@ -114,6 +114,8 @@ def refuse_barred(spool: Spool) -> None:
         message, _, hint = spool.path(_BARRED).read_text().partition("\n")
     except FileNotFoundError:
         return
+    if message.startswith(IndexDamaged.LEAD):
+        raise IndexDamaged(message.removeprefix(IndexDamaged.LEAD))
     raise IndexGone(message, hint.strip())
 
 

@@ -140,9 +140,11 @@ class IndexGone(Corrupt):
 class IndexDamaged(IndexGone):
     """The index is there, and what is in it can not be right: its disk failed, or somebody wrote into its file."""
 
+    LEAD = "The index is damaged: "
+
     def __init__(self, problem: str) -> None:
         super().__init__(
-            f"The index is damaged: {problem.rstrip('.')}.",
+            f"{self.LEAD}{problem.rstrip('.')}.",
             "Make it again from the spool, which loses no job: pqfs index rebuild",
         )
         self.problem = problem

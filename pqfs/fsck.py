@@ -34,7 +34,7 @@ _REMEMBERED = 100_000  # payloads found elsewhere that are kept in mind, so that
 _AT_ROOT = re.compile(r"index\.db(-wal|-shm)?|index\.db\..*aside.*|README\.md|lost\+found|\..*")
 _REJECTED = re.compile(r"[0-9a-f]{12}\..+", re.DOTALL)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_IN_RUN = re.compile(r"(.+\.program|ballast|index\.\w+|supervis\w+\..+|.*\.sock.*)")
+_IN_RUN = re.compile(r"(.+\.program|.+\.pulse|ballast|index\.\w+|supervis\w+\..+|.*\.sock.*)")
 _OF_OWNER = re.compile(r"(.+)\.(slot|bell|lock)")
 
 Look = Callable[[], tuple[Job | None, Finding | None]]

@@ -14,7 +14,7 @@ from typing import Any
 
 from pqfs.clock import iso
 from pqfs.durations import format_duration
-from pqfs.errors import Corrupt, IndexGone
+from pqfs.errors import Corrupt, IndexDamaged, IndexGone, PqfsError
 from pqfs.owners import Life
 from pqfs.vitals import Running, Vitals
 
@@ -239,17 +239,19 @@ def _log_growing(vitals: Vitals) -> Iterator[str]:
 
 
 def _index_missing(vitals: Vitals) -> Iterator[str]:
-    if vitals.index_trouble and (isinstance(vitals.index_trouble, IndexGone) or _is_not_damage(vitals)):
+    if vitals.index_trouble and not _is_damage(vitals.index_trouble):
         yield vitals.index_trouble.message
 
 
 def _index_damaged(vitals: Vitals) -> Iterator[str]:
-    if vitals.index_trouble and not isinstance(vitals.index_trouble, IndexGone) and not _is_not_damage(vitals):
+    if vitals.index_trouble and _is_damage(vitals.index_trouble):
         yield vitals.index_trouble.message
 
 
-def _is_not_damage(vitals: Vitals) -> bool:
-    return not isinstance(vitals.index_trouble, Corrupt)
+def _is_damage(trouble: PqfsError) -> bool:
+    """Whether the index is there, and broken."""
+    is_gone = isinstance(trouble, IndexGone) and not isinstance(trouble, IndexDamaged)
+    return isinstance(trouble, Corrupt) and not is_gone
 
 
 def _clock_stepped(vitals: Vitals) -> Iterator[str]:

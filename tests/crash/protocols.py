@@ -499,7 +499,7 @@ def retention_lets_inputs_go(world: World) -> Plan:
 # -------------------------------------------------------------------- rebuild
 
 
-@protocol(effects=11)
+@protocol(effects=10)
 def rebuild(world: World) -> Plan:
     """One payload in every place, one output not yet published; then the index is lost."""
     ready(world, 7, priority=2)
