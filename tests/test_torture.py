@@ -180,6 +180,12 @@ def _failed(account: Account) -> Account:
     return replace(_with_first(account, failures=1, attempt=2), attempts={**account.attempts, job.id: history})
 
 
+def _hit(account: Account, kind: str) -> Account:
+    """The first attempt of the first job ran in what was killed."""
+    blow = {**account.kills[0], "kind": kind, "victim": kind, "job": _first(account).id, "attempt": 1}
+    return replace(account, kills=[blow])
+
+
 def _crashed(account: Account) -> Account:
     job = _first(account)
     history = [_attempt(job, "crashed"), _attempt(job, number=2)]
@@ -234,6 +240,7 @@ _HARM: dict[str, tuple[str, Callable[[Account], Account]]] = {
         "early", lambda a: replace(a, seen=[{**a.seen[0], "wrong": ["no row"]}, *a.seen[1:]]),
     ),
     "a failure that nobody caused": ("charged", _failed),
+    "a failure where only its consumer was killed": ("charged", lambda a: _hit(_failed(a), "consumer")),
     "two crashes, one blow": ("charged", lambda a: _crashed(replace(a, kills=[]))),
     "a budget beside its history": ("charged", lambda a: _with_first(a, losses=1)),
     "a dead letter that nobody asked for": ("charged", lambda a: _with_first(a, state=State.FAILED)),
@@ -266,6 +273,7 @@ def test_a_failure_or_a_crash_that_was_caused_is_no_wrong_charge() -> None:
     failed = _failed(_good())
     note = {"job": _first(failed).id, "attempt": 1, "owner": OWNER, "will": "fail"}
     assert judge(replace(failed, notes=[note])).wrong["charged"] == []
+    assert judge(_hit(failed, "handler")).wrong["charged"] == []
 
 
 def test_what_had_not_ended_in_time_is_told_apart_from_what_is_wrong() -> None:

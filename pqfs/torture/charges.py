@@ -17,6 +17,7 @@ _FAILURES = frozenset({"failed", "timeout", "permanent", "missing"})
 _CRASHES = frozenset({"crashed"})
 _LOSSES = frozenset({"retry later", "environment", "lost"})
 _AT_WORK = frozenset({"consumer", "runner"})
+_PROGRAMS = frozenset({"handler"})
 
 
 def wrong(account: Account) -> Iterator[str]:
@@ -38,10 +39,9 @@ def _crashes(account: Account) -> Iterator[str]:
 
 
 def _failures(account: Account) -> Iterator[str]:
-    """Each failed attempt was asked for by its payload, or its program was killed or stopped."""
+    """Each failed attempt was asked for by its payload, or its own program was killed."""
     caused = {(line["job"], line["attempt"]) for line in account.notes if line["will"] != "crash"}
-    hits = (line for line in account.kills if line["kind"] != "freeze")
-    caused |= {(line["job"], line["attempt"]) for line in hits if line.get("job")}
+    caused |= {(line["job"], line["attempt"]) for line in account.kills if line["kind"] in _PROGRAMS}
     for each in _all(account):
         if each.outcome in _FAILURES and (each.job, each.attempt) not in caused:
             yield f"attempt {each.attempt} of job {each.job} is charged as {each.outcome}: {each.error}"
