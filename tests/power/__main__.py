@@ -4,6 +4,7 @@
     python -m tests.power --index other                           index.db on another file system than the spool
     python -m tests.power --durability relaxed                    must lose something: what, by file system
     python -m tests.power --mutant no-ingest-barrier              the same for pqfs without a precaution
+    python -m tests.power --io-errors                             the disk refuses writes and flushes instead
     python -m tests.power --state btrfs-17-R12.1                  one state again
 
 A FUSE file under a loop device logs every write and flush of a random workload; states are all prefixes of the log
@@ -18,10 +19,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tests.power.campaign import Plan, Tried, campaign, try_state
 from tests.power.disk import missing
+from tests.power.disturbance import io_errors
 from tests.power.filesystems import FILE_SYSTEMS
 from tests.power.mutants import HARMLESS, Mutant
 from tests.scoreboard import Score, add_arguments, report
@@ -37,8 +40,12 @@ def main() -> int:
         arguments.durability == "strict", arguments.mutant, arguments.jobs, keep=arguments.keep,
     )  # fmt: skip
     started = time.monotonic()
-    tried = [try_state(plan, arguments.state)] if arguments.state else campaign(plan, _Progress(plan.states))
-    return report(score(plan, tried, time.monotonic() - started), arguments)
+    if arguments.state:
+        tried = [try_state(plan, arguments.state)]
+    else:
+        tried = (io_errors if arguments.io_errors else campaign)(plan, _Progress(plan.states))
+    row = score(plan, tried, time.monotonic() - started)
+    return report(for_errors(row, tried) if arguments.io_errors else row, arguments)
 
 
 def _parse() -> argparse.Namespace:
@@ -49,6 +56,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--index", choices=("same", "other"), default="same", help="its file system: the spool's?")
     parser.add_argument("--durability", choices=("strict", "relaxed"), default="strict")
     parser.add_argument("--mutant", type=Mutant, choices=list(Mutant), help="leave a precaution out")
+    parser.add_argument("--io-errors", action="store_true", help="the disk fails instead, while each verb runs")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--state", metavar="LABEL", help="try this one only")
     keep = Path(tempfile.gettempdir()) / "pqfs-power"
@@ -89,6 +97,15 @@ def score(plan: Plan, tried: Sequence[Tried], seconds: float) -> Score:
     name = f"power loss, {plan.mutant or ('strict' if plan.durable else 'relaxed')}"
     name += ", index on another file system" * (plan.index == "other")
     return Score(name, count, "power-loss states", broken, seconds, " ".join(words), plan.seed, details)
+
+
+def for_errors(row: Score, tried: Sequence[Tried]) -> Score:
+    """The row of a run under I/O errors: how the verbs ended."""
+    endings: Counter[str] = sum((each.endings for each in tried), Counter())
+    command = f"{row.command} --io-errors"
+    name = row.layer.replace("power loss, strict", "I/O errors")
+    details = {**row.details, **endings}
+    return replace(row, layer=name, unit="I/O errors", command=command, details=details)
 
 
 def _details(tried: Sequence[Tried]) -> Counter[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
 import signal
@@ -44,6 +45,7 @@ def apart(act: Callable[[], _Answer], within: int = 600) -> _Answer:
 def _run(act: Callable[[], object], write: int, within: int) -> NoReturn:
     """In the child: nothing of the parent is closed, flushed or told."""
     die_with_parent(signal.SIGKILL)
+    faulthandler.disable()  # a child may be killed by its disk; its parent tells of that
     signal.alarm(within)
     answer: object = None
     trouble = None

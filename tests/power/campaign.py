@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from multiprocessing import get_context
@@ -56,6 +57,7 @@ class Tried:
     states: int
     seconds: float
     broken: dict[str, list[Violation]] = field(default_factory=dict)
+    endings: Counter[str] = field(default_factory=Counter)  # of verbs under I/O errors
 
     def kinds(self) -> Counter[str]:
         """In how many states each kind of violation was seen."""
@@ -68,14 +70,20 @@ class Tried:
 
 def campaign(plan: Plan, progress: Callable[[Tried], None] = lambda tried: None) -> list[Tried]:
     """Try at least so many states, shared out evenly over the file systems."""
+    with pool(plan) as (workers, program):
+        return list(_all_tried(plan, workers, program, progress))
+
+
+@contextmanager
+def pool(plan: Plan) -> Iterator[tuple[ProcessPoolExecutor, Path]]:
+    """Processes that try states, and the disk's program, in a folder in memory that is gone afterwards."""
     with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as name:
         program = compile_disk(Path(name))
-        context = get_context("fork")
-        pool = ProcessPoolExecutor(plan.jobs, context, initializer=_begin_worker)
+        workers = ProcessPoolExecutor(plan.jobs, get_context("fork"), initializer=_begin_worker)
         try:
-            return list(_all_tried(plan, pool, program, progress))
+            yield workers, program
         finally:
-            pool.shutdown(cancel_futures=True)
+            workers.shutdown(cancel_futures=True)
 
 
 def _begin_worker() -> None:
@@ -87,7 +95,7 @@ def _begin_worker() -> None:
 
 
 def _all_tried(
-    plan: Plan, pool: ProcessPoolExecutor, program: Path, progress: Callable[[Tried], None]
+    plan: Plan, workers: ProcessPoolExecutor, program: Path, progress: Callable[[Tried], None]
 ) -> Iterator[Tried]:
     """Recording after recording, always of the file system with most left to try."""
     left = dict.fromkeys(plan.file_systems, -(-plan.states // len(plan.file_systems)))
@@ -98,7 +106,7 @@ def _all_tried(
             name = max(left, key=left.__getitem__)
             share = min(left[name], _SHARE)
             left[name] -= share
-            running[pool.submit(try_one, plan, program, name, seeds[name], share)] = name, share
+            running[workers.submit(try_one, plan, program, name, seeds[name], share)] = name, share
             seeds[name] += 1
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             name, share = running.pop(future)

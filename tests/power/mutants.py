@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from unittest.mock import patch
 
+from pqfs.errors import VolumeFault
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.spool import Spool
 
@@ -19,6 +20,8 @@ class Mutant(StrEnum):
     SYNCHRONOUS_NORMAL = "synchronous-normal"
     DESTINATION_ONLY = "destination-only"
     DESTINATION_FIRST = "destination-first"
+    SYNC_AGAIN = "sync-again"
+    ADOPT_IN_PLACE = "adopt-in-place"
 
 
 HARMLESS = frozenset({Mutant.DESTINATION_FIRST})
@@ -59,6 +62,19 @@ def _destination_first(spool: Spool, files: Sequence[str], directories: Sequence
         _barrier(spool, files, directories)
 
 
+def _sync_again(spool: Spool, files: Sequence[str], directories: Sequence[str | int] | None) -> None:
+    """What fails once is tried once more, and the second sync says that all is well."""
+    try:
+        _barrier(spool, files, directories)
+    except VolumeFault:
+        spool.alarm.unlink()
+        _barrier(spool, files, directories)
+
+
+def _in_place(spool: Spool, relative: str) -> None:
+    """Adopted as it lies, although a sync has failed."""
+
+
 def _synchronous_normal(engine: SqliteEngine, path: object, durable: bool = True, read_only: bool = False) -> None:
     _open(engine, path, False, read_only)  # type: ignore[arg-type]
 
@@ -68,6 +84,7 @@ _BARRIERS: dict[Mutant, Callable[..., None]] = {
     Mutant.NO_OUTPUT_BARRIER: _no_output_barrier,
     Mutant.DESTINATION_ONLY: _destination_only,
     Mutant.DESTINATION_FIRST: _destination_first,
+    Mutant.SYNC_AGAIN: _sync_again,
 }
 
 
@@ -78,6 +95,9 @@ def mutated(mutant: Mutant | None) -> Iterator[None]:
         yield
     elif mutant is Mutant.SYNCHRONOUS_NORMAL:
         with patch.object(SqliteEngine, "__init__", _synchronous_normal):
+            yield
+    elif mutant is Mutant.ADOPT_IN_PLACE:
+        with patch.object(Spool, "copy_anew", _in_place):
             yield
     else:
         with patch.object(Spool, "barrier", _BARRIERS[mutant]):
