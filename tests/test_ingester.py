@@ -640,7 +640,7 @@ def _blind(dock: Dock) -> dict[str, Any]:
 
 def _kill_the_emitter(watch: Watch, dock: Dock) -> None:
     assert watch._observer is not None
-    for emitter in watch._observer.emitters:
+    for emitter in tuple(watch._observer.emitters):
         emitter.stop()
 
 
