@@ -23,6 +23,7 @@ from pqfs.handlers.confinement import trouble
 from pqfs.handlers.launch import landlock_version
 from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
 from pqfs.inbox import LEASE_TELLS_ALL
+from pqfs.modes import differences
 from pqfs.settings import Loaded, Settings
 from pqfs.spool import DIRECTORIES, Spool
 
@@ -158,11 +159,9 @@ def _permissions(settings: Settings) -> Iterator[Check]:
     closed = [name for name in DIRECTORIES if not os.access(settings.spool / name, os.R_OK | os.W_OK | os.X_OK)]
     if closed:
         yield Check("permissions", Grade.BAD, f"This user may not write {', '.join(closed)}.")
-    if (settings.spool / "run").stat().st_mode & 0o077:
-        yield Check("permissions", Grade.WARN, "run/ is open to other users; it should be 0700.")
-    index = settings.spool / "index.db"
-    if index.exists() and index.stat().st_mode & 0o077:
-        yield Check("permissions", Grade.WARN, "index.db can be opened by other users; it should be 0600.")
+    for each in differences(settings):
+        said = f"{each.path} is {each.found:04o}: {each.rule.why}. Run: {each.command}"
+        yield Check("permissions", Grade.WARN, said)
     if not closed:
         yield Check("permissions", Grade.OK, "This user may read and write the whole spool.")
 

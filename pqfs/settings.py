@@ -161,6 +161,8 @@ class Settings(Section):
     durability: Literal["strict", "relaxed"] = "strict"
     consumers: Annotated[int, Field(ge=0, le=64)] = 2
     ui_port: Annotated[int, Field(ge=1, le=65535)] = 8501
+    producers: str | None = None
+    readers: str | None = None
     low_water: ByteSize = ByteSize(64 * 2**20)
     ingest: IngestSettings = IngestSettings()
     consume: ConsumeSettings = ConsumeSettings()

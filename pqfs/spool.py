@@ -94,8 +94,9 @@ class Spool:
     def create(cls, root: Path) -> None:
         """Make the tree where it is missing. Repeating it is harmless."""
         try:
+            root.mkdir(parents=True, exist_ok=True, mode=0o750)
             for name in DIRECTORIES:
-                (root / name).mkdir(parents=True, exist_ok=True, mode=0o750)
+                (root / name).mkdir(exist_ok=True, mode=0o750)
             (root / "run").chmod(0o700)  # sockets and bells: who may write there may steer us
         except OSError as error:
             raise Misconfigured(f"The spool {root} can not be made: {error.strerror}.") from error

@@ -18,6 +18,7 @@ from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.janitor import Janitor
 from pqfs.jobqueue import JobQueue
+from pqfs.modes import mend
 from pqfs.opening import Opening
 from pqfs.owners import Owners
 from pqfs.recovery import Recovery
@@ -109,8 +110,10 @@ def _open_to_read(spool: Spool, settings: Settings) -> Index:
 
 def _make_queues(index: Index, spool: Spool, settings: Settings, clock: Clock) -> None:
     """A row for each queue that the settings name, and a directory where its producers drop files."""
-    for name in settings.queues:
-        spool.make_directory(f"inbox/{name}")
+    for path in (f"inbox/{name}" for name in settings.queues):
+        if not spool.exists(path):
+            spool.make_directory(path)
+            mend(settings, spool.path(path))
     missing = set(settings.queue_names()) - {queue.name for queue in index.queues()}
     if missing:
         with index.transaction():

@@ -9,6 +9,7 @@ that `pqfs status` does not wait for what only `pqfs up` uses.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -17,6 +18,7 @@ import typer
 from pqfs.cli import jobs, services, stack, terminal, torturing, upkeep
 from pqfs.errors import PqfsError, explained
 
+_UMASK = 0o027  # of every process of pqfs, see spool/README.md
 _GLOBAL = ("--spool", "--logs", "--config")
 
 app = typer.Typer(
@@ -43,7 +45,8 @@ def options(
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and leave with its exit code. What it makes is nobody else's."""
+    os.umask(os.umask(0o077) | _UMASK)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -39,16 +39,23 @@ config = _group("The settings.")
 rejected = _group("What ingestion refused.")
 
 
-def init(context: typer.Context) -> None:
-    """Make the spool, its index and the folder for logs, where they are missing."""
+def init(
+    context: typer.Context,
+    producers: Annotated[
+        str | None, typer.Option(help="A group whose members may drop files into the inbox, and nothing else.")
+    ] = None,
+) -> None:
+    """Make the spool, its index and the folder for logs, where they are missing, and set who may do what in them."""
+    from pqfs.modes import mend
     from pqfs.spool import Spool
     from pqfs.stack.shipped import lay_contract
 
-    settings = terminal.loaded(context).settings
+    settings = terminal.loaded(context, producers=producers).settings
     Spool.create(settings.spool)
     lay_contract(settings.spool)
     settings.logs.mkdir(parents=True, exist_ok=True)
     terminal.opened(context).close()
+    mend(settings)
     terminal.put(str(settings.spool))
     terminal.say(f"Drop files into {settings.spool / 'inbox'}. Start with: pqfs up")
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pqfs import kernel, wiring
 from pqfs.errors import Misconfigured, NotRunning, Refused, Unavailable
+from pqfs.modes import mend
 from pqfs.owners import Owners, ProgramLock
 from pqfs.runnerlink import check_confinement
 from pqfs.spool import DIRECTORIES, Spool
@@ -114,6 +115,8 @@ class Stack:
             if not os.access(path, os.W_OK | os.X_OK):
                 raise Misconfigured(f"This user may not write to {path}.", "Give it to the user that runs pqfs.")
         lay_contract(settings.spool)
+        if not (settings.spool / "index.db").exists():
+            mend(settings)  # a fresh checkout has git's modes; later ones are the operator's, and doctor's to tell
 
     def _spawn(self, report: Path, detached: bool) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(self.instance.table)]

@@ -25,7 +25,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("retry", "handlersettings", "inputs", "outputs"),
     ("settings",),
     ("spool", "inbox", "sidecar", "watch", "index.*", "handlers.*"),
-    ("jobqueue", "witness", "quota", "failures"),
+    ("jobqueue", "witness", "quota", "failures", "modes"),
     ("flaws", "sieve", "custody"),
     ("rebuild",),
     ("reckoning",),
