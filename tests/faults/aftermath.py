@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pqfs.spool
 from pqfs.clock import SystemClock, boot_id
 from pqfs.index import walk
 from pqfs.model import FINAL, State
+from pqfs.naming import parse_parked, parse_scratch
 from pqfs.settings import load
 from tests.crash.harness import World, finish_all
-from tests.faults.injector import Action, Fault, Run
+from tests.faults.injector import Action, Call, Fault, Run
 from tests.faults.scenarios import Script
 from tests.world import SettableClock
 
@@ -50,7 +52,8 @@ def budgets(world: World) -> Budgets:
 def check(root: Path, faults: tuple[Fault, ...], run: Run, expected: Budgets) -> list[str]:
     """Everything that is wrong, once the fault is gone and others have done the rest."""
     logging.getLogger("pqfs").setLevel(logging.CRITICAL)  # what is repaired here is not news
-    wrong = list(_manners(root, faults, run))
+    wrong = [*_manners(root, faults, run), *_syncs(root, faults[:1], run)]
+    pqfs.spool._MEMORY = root / "alarms"
     try:
         world = opened(root)
         world.recover()
@@ -74,6 +77,33 @@ def _manners(root: Path, faults: tuple[Fault, ...], run: Run) -> Iterator[str]:
         yield "it did not end"
     if _NO_TRACE in said:
         yield f"a traceback: {_innermost(said)}"
+
+
+def _syncs(root: Path, faults: tuple[Fault, ...], run: Run) -> Iterator[str]:
+    """A sync of the spool that failed is alarmed, and never asked for again on the same file."""
+    for fault in faults:
+        if fault.action is not Action.FAIL or fault.call not in ("fsync", "syncfs"):
+            continue
+        at = next((number for number, call in enumerate(run.calls) if _is(call, fault)), None)
+        if at is None or run.calls[at].path.startswith("index.db"):
+            continue
+        if not list((root / "alarms").iterdir()):
+            yield "a sync failed, and no alarm stands"
+        for call in run.calls[at + 1 :]:
+            if call.path.endswith(f" -> {run.calls[at].path}"):
+                break  # a copy has taken its name: that is another inode
+            if call.call == fault.call == "fsync" and call.path == run.calls[at].path and _is_file(call.path):
+                yield f"{call.path} was synced again after its sync had failed"
+
+
+def _is(call: Call, fault: Fault) -> bool:
+    return (call.process, call.call, call.n) == (fault.process, fault.call, fault.n)
+
+
+def _is_file(path: str) -> bool:
+    """Whether a path is a payload, an output or a small file of ours, by its name; directories are synced often."""
+    name = path.rpartition("/")[2]
+    return bool(parse_parked(name) or parse_scratch(name)) or name.endswith((".tmp", ".copy", ".json"))
 
 
 def _innermost(said: str) -> str:
