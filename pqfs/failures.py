@@ -81,7 +81,7 @@ def of_machine(error: OSError) -> dict[str, Any]:
 def _is_unnamed_refusal(error: OSError) -> bool:
     """Access refused to what was open already, or to what the spool gave: no permission that a handler lacks."""
     about = "" if error.filename is None else str(error.filename)
-    return error.errno in (errno.EACCES, errno.EPERM) and (not about or "/claimed/" in about or "/work/" in about)
+    return error.errno in (errno.EACCES, errno.EPERM) and (not about or "claimed/" in about or "work/" in about)
 
 
 def show(error: BaseException) -> None:

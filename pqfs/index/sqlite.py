@@ -236,7 +236,8 @@ def _open(path: Path, durable: bool, read_only: bool) -> apsw.Connection:
         connection = apsw.Connection(str(path), flags=flags, statementcachesize=200)
     with _translated(connection):
         if not read_only and connection.readonly("main"):  # what SQLite does of itself when it may not write
-            raise Unavailable(f"The index {path} can not be opened for writing.")
+            cause = os.strerror(connection.system_errno) if connection.system_errno else "it may only be read"
+            raise Unavailable(f"The index {path} can not be opened for writing: {cause}.")
         connection.set_busy_timeout(5000)
         if not read_only:
             connection.pragma("journal_mode", "wal")
