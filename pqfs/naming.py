@@ -196,6 +196,13 @@ def printable(name: bytes) -> str:
     return _escape(escaped[0]) + escaped[1:] if escaped[:1] in ("-", ".") else escaped
 
 
+def harmless(text: str) -> str:
+    """Words of others (an error, what a program said) for people: only line ends and tabs may act on a terminal."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(char) if char not in "\n\t" and _is_hidden(char) else char for char in text)
+
+
 def printable_path(path: str) -> str:
     """A relative path whose parts may be any names, in a form that can be shown; for people, not for opening."""
     return "/".join(printable(os.fsencode(part)) for part in path.split("/"))
@@ -211,7 +218,11 @@ def is_text(text: str) -> bool:
 
 
 def _must_escape(char: str) -> bool:
-    return char in "%/" or unicodedata.category(char) in _HIDDEN_CATEGORIES
+    return char in "%/" or _is_hidden(char)
+
+
+def _is_hidden(char: str) -> bool:
+    return unicodedata.category(char) in _HIDDEN_CATEGORIES
 
 
 def _escape(char: str) -> str:

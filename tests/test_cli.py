@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pqfs import cli
+from pqfs.cli import terminal
 from pqfs.index import Completion
 from pqfs.model import Arrival, Kind, Outcome, Place, State
 from pqfs.naming import original
@@ -761,3 +762,17 @@ def test_a_refused_file_is_not_put_back_through_a_link(shell: Shell) -> None:
     assert shell("rejected", "retry", "--all", "-y") == 1
 
     assert list(elsewhere.iterdir()) == []
+
+
+def test_what_a_program_said_can_not_act_on_a_terminal_nor_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    nasty = "\x1b[2Jowned \u202e \x9b31m"
+    terminal.put_table([{"error": nasty}], ["error"])
+    terminal.say(nasty)
+    terminal.say_error(nasty, nasty)
+    terminal.put_json("jobs", [{"error": nasty}])
+
+    shown = capsys.readouterr()
+    told = json.loads(shown.out.splitlines()[-1])
+    assert told["items"] == [{"error": nasty}]
+    for text in (shown.out, shown.err):
+        assert not set(text) & {"\x1b", "\u202e", "\x9b"}

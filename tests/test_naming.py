@@ -261,3 +261,17 @@ def test_outputs_of_one_name_differ_and_sort_by_the_time_of_completion() -> None
 
     assert outputs == sorted(outputs)
     assert outputs[0] == f"19700101T000010.000000Z_{first[-12:]}_x"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("plain words", "plain words"),
+        ("50% of a/b\nsecond\tline", "50% of a/b\nsecond\tline"),
+        ("\x1b[2J\x07 \x9b31m \r over", "%1B[2J%07 %C2%9B31m %0D over"),
+        ("abc\u202egpj.exe", "abc%E2%80%AEgpj.exe"),
+        ("résumé 日本語", "résumé 日本語"),
+    ],
+)
+def test_the_words_of_others_can_not_act_on_a_terminal(said: str, shown: str) -> None:
+    assert naming.harmless(said) == shown

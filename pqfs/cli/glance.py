@@ -13,6 +13,7 @@ from pqfs.clock import SystemClock
 from pqfs.errors import Corrupt, IndexGone, PqfsError, Unavailable
 from pqfs.health import Finding, Severity, alarms, examine, exit_code
 from pqfs.model import State
+from pqfs.naming import harmless
 from pqfs.report import Overview, Rates, overview, to_json
 from pqfs.stack.supervisor import programs
 from pqfs.vitals import look, look_without_index
@@ -85,7 +86,9 @@ def _print_findings(findings: list[Finding]) -> None:
     for each in findings:
         since = "" if each.since_at is None else f" since {terminal.when(each.since_at)}"
         line = f"{each.severity:<10} {each.name}{since}: {each.sentence} {each.hint}"
-        terminal.put(typer.style(line, fg=_COLOURS[each.severity], bold=each.severity is Severity.ALARM))
+        terminal.put_styled(
+            typer.style(harmless(line), fg=_COLOURS[each.severity], bold=each.severity is Severity.ALARM)
+        )
 
 
 def _print(found: Overview) -> None:

@@ -24,7 +24,7 @@ def show_job(app: App, job: Job, as_json: bool) -> None:
         terminal.put_json("job", [{**item, "attempts": attempts, "events": events}])
         return
     for key, value in item.items():
-        terminal.put(f"{key:<14} {terminal.coloured('-' if value is None else str(value))}")
+        terminal.put_styled(f"{key:<14} {terminal.coloured('-' if value is None else str(value))}")
     if attempts:
         terminal.put("")
         columns = ("attempt", "outcome", "owner", "started_at", "run_seconds", "exit_code", "error")

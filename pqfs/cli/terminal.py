@@ -15,6 +15,7 @@ import typer
 
 from pqfs.clock import utc
 from pqfs.errors import Unconfirmed
+from pqfs.naming import harmless
 
 if TYPE_CHECKING:
     from pqfs.settings import Loaded
@@ -55,18 +56,23 @@ def opened(context: typer.Context, read_only: bool = False) -> App:
 
 def say(text: str) -> None:
     """Tell the person something; never mixed with data."""
-    typer.echo(text, err=True)
+    typer.echo(harmless(text), err=True)
 
 
 def say_error(message: str, hint: str = "") -> None:
     """One clear sentence, and what to do about it."""
-    typer.echo(f"{typer.style('pqfs:', fg=typer.colors.RED, bold=True)} {message}", err=True)
+    typer.echo(f"{typer.style('pqfs:', fg=typer.colors.RED, bold=True)} {harmless(message)}", err=True)
     if hint:
-        typer.echo(f"      {hint}", err=True)
+        typer.echo(f"      {harmless(hint)}", err=True)
 
 
 def put(text: str) -> None:
     """Write a line of data."""
+    typer.echo(harmless(text))
+
+
+def put_styled(text: str) -> None:
+    """Write a line that carries our own colours; what comes from elsewhere is harmless by then."""
     typer.echo(text)
 
 
@@ -84,7 +90,8 @@ def put_json(thing: str, items: Sequence[Any] | None = None, **fields: Any) -> N
 
 
 def _json(body: Any) -> str:
-    return json.dumps(body, indent=None if not sys.stdout.isatty() else 2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(body, indent=None if not sys.stdout.isatty() else 2, ensure_ascii=False, allow_nan=False)
+    return "".join(char if harmless(char) == char else json.dumps(char)[1:-1] for char in text)
 
 
 def _plain(value: Any) -> Any:
@@ -118,7 +125,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def coloured(word: str, width: int = 0) -> str:
     """A state in its colour; any other word as it is."""
-    return typer.style(word.ljust(width), fg=_COLOURS[word]) if word in _COLOURS else word
+    return typer.style(word.ljust(width), fg=_COLOURS[word]) if word in _COLOURS else harmless(word)
 
 
 def _cell(value: Any) -> str:
@@ -126,7 +133,7 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.1f}"
-    return str(value)
+    return harmless(str(value))
 
 
 def when(instant: float | None) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from pqfs.cli import terminal
 from pqfs.cli.terminal import DryRun, Json, Yes
+from pqfs.naming import harmless
 
 Numbers = Annotated[list[str] | None, typer.Argument(help="Numbers from `pqfs rejected list`.")]
 Restart = Annotated[
@@ -136,7 +137,7 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
         terminal.put_json("doctor", [to_json(check) for check in found])
     else:
         for check in found:
-            terminal.put(f"{terminal.coloured(check.grade, 5)} {check.name}: {check.sentence}")
+            terminal.put_styled(f"{terminal.coloured(check.grade, 5)} {check.name}: {harmless(check.sentence)}")
     raise typer.Exit(6 if any(check.grade is practice.Grade.BAD for check in found) else 0)
 
 
