@@ -14,8 +14,8 @@ from pqfs import kernel
 from pqfs.alarms import Checkup
 from pqfs.consumer import Consumer, heartbeat, register
 from pqfs.custody import bar
-from pqfs.errors import IndexDamaged, IndexGone, SchemaTooNew
-from pqfs.events import Word, emit
+from pqfs.errors import IndexDamaged, IndexGone, SchemaTooNew, Unavailable
+from pqfs.events import Word, emit, trouble
 from pqfs.inbox import Inbox
 from pqfs.ingester import Ingester
 from pqfs.owners import ask_to_end
@@ -73,9 +73,13 @@ def _barring(app: App) -> Iterator[None]:
 
 def _look_through(app: App, stop: Stop) -> None:
     """Look for damage in the whole index, however long it takes; everybody ends when there is any."""
-    index = open_index(app.settings, read_only=True)
-    problems = index.engine.integrity(lambda: stop.requested)
-    index.close()
+    try:
+        index = open_index(app.settings, read_only=True)
+        problems = index.engine.integrity(lambda: stop.requested)
+        index.close()
+    except (Unavailable, OSError):
+        trouble("looking through the index")  # the next start looks again
+        return
     if problems:
         error = IndexDamaged(problems[0])
         bar(app.spool, error)

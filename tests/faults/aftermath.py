@@ -82,7 +82,7 @@ def _manners(root: Path, faults: tuple[Fault, ...], run: Run) -> Iterator[str]:
 def _syncs(root: Path, faults: tuple[Fault, ...], run: Run) -> Iterator[str]:
     """A sync of the spool that failed is alarmed, and never asked for again on the same file."""
     for fault in faults:
-        if fault.action is not Action.FAIL or fault.call not in ("fsync", "syncfs"):
+        if fault.action is not Action.FAIL or fault.call not in ("fsync", "syncfs") or fault.error == "EINTR":
             continue
         at = next((number for number, call in enumerate(run.calls) if _is(call, fault)), None)
         if at is None or run.calls[at].path.startswith("index.db"):
