@@ -40,6 +40,24 @@ from pqfs.spool import Spool
 LOG_BYTES = 16 * 1024
 
 
+def begin(spool: Spool, slot: Slot, assignment: Message, now: float) -> Message | None:
+    """Win the payload and note the attempt in the slot; what is to be reported if it can not begin.
+
+    `now` is boot time. An assignment of an older generation than the slot's has been given back.
+    """
+    if assignment["generation"] != slot.generation:
+        return {"kind": Kind.RELEASED}
+    if not spool.win(assignment["ready"], assignment["claimed"]):
+        return {"kind": Kind.MISSING}
+    if assignment["generation"] != slot.generation:
+        # Race: it was given back, and was in ready/ again, between the first question and our rename.
+        spool.move(assignment["claimed"], assignment["ready"])
+        return {"kind": Kind.RELEASED}
+    # Crash here: the payload is in claimed/ and no slot names it; recovery gives it back and counts a loss.
+    slot.begin(assignment["job"], assignment["attempt"], now)
+    return None
+
+
 class Runner:
     """The handler side of a consumer."""
 
@@ -71,7 +89,7 @@ class Runner:
         job, attempt = assignment["job"], assignment["attempt"]
         answer = {"job": job, "attempt": attempt}
         try:
-            refusal = self._start(assignment)
+            refusal = begin(self._spool, self._slot, assignment, self._clock.boottime())
         except OSError as error:
             # Whether the rename happened or not: whoever ends the attempt finds the payload in either place.
             refusal = failures.of_machine(error)
@@ -79,30 +97,13 @@ class Runner:
             self._slot.end()
             self._channel.send({**answer, **refusal})
             return
+        self._spool.make_directory(f"work/{self._owner}")  # an earlier handler may have removed it
         started_at, began = self._clock.now(), time.perf_counter()
         context = self._context(assignment)
         result = self._run(context)
         result["run_seconds"] = time.perf_counter() - began
         self._channel.send({**answer, "started_at": started_at, **result})
         self._slot.end()
-
-    def _start(self, assignment: Message) -> Message | None:
-        """Win the payload and note the attempt in the slot; what is to be reported if it can not begin."""
-        if self._is_void(assignment):
-            return {"kind": Kind.RELEASED}
-        if not self._spool.win(assignment["ready"], assignment["claimed"]):
-            return {"kind": Kind.MISSING}
-        if self._is_void(assignment):
-            # Race: it was given back, and was in ready/ again, between the first question and our rename.
-            self._spool.move(assignment["claimed"], assignment["ready"])
-            return {"kind": Kind.RELEASED}
-        # Crash here: the payload is in claimed/ and no slot names it; recovery gives it back and counts a loss.
-        self._slot.begin(assignment["job"], assignment["attempt"], self._clock.boottime())
-        self._spool.make_directory(f"work/{self._owner}")  # an earlier handler may have removed it
-        return None
-
-    def _is_void(self, assignment: Message) -> bool:
-        return bool(assignment["generation"] != self._slot.generation)
 
     def _context(self, assignment: Message) -> JobContext:
         job, attempt, queue = assignment["job"], assignment["attempt"], assignment["queue"]

@@ -18,15 +18,17 @@ from typing import Any
 import pytest
 
 from pqfs import kernel
+from pqfs.files import Files
 from pqfs.handlersettings import CommandHandler, PythonHandler
 from pqfs.jobqueue import JobQueue
-from pqfs.model import Place
+from pqfs.model import Kind, Place
 from pqfs.outputs import measure
 from pqfs.owners import Owners
-from pqfs.runner import LOG_BYTES, descendants
+from pqfs.runner import LOG_BYTES, begin, descendants
 from pqfs.runnerlink import RunnerLink
 from pqfs.settings import QueueSettings, Settings
-from pqfs.slot import read_slot
+from pqfs.slot import Slot, read_slot
+from pqfs.spool import Spool
 from tests.desk import Desk
 from tests.world import SettableClock, eventually, submitted
 
@@ -299,6 +301,32 @@ def test_a_payload_that_is_not_there_is_missing_and_nothing_runs(desk: Desk) -> 
     desk.link.send([job])
 
     assert desk.answer() == {"job": job.id, "attempt": 1, "kind": "missing"}
+
+
+def test_what_was_given_back_between_the_question_and_the_rename_does_not_begin(
+    jobqueue: JobQueue, clock: SettableClock, tmp_path: Path
+) -> None:
+    """The consumer voids it and puts it back into ready/, all of it just before our rename: which then succeeds."""
+    slot, descriptor = Slot.create(tmp_path / "slot")
+
+    class Between(Files):
+        def rename(self, source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+            slot.next_generation()
+            super().rename(source_dir, source, target_dir, target)
+
+    submitted(jobqueue, clock.now())
+    (job,) = jobqueue.claim("owner", ["default"], 1, clock.now())
+    spool = jobqueue.spool
+    ready, claimed = spool.payload_path(job, Place.READY), spool.payload_path(job, Place.CLAIMED)
+    assignment = {"job": job.id, "attempt": 1, "ready": ready, "claimed": claimed, "generation": slot.generation}
+    ours = Spool(spool.root, Between())
+
+    assert begin(ours, slot, assignment, 1.0) == {"kind": Kind.RELEASED}
+
+    assert spool.find(job.id) == [ready]
+    assert slot.read() is None
+    ours.close()
+    os.close(descriptor)
 
 
 def test_what_was_taken_back_before_it_started_is_not_started_late(desk: Desk, note: Path) -> None:

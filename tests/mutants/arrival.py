@@ -159,22 +159,22 @@ MUTANTS = (
     Mutant(
         "the reason of a refusal is written after the object has moved",
         _SPOOL,
-        "            self._files.write(self._fd, explained.encode(), data)\n",
-        "            pass\n",
+        "        self.explain_refusal(number, reason)\n",
+        "",
         ("tests/test_spool.py", "-k", "refused or reason"),
     ),
     Mutant(
         "the arrival of a payload is durable only by chance: a failed sync is swallowed",
         _SPOOL,
-        "            alarm = self.raise_alarm(str(error.strerror))\n",
-        "            return\n            alarm = self.raise_alarm(str(error.strerror))\n",
+        "            self._files.syncfs(self._fd)\n        except SyncFailed as error:\n            raise",
+        "            self._files.syncfs(self._fd)\n        except SyncFailed as error:\n            return\n            raise",
         ("tests/test_spool.py", "-k", "failed_sync"),
     ),
     Mutant(
         "what a meta file says is not durable before its payload is",
         _SPOOL,
-        "            self._sync([os.fsdecode(scratch)], [])\n        self._files.replace(self._fd, scratch, target)",
-        "            pass\n        self._files.replace(self._fd, scratch, target)",
+        "            self._sync([scratch], [])\n        self._replace(os.fsencode(scratch)",
+        "            pass\n        self._replace(os.fsencode(scratch)",
         ("tests/test_spool.py", "-k", "meta_is_durable"),
     ),
 )

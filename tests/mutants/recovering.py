@@ -40,7 +40,7 @@ MUTANTS = (
     Mutant(
         "a reboot is charged to what ran",
         _RECOVERY,
-        "        if facts is not None and facts.boot_id != self._boot_id:\n            return None\n",
+        "        if facts is None or facts.boot_id != self._boot_id:\n            return None\n",
         "",
         ("tests/test_recovery.py", "-k", "machine_went_down"),
     ),
@@ -68,7 +68,7 @@ MUTANTS = (
     Mutant(
         "a late rename of a zombie is left where it is",
         _RECOVERY,
-        '        return self._bring_home(f"claimed/{name}", job)',
+        '        return self.bring_home(f"claimed/{name}", job)',
         "        return Repairs()",
         ("tests/crash/test_races.py", "-k", "late_rename"),
     ),
@@ -96,8 +96,8 @@ MUTANTS = (
     Mutant(
         "what lies in done/ may run again after an older index was restored",
         _RECOVERY,
-        "        if job.state in (State.PENDING, State.HELD) and self._was_completed(job):",
-        "        if False and self._was_completed(job):",
+        "        if job.state in (State.PENDING, State.HELD) and self.was_completed(job):",
+        "        if False and self.was_completed(job):",
         ("tests/test_recovery.py", "-k", "restored"),
     ),
     Mutant(

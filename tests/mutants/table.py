@@ -6,7 +6,8 @@ Left out, because taken out alone they change nothing that anybody could see: wh
   with it; the name in claimed/ carries the attempt, and a late rename is brought home. It is for other hosts' owners.
 - `Recovery._put_in_place` reads a row again before it moves the payload: what it would move wrongly in the instant
   that is left is moved back by `JobQueue.confirm`. It makes that rare.
-- the state in `claim`'s WHERE clause: on SQLite nobody writes between the listing and the claim.
+- `claimable` and `claim` both ask whether a job waits and its payload is confirmed: elsewhere than on SQLite others
+  may write between the two.
 """
 
 from __future__ import annotations
