@@ -90,8 +90,11 @@ def _syncs(root: Path, faults: tuple[Fault, ...], run: Run) -> Iterator[str]:
         if not list((root / "alarms").iterdir()):
             yield "a sync failed, and no alarm stands"
         for call in run.calls[at + 1 :]:
-            if call.path.endswith(f" -> {run.calls[at].path}"):
-                break  # a copy has taken its name: that is another inode
+            if call.path.endswith(f" -> {run.calls[at].path}") or (call.call, call.path) == (
+                "write",
+                run.calls[at].path,
+            ):
+                break  # a copy has taken its name, or it was written anew: that is other data
             if call.call == fault.call == "fsync" and call.path == run.calls[at].path and _is_file(call.path):
                 yield f"{call.path} was synced again after its sync had failed"
 
