@@ -422,8 +422,14 @@ class Spool:
         return found
 
     def discard_for_good(self, job: Job) -> None:
-        """Discard, durably, and make durable that its output is published: no row will remember either."""
+        """Discard, durably, and make durable that its output is published: no row will remember either.
+
+        A loss of power may have brought back the name that any of its attempts had in claimed/.
+        """
         self.discard(job)
+        for name in self.entries("claimed"):
+            if name.startswith(f"{job.id}."):
+                self.remove(f"claimed/{name}")
         self._sync_places(job)
 
     def _sync_places(self, job: Job) -> None:

@@ -81,6 +81,7 @@ def _run(stage: Stage, command: str) -> subprocess.CompletedProcess[str]:
 _ANSWERS = {"pqfs rejected retry": {4}, "pqfs fsck": {0}, "pqfs doctor": {0, 6}, "pqfs jobs retry": {0}}
 
 
+@pytest.mark.slow
 def test_every_command_runs_as_written(stage: Stage) -> None:
     assert _run(stage, "pqfs up -d --no-ui").returncode == 0
     lines = [line for block in blocks("sh") for line in block.splitlines() if not line.startswith("python3 -m venv")]

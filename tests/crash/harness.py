@@ -203,6 +203,7 @@ class World:
         clock = SettableClock(self.clock.wall, self.clock.boot)
         other = World(to, self.settings, clock)
         other.sent, other.lost, other.deleted = dict(self.sent), set(self.lost), set(self.deleted)
+        other.taken = set(self.taken)
         return other
 
     # ---------------------------------------------------------------- actors

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -692,6 +693,27 @@ def test_an_input_that_was_not_kept_and_comes_back_after_a_loss_of_power_goes_ag
         old.write_bytes(world.sent[b"a.txt"])
         world.die()
         put_everything_right(world)
+
+
+def test_a_deleted_job_leaves_no_name_of_an_earlier_attempt_that_power_brought_back(world: World) -> None:
+    """Without a row that name would tell of a job that the index has never seen, and it would come back held."""
+    (job,) = waiting(world)
+    consumer = world.consumer()
+    for kind in (Kind.LOST, Kind.PERMANENT):
+        (leased,) = consumer.claim()
+        assert consumer.start(leased)
+        consumer.finish([(leased, consumer.refuse(leased, kind))])
+    dead = world.jobqueue.job(job.id)
+    first = world.spool.path(world.spool.payload_path(replace(dead, attempt=1), Place.CLAIMED))
+    os.link(world.spool.path(world.spool.payload_path(dead)), first)
+    world.deleted.add(job.name)
+
+    world.jobqueue.delete(dead, "ann", None, world.clock.now())
+
+    assert world.spool.find(job.id) == []
+    world.die()
+    put_everything_right(world)
+    assert world.jobs() == {}
 
 
 # -------------------------------------------------------------------- one job that can not be repaired

@@ -9,7 +9,14 @@ import pytest
 from tests.hostile.races import Race, name_of, races, run
 
 
-@pytest.mark.parametrize("race", races(), ids=name_of)
+# One in four at every run of the tests, all of them where the slow layers run.
+RACES = [
+    pytest.param(race, id=name_of(race), marks=[pytest.mark.slow] if number % 4 else [])
+    for number, race in enumerate(races())
+]
+
+
+@pytest.mark.parametrize("race", RACES)
 def test_whatever_lies_in_the_inbox_becomes_what_the_table_says(race: Race, tmp_path: Path) -> None:
     assert run(race, tmp_path / "ground") == []
 

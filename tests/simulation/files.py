@@ -13,7 +13,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from pqfs.files import Files
+from pqfs.files import Files, SyncFailed
 from tests.simulation.disk import Choose, Disk, Node
 from tests.simulation.gate import Gate
 from tests.world import SettableClock
@@ -101,31 +101,31 @@ class SimulatedFiles(Files):
         node = self._find(whole)
         try:
             self._gate.effect(f"F {_top(whole)}")
-        except OSError:
+        except OSError as error:
             if node and not node.is_directory:
                 node.is_told = True
                 self._fail(node)
-            raise
+            raise SyncFailed(error.errno, error.strerror) from error
         if node and node.is_directory:
             self._discover(whole, node)
             self.disk.sync_directory(node)
         elif node:
             if node.spoiled and not node.is_told:
                 node.is_told = True
-                raise OSError(errno.EIO, "what was written before is lost")
+                raise SyncFailed(errno.EIO, "what was written before is lost")
             self.disk.sync_file(node)
 
     def syncfs(self, descriptor: int) -> None:
         """Everything becomes durable. An earlier error is told once to each process that ran before it."""
         try:
             self._gate.effect("S")
-        except OSError:
+        except OSError as error:
             self._fail(None)
             self._told[self._gate.actor] = self._errors
-            raise
+            raise SyncFailed(error.errno, error.strerror) from error
         if self._told.get(self._gate.actor, self._errors) < self._errors:
             self._told[self._gate.actor] = self._errors
-            raise OSError(errno.EIO, "what was written before is lost")
+            raise SyncFailed(errno.EIO, "what was written before is lost")
         self.disk.sync_all()
 
     def _fail(self, node: Node | None) -> None:
