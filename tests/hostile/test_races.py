@@ -8,7 +8,6 @@ import pytest
 
 from tests.hostile.races import Race, name_of, races, run
 
-
 # One in four at every run of the tests, all of them where the slow layers run.
 RACES = [
     pytest.param(race, id=name_of(race), marks=[pytest.mark.slow] if number % 4 else [])
