@@ -97,7 +97,7 @@ class Recovery:
             return repairs  # its scratch and its name stay, and it is reaped again
         repairs += self._publish_late(owner)
         self._spool.remove_tree(f"work/{owner}")
-        self._spool.clear_aside(owner, self._ids.next(self._clock.now()), self._clock.now())
+        self._clear_asides()
         repairs += self._adopt(owner)
         with self._index.transaction():
             self._index.forget_consumer(owner)
@@ -112,6 +112,12 @@ class Recovery:
             )
             self._jobqueue.ring()
         return repairs
+
+    def _clear_asides(self) -> None:
+        """Finish what the dead, whoever they are, were about to drop: it may be the ghost of what is adopted next."""
+        now = self._clock.now()
+        for owner in filter(self._owners.is_dead, self._spool.droppers()):
+            self._spool.clear_aside(owner, self._ids.next(now), now)
 
     def _alone(self, job: str, repair: Callable[[], Repairs]) -> Repairs:
         """Repair one job. What can not be done now (another file in the way, an I/O error) holds up no other job."""

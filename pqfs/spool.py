@@ -314,6 +314,11 @@ class Spool:
         self.readmit(aside, inbox_dir, name)
         return False
 
+    def droppers(self) -> list[str]:
+        """The owners that have put something aside to remove it."""
+        hidden = (name for name in self.entries("rejected", hidden=True) if name.startswith("."))
+        return sorted({".".join(name.split(".")[1:4]) for name in hidden})
+
     def clear_aside(self, owner: str, job: str, now: float) -> int:
         """Finish what a dead owner was about to drop; what had taken its name in that moment is refused, not lost."""
         mine = [name for name in self.entries("rejected", hidden=True) if name.startswith(f".{owner}.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 
@@ -224,3 +225,21 @@ def test_an_owner_is_forgotten_only_when_nothing_of_it_is_left(app: App) -> None
 
     assert app.recovery().reap(arriver).adopted == 1
     assert arriver not in app.owners.names()
+
+
+def test_a_payload_whose_ghost_another_dead_ingester_was_dropping_is_adopted_at_once(app: App) -> None:
+    arriver, other = die(app, "ingester"), die(app, "ingester")
+    job = submitted(app.jobqueue, app.clock.now(), arriver=arriver)
+    cancelled = app.jobqueue.cancel(job, "me", None, app.clock.now())
+    with app.index.transaction():
+        assert app.index.delete(app.jobqueue.job(cancelled.id))
+    waiting = app.spool.path(f"ready/{arriver}")
+    shutil.move(next(app.spool.path("cancelled").iterdir()), waiting)
+    (payload,) = waiting.iterdir()
+    found = payload.stat()
+    os.link(payload, app.spool.path(f"rejected/.{other}.{found.st_size}.{found.st_mtime_ns}.a.txt"))
+
+    assert app.recovery().reap(arriver).adopted == 1
+
+    assert app.spool.entries("rejected", hidden=True) == []
+    invariants(app.spool, app.index)
