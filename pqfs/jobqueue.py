@@ -393,15 +393,19 @@ class JobQueue:
         return released
 
     def cancel(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
-        """Withdraw a job. One that runs is asked to end: its consumer ends the attempt, then commits."""
+        """Withdraw a job. One that runs is asked to end: its consumer ends the attempt, then commits.
+
+        The job that is returned names the attempt that was asked, which may be a later one than the caller saw.
+        """
         if job.state is not State.PROCESSING:
             return self._steer(job, Verb.CANCEL, State.CANCELLED, actor, reason, now)
         with self.index.transaction():
-            if not self.index.request_cancel(job.id, reason or f"cancelled by {actor}"):
+            attempt = self.index.request_cancel(job.id, reason or f"cancelled by {actor}")
+            if attempt is None:
                 raise IllegalTransition(job.id, "no longer processing", Verb.CANCEL)
             self.index.add_event(now, actor, Verb.CANCEL, job=job.id, reason=reason, before=job.state)
         self.ring()
-        return replace(job, cancel_by=actor)
+        return replace(job, attempt=attempt, cancel_by=actor)
 
     def fail(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
         """Mark a waiting job failed: it becomes a dead letter."""

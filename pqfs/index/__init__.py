@@ -203,9 +203,10 @@ class Index:
 
     # ---------------------------------------------------------------- steering
 
-    def request_cancel(self, job: str, by: str) -> bool:
-        """Ask the consumer that runs a job to end it; False when nobody runs it."""
-        return bool(self.engine.run("request_cancel", {"id": job, "by": by}))
+    def request_cancel(self, job: str, by: str) -> int | None:
+        """Ask the consumer that runs a job to end it: the attempt that is asked; None when nobody runs it."""
+        found = self.engine.run("request_cancel", {"id": job, "by": by})
+        return int(found[0][0]) if found else None
 
     def cancels_for(self, owner: str) -> dict[tuple[str, int], str]:
         """The attempts of an owner that somebody wants ended: (job, attempt) -> who."""

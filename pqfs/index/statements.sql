@@ -65,7 +65,7 @@ WHERE id = :id AND state = :from_state AND attempt = :attempt AND place <> 'gone
 RETURNING {columns};
 
 -- name: request_cancel
-UPDATE jobs SET cancel_by = :by WHERE id = :id AND state = 'processing' RETURNING id;
+UPDATE jobs SET cancel_by = :by WHERE id = :id AND state = 'processing' RETURNING attempt;
 
 -- name: cancels_for
 SELECT id, attempt, cancel_by FROM jobs WHERE confirmed = 0 AND owner = :owner AND cancel_by IS NOT NULL

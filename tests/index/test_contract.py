@@ -273,7 +273,7 @@ def test_only_a_processing_job_can_be_completed_or_settled(index: Index, state: 
         assert index.complete([Completion(job, Place.DONE, "output", DONE)], NOW) == set()
         for target in (State.PENDING, State.FAILED, State.UNPROCESSABLE, State.CANCELLED):
             assert index.settle(settlement(job, target), NOW) is None
-        assert not index.request_cancel(job.id, "me")
+        assert index.request_cancel(job.id, "me") is None
 
     assert known(index, job.id) == before
 
@@ -426,7 +426,7 @@ def test_a_request_to_cancel_reaches_the_owner_and_ends_with_the_attempt(index: 
     job = in_state(index, State.PROCESSING)
 
     with index.transaction():
-        assert index.request_cancel(job.id, "alice")
+        assert index.request_cancel(job.id, "alice") == job.attempt
 
     assert index.cancels_for("me") == {(job.id, 1): "alice"}
     assert index.cancels_for("other") == {}

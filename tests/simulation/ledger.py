@@ -50,7 +50,8 @@ class Ledger:
         elif verb == "hold":
             self._held.add(job.id)
         elif verb == "cancel" and job.state is State.PROCESSING:
-            self._cancelled[job.id] = job.attempt
+            assert isinstance(answer, Job)
+            self._cancelled[job.id] = answer.attempt
         elif verb in ("cancel", "fail"):
             self._ended[job.id] = State.CANCELLED if verb == "cancel" else State.FAILED
 
