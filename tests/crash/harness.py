@@ -29,7 +29,7 @@ from pqfs.index.sqlite import SqliteEngine
 from pqfs.ingester import Ingester
 from pqfs.janitor import Janitor
 from pqfs.jobqueue import JobQueue
-from pqfs.model import FINAL, Job, Kind, Outcome, State
+from pqfs.model import FINAL, Job, Kind, Outcome, Place, State
 from pqfs.owners import Life, OwnerLock, Owners
 from pqfs.recovery import Recovery, Repairs
 from pqfs.settings import Settings
@@ -385,8 +385,8 @@ def digest(data: bytes) -> str:
 
 def output_of(job: Job, spool: Spool) -> bytes:
     """What the handler makes of a job: told by the attempt, so that two outputs of one job never look alike."""
-    (path,) = spool.find(job.id)
-    return f"attempt {job.attempt} of ".encode() + spool.path(path).read_bytes()
+    payload = spool.path(spool.payload_path(job, Place.CLAIMED))
+    return f"attempt {job.attempt} of ".encode() + payload.read_bytes()
 
 
 def check_recovered(before: dict[str, Job], after: dict[str, Job], running: set[tuple[str, int]]) -> None:

@@ -83,8 +83,8 @@ MUTANTS = (
     Mutant(
         "a purge is forgotten by the disk although its row has gone",
         _SPOOL,
-        "        self.discard(job)\n        self._sync_places(job)\n",
-        "        self.discard(job)\n",
+        '                self.remove(f"claimed/{name}")\n        self._sync_places(job)\n',
+        '                self.remove(f"claimed/{name}")\n',
         ("tests/crash/test_effects.py", "-k", "removal_is_durable"),
     ),
     Mutant(
