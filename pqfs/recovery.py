@@ -203,7 +203,8 @@ class Recovery:
     def _gather(self, job: Job) -> bool:
         """Bring a payload to its place; durably where it may come from one that nobody looks through."""
         if job.place is Place.GONE:
-            return self._spool.settle(job)
+            self._spool.discard_for_good(job)  # once it is confirmed, nobody looks for it before its period is over
+            return True
         return self._spool.settle_for_good(job) if job.place is Place.READY else self._spool.gather(job)
 
     def _roll_forward(self, job: Job) -> bool:
