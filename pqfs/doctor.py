@@ -24,8 +24,9 @@ from pqfs.handlers.launch import landlock_version
 from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
 from pqfs.inbox import LEASE_TELLS_ALL
 from pqfs.modes import differences
+from pqfs.places import DIRECTORIES
 from pqfs.settings import Loaded, Settings
-from pqfs.spool import DIRECTORIES, Spool
+from pqfs.spool import Spool
 
 _SOCKET_PATH = 108  # bytes of sun_path in unix(7)
 _SANE_SINCE = 1_767_225_600.0  # 2026-01-01: a clock before this was never set

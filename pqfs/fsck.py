@@ -21,9 +21,9 @@ from pqfs.index.census import Census
 from pqfs.model import FINAL, Job, Place, State
 from pqfs.naming import Claimed, Parked
 from pqfs.owners import Life
+from pqfs.places import DIRECTORIES
 from pqfs.report import Source
 from pqfs.sieve import Progress, Sieve, in_chunks
-from pqfs.spool import DIRECTORIES
 
 _RECENT = 10.0  # seconds in which a living process may still put a payload in its place
 _META_AGE = 3600.0  # the same for a meta file, which is written before its payload moves in

@@ -14,7 +14,8 @@ from pqfs.clock import Clock
 from pqfs.events import Word, emit
 from pqfs.inbox import Entry, Inbox
 from pqfs.intake import Intake
-from pqfs.spool import Spool, identity
+from pqfs.places import identity
+from pqfs.spool import Spool
 
 _WALK_EVERY = 60.0
 _Inode = tuple[int, int]

@@ -14,7 +14,7 @@ from pqfs.events import Word, emit
 from pqfs.inbox import Entry
 from pqfs.jobqueue import JobQueue
 from pqfs.naming import JobIds
-from pqfs.spool import Identity
+from pqfs.places import Identity
 
 
 class Intake:

@@ -41,9 +41,10 @@ from pqfs.model import (
     Verb,
 )
 from pqfs.naming import Parked
+from pqfs.places import identity
 from pqfs.retry import Budget, judge
 from pqfs.settings import Settings
-from pqfs.spool import Spool, identity
+from pqfs.spool import Spool
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from pqfs.inbox import SIDECAR, Entry, Inbox, Judgement, Verdict
 from pqfs.intake import Intake
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job
+from pqfs.places import identity
 from pqfs.sidecar import Sidecar
-from pqfs.spool import identity
 
 _INSTANT = 0.001  # the precision of the instant in a job id
 _AT_ONCE = 64  # lone sidecars that a sweep asks the index about: each question reads all young jobs

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pqfs.clock import Clock
 from pqfs.model import DEFAULT_QUEUE
-from pqfs.spool import DIRECTORIES
+from pqfs.places import DIRECTORIES
 
 LIMIT = 50_000  # entries of one directory that are counted: about 20 ms
 _TICK_NS = 100_000_000  # far above the grain of any file system's clock

@@ -16,8 +16,9 @@ from pqfs.cli import run
 from pqfs.doctor import Grade, examine
 from pqfs.errors import Misconfigured
 from pqfs.modes import Rule, differences, mend, rules
+from pqfs.places import DIRECTORIES
 from pqfs.settings import Loaded, QueueSettings, Settings
-from pqfs.spool import DIRECTORIES, Spool
+from pqfs.spool import Spool
 
 GROUP = grp.getgrgid(os.getegid()).gr_name  # one that this user may give files to
 

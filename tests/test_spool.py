@@ -17,7 +17,8 @@ from pqfs.files import Files, SyncFailed
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Place, State
 from pqfs.naming import Parked
-from pqfs.spool import DIRECTORIES, Spool, identity
+from pqfs.places import DIRECTORIES, identity
+from pqfs.spool import Spool
 from tests.world import SettableClock, new_id, submitted
 
 

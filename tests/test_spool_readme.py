@@ -14,7 +14,7 @@ from pqfs import naming
 from pqfs.index import catalogue
 from pqfs.model import PLACES, TRANSITIONS, Place, State
 from pqfs.naming import Claimed, Parked, Scratch
-from pqfs.spool import DIRECTORIES
+from pqfs.places import DIRECTORIES
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "spool" / "README.md").read_text("utf-8")

@@ -21,7 +21,8 @@ from pqfs.index import Index, walk
 from pqfs.jobqueue import JobQueue
 from pqfs.model import DEFAULT_QUEUE, Arrival, Job, Place, State
 from pqfs.naming import JobIds
-from pqfs.spool import DIRECTORIES, Spool
+from pqfs.places import DIRECTORIES
+from pqfs.spool import Spool
 
 EPOCH = 1_800_000_000.0  # where the settable clock starts: 2027-01-15T08:00:00Z
 _TOP = {*DIRECTORIES, "README.md", ".gitignore", "index.db", "index.db-wal", "index.db-shm"}

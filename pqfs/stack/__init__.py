@@ -22,8 +22,9 @@ from pqfs import kernel, wiring
 from pqfs.errors import Misconfigured, NotRunning, Refused, Unavailable
 from pqfs.modes import mend
 from pqfs.owners import Owners, ProgramLock
+from pqfs.places import DIRECTORIES
 from pqfs.runnerlink import check_confinement
-from pqfs.spool import DIRECTORIES, Spool
+from pqfs.spool import Spool
 from pqfs.stack.configuration import Instance, check_paths, render
 from pqfs.stack.shipped import lay_contract
 from pqfs.stack.supervisor import Process, Stopping, Supervisor, wait_for_end

@@ -31,10 +31,11 @@ from pqfs.janitor import Janitor
 from pqfs.jobqueue import JobQueue
 from pqfs.model import FINAL, Job, Kind, Outcome, Place, State
 from pqfs.owners import Life, OwnerLock, Owners
+from pqfs.places import DIRECTORIES
 from pqfs.recovery import Recovery, Repairs
 from pqfs.settings import Settings
 from pqfs.slot import Slot, read_slot
-from pqfs.spool import DIRECTORIES, Spool
+from pqfs.spool import Spool
 from tests.world import SettableClock, invariants
 
 BOOT = "this-boot"

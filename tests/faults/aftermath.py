@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pqfs.spool
+import pqfs.ground
 from pqfs.clock import SystemClock, boot_id
 from pqfs.index import walk
 from pqfs.model import FINAL, State
@@ -53,7 +53,7 @@ def check(root: Path, faults: tuple[Fault, ...], run: Run, expected: Budgets) ->
     """Everything that is wrong, once the fault is gone and others have done the rest."""
     logging.getLogger("pqfs").setLevel(logging.CRITICAL)  # what is repaired here is not news
     wrong = [*_manners(root, faults, run), *_syncs(root, faults[:1], run)]
-    pqfs.spool._MEMORY = root / "alarms"
+    pqfs.ground._MEMORY = root / "alarms"
     try:
         world = opened(root)
         world.recover()

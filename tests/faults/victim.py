@@ -22,13 +22,13 @@ from typing import Any
 
 import pqfs.consumer
 import pqfs.failures
+import pqfs.ground
 import pqfs.index.sqlite
 import pqfs.ingester
 import pqfs.janitor
 import pqfs.runner
 import pqfs.runnerlink
 import pqfs.services
-import pqfs.spool
 from pqfs import cli
 from pqfs.runtime import Readable, Stop
 from tests.faults.scenarios import Script
@@ -73,7 +73,7 @@ def _become(root: Path, script: Script) -> None:
     os.dup2(sys.stdin.fileno(), 0)
     faulthandler.dump_traceback_later(_STUCK, exit=True, file=sys.stderr)
     _hurry(script.rounds)
-    _exchange(pqfs.spool, _MEMORY=root / "alarms")
+    _exchange(pqfs.ground, _MEMORY=root / "alarms")
     _exchange(pqfs.runnerlink, subprocess=_Forks())
 
 

@@ -24,6 +24,8 @@ LAYERS: list[tuple[str, ...]] = [
     ("model", "naming", "channel", "slot", "doorbell", "owners", "files", "arrivals", "pulse"),
     ("retry", "handlersettings", "inputs", "outputs"),
     ("settings",),
+    ("places",),
+    ("ground",),
     ("spool", "inbox", "sidecar", "watch", "index.*", "handlers.*"),
     ("jobqueue", "witness", "quota", "failures", "modes"),
     ("flaws", "sieve", "custody"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.workshop import Mutant
 
 _JOBQUEUE, _SPOOL, _INBOX = "pqfs/jobqueue.py", "pqfs/spool.py", "pqfs/inbox.py"
+_GROUND = "pqfs/ground.py"
 _INGESTER, _GHOSTS, _KERNEL = "pqfs/ingester.py", "pqfs/ghosts.py", "pqfs/kernel.py"
 
 MUTANTS = (
@@ -165,14 +166,14 @@ MUTANTS = (
     ),
     Mutant(
         "the arrival of a payload is durable only by chance: a failed sync is swallowed",
-        _SPOOL,
+        _GROUND,
         "            self._files.syncfs(self._fd)\n        except SyncFailed as error:\n            raise",
         "            self._files.syncfs(self._fd)\n        except SyncFailed as error:\n            return\n            raise",
         ("tests/test_spool.py", "-k", "failed_sync"),
     ),
     Mutant(
         "what a meta file says is not durable before its payload is",
-        _SPOOL,
+        _GROUND,
         "            self._sync([scratch], [])\n        self._replace(os.fsencode(scratch)",
         "            pass\n        self._replace(os.fsencode(scratch)",
         ("tests/test_spool.py", "-k", "meta_is_durable"),

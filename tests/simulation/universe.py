@@ -12,8 +12,9 @@ from pqfs.ingester import Ingester
 from pqfs.janitor import Janitor
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Kind, Outcome
+from pqfs.places import DIRECTORIES
 from pqfs.settings import Settings
-from pqfs.spool import DIRECTORIES, Spool
+from pqfs.spool import Spool
 from tests.crash.harness import Mortals, StandIn, World, digest, output_of
 from tests.simulation.disk import Choose, Disk
 from tests.simulation.engine import SimulatedEngine
