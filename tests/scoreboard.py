@@ -16,7 +16,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def report(score: Score, arguments: argparse.Namespace) -> int:
     """Print the row (and record it where that was asked for); the exit code."""
-    row = {**asdict(score), "violated": len(score.violations), **machine()}
+    row = {**asdict(replace(score, details=dict(score.details))), "violated": len(score.violations), **machine()}
     if arguments.record:
         with arguments.record.open("a") as file:
             print(json.dumps(row), file=file)
