@@ -86,7 +86,14 @@ def burst(root: Path, files: int) -> Burst:
 
 
 def _watches(pid: int) -> bool:
-    return any("inotify wd" in path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir())
+    """Whether a process watches a directory. Race: it closes a descriptor between the listing and the look."""
+    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
+        try:
+            if "inotify wd" in path.read_text():
+                return True
+        except FileNotFoundError:
+            continue
+    return False
 
 
 def _wait_for(stage: Stage, files: int) -> None:

@@ -91,6 +91,7 @@ def test_an_ingester_that_was_killed_and_does_not_come_back(stage: Stage) -> Non
     ingester.kill()
 
     assert "No ingester has been alive" in alarmed(stage.root, "ingester-missing")
+    eventually(lambda: " alarm rule=ingester-missing" in stage.log("janitor"), "the janitor says so")
 
     stage.start("ingest", "ingester")
     well(stage.root)
