@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -186,8 +187,8 @@ def test_an_output_that_can_not_be_published_now_is_kept_until_it_can(app: App) 
     invariants(app.spool, app.index)
 
 
-def test_while_a_volume_is_in_alarm_a_payload_is_adopted_under_a_new_inode(app: App) -> None:
-    arriver = die(app, "ingester")
+def _unregistered(app: App, arriver: str) -> Path:
+    """A payload that its arriver has renamed and not committed."""
     job = submitted(app.jobqueue, app.clock.now(), arriver=arriver)
     cancelled = app.jobqueue.cancel(job, "me", None, app.clock.now())
     with app.index.transaction():
@@ -195,6 +196,12 @@ def test_while_a_volume_is_in_alarm_a_payload_is_adopted_under_a_new_inode(app: 
     waiting = app.spool.path(f"ready/{arriver}")
     shutil.move(next(app.spool.path("cancelled").iterdir()), waiting)
     (payload,) = waiting.iterdir()
+    return payload
+
+
+def test_while_a_volume_is_in_alarm_a_payload_is_adopted_under_a_new_inode(app: App) -> None:
+    arriver = die(app, "ingester")
+    payload = _unregistered(app, arriver)
     before, content = payload.stat().st_ino, payload.read_bytes()
     alarm = app.spool.raise_alarm("the disk is bad")
 
@@ -203,7 +210,7 @@ def test_while_a_volume_is_in_alarm_a_payload_is_adopted_under_a_new_inode(app: 
     finally:
         alarm.unlink()
 
-    (payload,) = waiting.iterdir()
+    (payload,) = app.spool.path(f"ready/{arriver}").iterdir()
     assert payload.stat().st_ino != before
     assert payload.read_bytes() == content
     invariants(app.spool, app.index)
@@ -211,13 +218,7 @@ def test_while_a_volume_is_in_alarm_a_payload_is_adopted_under_a_new_inode(app: 
 
 def test_an_owner_is_forgotten_only_when_nothing_of_it_is_left(app: App) -> None:
     arriver = die(app, "ingester")
-    job = submitted(app.jobqueue, app.clock.now(), arriver=arriver)
-    cancelled = app.jobqueue.cancel(job, "me", None, app.clock.now())
-    with app.index.transaction():
-        assert app.index.delete(app.jobqueue.job(cancelled.id))
-    waiting = app.spool.path(f"ready/{arriver}")
-    shutil.move(next(app.spool.path("cancelled").iterdir()), waiting)
-    (payload,) = waiting.iterdir()
+    payload = _unregistered(app, arriver)
 
     with payload.open("ab"):
         app.recovery().reap(arriver)
@@ -229,13 +230,7 @@ def test_an_owner_is_forgotten_only_when_nothing_of_it_is_left(app: App) -> None
 
 def test_a_payload_whose_ghost_another_dead_ingester_was_dropping_is_adopted_at_once(app: App) -> None:
     arriver, other = die(app, "ingester"), die(app, "ingester")
-    job = submitted(app.jobqueue, app.clock.now(), arriver=arriver)
-    cancelled = app.jobqueue.cancel(job, "me", None, app.clock.now())
-    with app.index.transaction():
-        assert app.index.delete(app.jobqueue.job(cancelled.id))
-    waiting = app.spool.path(f"ready/{arriver}")
-    shutil.move(next(app.spool.path("cancelled").iterdir()), waiting)
-    (payload,) = waiting.iterdir()
+    payload = _unregistered(app, arriver)
     found = payload.stat()
     os.link(payload, app.spool.path(f"rejected/.{other}.{found.st_size}.{found.st_mtime_ns}.a.txt"))
 
