@@ -373,7 +373,9 @@ class JobQueue:
         found = self.index.job(text) if naming.is_text(text) else None
         if found is None and len(text) >= 4 and not set(text) - set("0123456789abcdef-"):
             like = self.index.jobs_like(text, 2)
-            found = like[0] if len(like) == 1 else None
+            if len(like) > 1:
+                raise JobNotFound(f"whose id alone begins with {text}")
+            found = like[0] if like else None
         if found is None:
             raise JobNotFound(text)
         return found

@@ -287,6 +287,11 @@ def test_an_empty_list_is_no_failure(shell: Shell) -> None:
     assert shell("jobs", "list", "--state", "failed") == 0
 
 
+def test_logs_that_are_not_there_are_told(shell: Shell) -> None:
+    assert shell("logs") == 1
+    assert "There are no logs in" in shell.err
+
+
 def test_jobs_are_listed_page_by_page_newest_first(shell: Shell) -> None:
     ids = [shell.submit(name) for name in "abc"]
 

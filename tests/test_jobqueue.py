@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pqfs.errors import IllegalTransition
+from pqfs.errors import IllegalTransition, JobNotFound
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Kind, Outcome, State
 from tests.world import SettableClock, invariants, submitted
@@ -63,3 +63,16 @@ def test_a_cancelled_job_never_runs_and_is_told_who_withdrew_it(jobqueue: JobQue
     with pytest.raises(IllegalTransition):
         jobqueue.hold(replace(job, state=State.CANCELLED), "bob", None, clock.now())
     invariants(jobqueue.spool, jobqueue.index)
+
+
+def test_a_beginning_that_several_ids_share_names_no_job_and_says_why(
+    jobqueue: JobQueue, clock: SettableClock
+) -> None:
+    first, second = (submitted(jobqueue, clock.now(), name) for name in (b"a.txt", b"b.txt"))
+    shared = first.id[:8]
+    assert second.id.startswith(shared), "they were made in one instant"
+
+    with pytest.raises(JobNotFound, match="whose id alone begins with"):
+        jobqueue.job(shared)
+
+    assert jobqueue.job(first.id).id == first.id

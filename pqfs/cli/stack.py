@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pqfs.cli import terminal
-from pqfs.errors import Unavailable
+from pqfs.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
     from pqfs.stack import Instance, Stack
@@ -141,6 +141,8 @@ def logs(
 
     home, wanted = terminal.loaded(context).settings.logs, programs or []
     found = files.log_files(home, wanted)
+    if not found and not follow:
+        raise Refused(f"There are no logs in {home}.", "They come with the first start: pqfs up")
     for path in found:
         for line in files.last_lines(path, lines):
             terminal.put(_labelled(path.stem, line, len(found)))
