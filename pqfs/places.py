@@ -31,6 +31,8 @@ DIRECTORIES = (
     "inbox", "ready", "claimed", "work", "outbox", "done", "dead", "cancelled", "rejected", "meta", "run",
 )  # fmt: skip
 
+PROBE = ".pqfs-probe"  # what the ingester tries its watch with; hidden, so that ingestion ignores it
+
 Identity = tuple[int, int, int, int]
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from pqfs.clock import Clock
 from pqfs.model import DEFAULT_QUEUE
-from pqfs.places import DIRECTORIES
+from pqfs.places import DIRECTORIES, PROBE
 
 LIMIT = 50_000  # entries of one directory that are counted: about 20 ms
 _TICK_NS = 100_000_000  # far above the grain of any file system's clock
+_NOT_SHOWN = frozenset({".gitkeep", PROBE})
 _BRANCHES = 12  # sub-directories shown of one directory
 
 DUTIES = {
@@ -136,7 +137,7 @@ def _list(path: Path, changed_ns: int) -> _Listing:
     directories: list[str] = []
     with os.scandir(path) as entries:
         for entry in entries:
-            if entry.name == ".gitkeep":
+            if entry.name in _NOT_SHOWN:
                 continue
             (directories if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
             if len(files) + len(directories) >= LIMIT:

@@ -30,13 +30,13 @@ from watchdog.events import (
 from watchdog.observers.polling import PollingObserver
 
 from pqfs.events import Word, emit
+from pqfs.places import PROBE
 
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver
 
 _EVENTS: list[type[FileSystemEvent]] = [FileClosedEvent, FileCreatedEvent, DirCreatedEvent]
 _POLL_EVERY = 1.0
-PROBE = ".pqfs-probe"  # hidden, so that ingestion ignores it
 SEEN_WITHIN = 2.0
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 

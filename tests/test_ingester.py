@@ -25,13 +25,14 @@ from pqfs.index.sqlite import SqliteEngine
 from pqfs.ingester import Ingester
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job
+from pqfs.places import PROBE
 from pqfs.pulse import Pulse, read_beat
 from pqfs.rejected import Refusal, refusals
 from pqfs.runtime import Stop
 from pqfs.settings import IngestSettings, QueueSettings, Settings
 from pqfs.sidecars import Sidecars
 from pqfs.spool import Spool
-from pqfs.watch import PROBE, Watch
+from pqfs.watch import Watch
 from tests.world import SettableClock, eventually, invariants
 
 OWNER = "ingester.1.0123abcd"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pqfs.places import PROBE
 from pqfs.spool import Spool
 from pqfs.tree import Tree
 from tests.world import SettableClock
@@ -15,6 +16,7 @@ def _counts(tree: Tree) -> dict[str, int]:
 
 def test_every_directory_is_shown_with_its_files_and_those_inside_it(spool: Spool, clock: SettableClock) -> None:
     (spool.root / "inbox" / "a").touch()
+    (spool.root / "inbox" / PROBE).touch()
     (spool.root / "done" / "2026-11-22").mkdir()
     (spool.root / "done" / "2026-11-22" / "b").touch()
 

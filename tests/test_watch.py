@@ -16,7 +16,8 @@ from watchdog.events import FileCreatedEvent
 from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, WatchDescriptor
 
 from pqfs.arrivals import ArrivalObserver
-from pqfs.watch import PROBE, Watch
+from pqfs.places import PROBE
+from pqfs.watch import Watch
 from tests.world import eventually
 
 Watching = Callable[..., Watch]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pqfs.model import State
-from pqfs.watch import PROBE
+from pqfs.places import PROBE
 from tests.process.conftest import MakeStage
 from tests.process.stage import Stage, eventually
 
