@@ -237,7 +237,13 @@ class Spool(Ground):
         places.sort(key=lambda place: place is job.place)  # what it left before where it arrived
         paths = [self.payload_path(job, place) for place in places]
         paths += [self.output_path(job.queue, job.output)] if job.output else []
-        self._sync([], [path for path in map(os.path.dirname, paths) if self.exists(path)])
+        self._sync([], list(dict.fromkeys(self._standing(os.path.dirname(path)) for path in paths)))
+
+    def _standing(self, directory: str) -> str:
+        """A directory, or the nearest one above that is there: what was removed must stay removed, too."""
+        while directory and not self.exists(directory):
+            directory = os.path.dirname(directory)
+        return directory or "."
 
     def publish(self, owner: str, job: Job) -> bool:
         """Move a completed job's staged output to the outbox under the name in its row.

@@ -321,6 +321,20 @@ def test_a_payload_of_a_later_attempt_is_left_to_that(spool: Spool, job: Job) ->
     assert spool.find(job.id) == [later]
 
 
+def test_a_deletion_makes_durable_that_a_directory_that_has_gone_has_gone(
+    opened: Callable[[Files], Spool], job: Job
+) -> None:
+    """Else power brings back an arriver's directory, and with it the name that a deleted payload had in it."""
+    recorder = Recorder()
+    spool = opened(recorder)
+    spool.remove(spool.payload_path(job))
+    spool.remove_directory(os.path.dirname(spool.payload_path(job)))
+
+    spool.discard_for_good(job)
+
+    assert "fsync ready" in recorder.asked
+
+
 def test_a_payload_that_is_nowhere_is_told(spool: Spool, job: Job) -> None:
     spool.path(spool.payload_path(job)).unlink()
 

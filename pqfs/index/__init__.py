@@ -190,7 +190,7 @@ class Index:
 
     def confirm(self, jobs: Iterable[Job]) -> set[str]:
         """Note that these payloads are where their rows say; the ids of those whose rows had not changed since."""
-        rows = ({"id": job.id, "attempt": job.attempt, "state": job.state} for job in jobs)
+        rows = ({"id": job.id, "attempt": job.attempt, "state": job.state, "place": job.place} for job in jobs)
         return {row[0] for row in self.engine.run_many("confirm", rows)}
 
     def record(self, job: Job, outcome: Outcome, now: float) -> None:

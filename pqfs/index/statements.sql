@@ -73,7 +73,8 @@ AND state = 'processing';
 
 -- name: confirm
 UPDATE jobs SET confirmed = 1
-WHERE id = :id AND attempt = :attempt AND state = :state AND state <> 'processing' AND confirmed = 0
+WHERE id = :id AND attempt = :attempt AND state = :state AND place = :place AND state <> 'processing'
+AND confirmed = 0
 RETURNING id;
 
 -- name: unconfirmed

@@ -60,7 +60,7 @@ def claim(
 def bring_back(index: Index, leased: Job) -> None:
     """Note that a settled job's payload is in ready/ again: before that nobody can claim it."""
     with index.transaction():
-        assert index.confirm([replace(leased, state=State.PENDING)]) == {leased.id}
+        assert index.confirm([replace(leased, state=State.PENDING, place=Place.READY)]) == {leased.id}
 
 
 def settlement(job: Job, state: State, **more: Any) -> Settlement:
@@ -403,6 +403,20 @@ def test_a_late_confirmation_does_not_confirm_what_has_changed_since(index: Inde
     with index.transaction():
         index.confirm([replace(again or second, state=State.FAILED)])
     assert not known(index, leased.id).confirmed
+
+
+def test_a_late_confirmation_does_not_confirm_a_tombstone(index: Index) -> None:
+    """A consumer that confirms its move when the janitor has done so, and lets the input go already."""
+    done = in_state(index, State.COMPLETED)
+    with index.transaction():
+        index.confirm([done])
+    with index.transaction():
+        assert index.let_go(done.id)
+
+    with index.transaction():
+        assert index.confirm([done]) == set()
+
+    assert not known(index, done.id).confirmed
 
 
 def test_the_work_list_is_what_is_not_confirmed_and_not_running(index: Index) -> None:

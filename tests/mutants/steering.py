@@ -45,8 +45,8 @@ MUTANTS = (
     Mutant(
         "a late confirmation confirms what has changed since",
         _SQL,
-        "WHERE id = :id AND attempt = :attempt AND state = :state AND state <> 'processing' AND confirmed = 0",
-        "WHERE id = :id AND state <> 'processing' AND confirmed = 0",
+        "WHERE id = :id AND attempt = :attempt AND state = :state AND place = :place AND state <> 'processing'",
+        "WHERE id = :id AND state <> 'processing'",
         ("tests/index/test_contract.py", "-k", "late_confirmation"),
     ),
     Mutant(

@@ -208,14 +208,14 @@ def operator(stage: Stage, me: Actor) -> None:
             return
         job, verb = jobs[universe.choose(len(jobs))], VERBS[universe.choose(len(VERBS))]
         me.begin(verb)
-        stage.ledger.is_about_to(verb, job)
+        turn = stage.ledger.is_about_to(verb, job)
         if verb == "delete" and job.state is State.COMPLETED and job.output and job.confirmed:
             _take(universe, job.output)  # nothing would explain it any more
         try:
             answer = getattr(universe.jobqueue, verb)(job, "ann", "because", universe.clock.now())
         except PqfsError:
             continue
-        stage.ledger.acknowledged(verb, job, answer)
+        stage.ledger.acknowledged(verb, job, answer, turn)
 
 
 def reader(stage: Stage, me: Actor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from pqfs.model import FINAL, Job, State
@@ -20,6 +21,7 @@ class Ledger:
         self._rows: dict[str, Job] = {}  # at the last look
         self._asked: set[str] = set()  # jobs whose deletion somebody has asked for
         self._deleted: set[str] = set()
+        self._turns: Counter[str] = Counter()  # how many verbs each job has been asked for
         self._held: set[str] = set()
         self._ended: dict[str, State] = {}  # cancelled or failed by a person
         self._cancelled: dict[str, int] = {}  # asked to be cancelled while this attempt ran
@@ -32,8 +34,9 @@ class Ledger:
 
     # ---------------------------------------------------------------- what was told
 
-    def is_about_to(self, verb: str, job: Job) -> None:
-        """From now on what an earlier verb had brought about may be changed."""
+    def is_about_to(self, verb: str, job: Job) -> int:
+        """From now on what an earlier verb had brought about may be changed; the number of this act."""
+        self._turns[job.id] += 1
         self._held.discard(job.id)
         self._ended.pop(job.id, None)
         if verb in ("redrive", "delete"):
@@ -41,9 +44,12 @@ class Ledger:
         if verb == "delete" and job.state in FINAL:
             self._asked.add(job.id)
             self._universe.deleted.add(job.name)
+        return self._turns[job.id]
 
-    def acknowledged(self, verb: str, job: Job, answer: Job | bool) -> None:
-        """A person was told that it is done."""
+    def acknowledged(self, verb: str, job: Job, answer: Job | bool, turn: int) -> None:
+        """A person was told that it is done. What another has begun since may have undone it already."""
+        if turn != self._turns[job.id]:
+            return
         if verb == "delete":
             if answer:
                 self._deleted.add(job.id)
