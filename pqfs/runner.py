@@ -90,6 +90,7 @@ class Runner:
         answer = {"job": job, "attempt": attempt}
         try:
             refusal = begin(self._spool, self._slot, assignment, self._clock.boottime())
+            self._spool.make_directory(f"work/{self._owner}")  # an earlier handler may have removed it
         except OSError as error:
             # Whether the rename happened or not: whoever ends the attempt finds the payload in either place.
             refusal = failures.of_machine(error)
@@ -97,7 +98,6 @@ class Runner:
             self._slot.end()
             self._channel.send({**answer, **refusal})
             return
-        self._spool.make_directory(f"work/{self._owner}")  # an earlier handler may have removed it
         started_at, began = self._clock.now(), time.perf_counter()
         context = self._context(assignment)
         result = self._run(context)

@@ -303,6 +303,21 @@ def test_a_payload_that_is_not_there_is_missing_and_nothing_runs(desk: Desk) -> 
     assert desk.answer() == {"job": job.id, "attempt": 1, "kind": "missing"}
 
 
+def test_scratch_that_can_not_be_made_is_nobodys_crash(desk: Desk) -> None:
+    work = desk.spool.path("work")
+    submitted(desk.jobqueue, desk.clock.now(), queue="upper")
+    (job,) = desk.jobqueue.claim("owner", ["upper"], 1, desk.clock.now())
+    elsewhere = work.rename(desk.spool.path("elsewhere"))
+    work.write_bytes(b"in the way")
+
+    desk.link.send([job])
+
+    assert desk.answer()["kind"] == "environment"
+    work.unlink()
+    elsewhere.rename(work)
+    assert desk.run("upper")[1]["kind"] == "done"
+
+
 def test_what_was_given_back_between_the_question_and_the_rename_does_not_begin(
     jobqueue: JobQueue, clock: SettableClock, tmp_path: Path
 ) -> None:
