@@ -1,0 +1,124 @@
+"""Everybody works off the same backlog, one after the other, in one run. What counts are the ratios.
+
+    python -m tests.bench.race [--jobs 12000] [--size 1KiB] [--consumers 2] [--rounds 3] [CONTENDER …]
+    python -m tests.bench.race --jobs 200000 --rounds 1 --slices 10 pqfs
+
+Each contender gets a fresh ext4 image (root; else a plain directory), an inbox full of files, and the time from its
+start to the last output is taken by a watch on its outbox; `steady` is from the first output to the last, without the
+start. Processor time is summed over all its processes, memory is the most that they had resident at one moment.
+Contenders take turns, and their medians over the rounds are shown. Who is not installed is skipped, and that is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+from tests.bench import arena, figures
+from tests.bench.drain import Drain, drain
+from tests.bench.figures import Figures, Target, Value, median, ratio
+from tests.bench.load import Load
+from tests.bench.peers import CONTENDERS, Contender
+
+_FASTER = {"bare_loop": 1.5, "script": 3.0, "huey": 15.0}  # our rate, in theirs, at least
+_CHEAPER = {"huey": 0.2, "script": 0.7}  # our processor time a job, in theirs, at most
+_HOLDS = 0.8  # the last slice of a backlog, in the first: above this we say that the rate holds
+Results = dict[str, list[Drain]]
+
+
+def race(contenders: Sequence[Contender], options: argparse.Namespace) -> tuple[Results, str]:
+    """Let all of them work, in turns; what each made of each round, and on which file system."""
+    load, results, kind = Load(options.jobs, options.size), Results(), ""
+    for turn in range(options.rounds):
+        for contender in contenders:
+            with arena.ground(options.at, load.room) as base:
+                kind = arena.kind_of(base)
+                found = drain(contender, base, load, options.consumers)
+            results.setdefault(contender.name, []).append(found)
+            print(f"round {turn + 1}: {contender.name} {found.rate:,.0f}/s", file=sys.stderr, flush=True)
+    return results, kind
+
+
+def row(name: str, drains: Sequence[Drain]) -> dict[str, Value]:
+    """The medians of one contender."""
+    return {
+        "contender": name,
+        "jobs/s": round(median([each.rate for each in drains])),
+        "steady jobs/s": round(median([each.steady_rate for each in drains]), 1),
+        "CPU µs/job": median([each.cost for each in drains]) * 1e6,
+        "steady CPU µs/job": median([each.steady_cost for each in drains]) * 1e6,
+        "peak MiB": median([each.peak for each in drains]) / 2**20,
+        "slowest jobs/s": round(min(each.rate for each in drains)),
+        "fastest jobs/s": round(max(each.rate for each in drains)),
+    }
+
+
+def targets(results: Results) -> list[Target]:
+    """What was promised of us against whom took part. Each ratio is of one round; the median over rounds counts."""
+    if "pqfs" not in results:
+        return []
+    found = [
+        Target(f"pqfs / {name}, {what}", _median_ratio(results, name, figure), bound, at_least=True)
+        for name, bound in _FASTER.items() if name in results
+        for what, figure in (("jobs/s from the start", "rate"), ("steady jobs/s", "steady_rate"))
+    ]  # fmt: skip
+    found += [
+        Target(f"pqfs / {name}, {what}", _median_ratio(results, name, figure), bound)
+        for name, bound in _CHEAPER.items() if name in results
+        for what, figure in (("CPU a job", "cost"), ("steady CPU a job", "steady_cost"))
+    ]  # fmt: skip
+    return found
+
+
+def _median_ratio(results: Results, name: str, figure: str) -> float:
+    pairs = zip(results["pqfs"], results[name], strict=True)
+    return median([ratio(getattr(ours, figure), getattr(theirs, figure)) for ours, theirs in pairs])
+
+
+def slices(results: Results, count: int) -> list[dict[str, Value]]:
+    """The rate of everybody (jobs/s) from slice to slice of the backlog."""
+    return [
+        {"slice": f"{number + 1}/{count}"}
+        | {
+            name: median([each.rate_between(number / count, (number + 1) / count) for each in drains])
+            for name, drains in results.items()
+        }
+        for number in range(count)
+    ]
+
+
+def held(shown: Sequence[Mapping[str, Value]]) -> list[Target]:
+    """Whether our rate holds: the last slice beside the first whole one."""
+    rates = [float(each["pqfs"] or 0.0) for each in shown if "pqfs" in each]
+    return [Target("pqfs, rate of the last slice / first", ratio(rates[-1], rates[0]), _HOLDS, True)] if rates else []
+
+
+def willing(names: Iterable[str]) -> tuple[list[Contender], list[str]]:
+    """Who takes part of those who were asked for (all, if nobody was), and why others do not."""
+    asked = [CONTENDERS[name] for name in names] or list(CONTENDERS.values())
+    return [each for each in asked if not each.absence], [each.absence for each in asked if each.absence]
+
+
+def main() -> None:
+    parser = arena.arguments(__doc__)
+    parser.add_argument("contenders", nargs="*", metavar="CONTENDER", help=f"of: {', '.join(CONTENDERS)} [all]")
+    parser.add_argument("--jobs", type=int, default=12_000)
+    parser.add_argument("--size", default="1KiB", help="of a file: 0, 1KiB, 64KiB, 10MiB …, or mixed")
+    parser.add_argument("--consumers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--slices", type=int, default=0, help="show the rate from slice to slice of the backlog")
+    options = parser.parse_args()
+    if unknown := set(options.contenders) - set(CONTENDERS):
+        parser.error(f"nobody knows {', '.join(sorted(unknown))}")
+    arena.interruptible()
+    contenders, absent = willing(options.contenders)
+    results, kind = race(contenders, options)
+    rows, shown = [row(name, drains) for name, drains in results.items()], slices(results, options.slices)
+    judged = targets(results) + held(shown)
+    whole = Figures("race", arena.command_line(), rows, judged, absent, {"file system": kind}, shown)
+    figures.publish(whole, options.json)
+
+
+if __name__ == "__main__":
+    main()
