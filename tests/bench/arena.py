@@ -45,7 +45,7 @@ class Room:
     @property
     def inodes(self) -> int:
         """Inodes of an image that holds it."""
-        return self.files * 2 + 50_000
+        return self.files * 3 // 2 + 50_000
 
 
 @contextmanager

@@ -3,7 +3,9 @@
     python -m tests.bench.burst --files 200000
 
 The ingester is stopped until its event queue has overflowed, then goes on while the rest pours in by renames. At
-the end no file is missing, and each is exactly one job. Prints how fast it took them and how much memory it needed.
+the end no file is missing, and each is exactly one job. The same flood then comes over a plain loop that asks every
+file the same questions, renames it, and makes a batch durable by one sync and one transaction: how fast both were,
+timed from the moment at which they go on, and how much the ingester grew.
 """
 
 from __future__ import annotations
@@ -18,10 +20,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pqfs.index import walk
+from tests.bench import arena
+from tests.bench.arena import Room, running
+from tests.bench.figures import Target, ratio
 from tests.process.stage import Stage, eventually
 from tests.scoreboard import Score, add_arguments, report
 from tests.world import violations
@@ -29,6 +35,8 @@ from tests.world import violations
 _LIMIT = Path("/proc/sys/fs/inotify/max_queued_events")
 _SPARE = 2000  # files beyond what the queue holds
 _STALL = 120.0  # seconds without any progress: then it has failed
+_SHARE, _GROWTH = 0.8, 50.0  # the targets: our rate in the plain loop's, at least; MiB, at most
+_PLAIN_LOOP = (sys.executable, "-m", "tests.bench.peers.plain_ingest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +48,8 @@ class Burst:
     doubled: tuple[str, ...]
     violations: tuple[str, ...]
     overflowed: bool
-    seconds: float
-    peak_bytes: int
+    seconds: float  # from the moment at which it goes on to the last job
+    grown: int  # bytes of resident memory
 
     def wrong(self) -> Iterator[str]:
         """Everything that must not be."""
@@ -52,37 +60,54 @@ class Burst:
         yield from self.violations
 
 
-def pour(stage: Stage, first: int, last: int) -> None:
+def flood(pid: int, inbox: Path, files: int) -> float:
+    """Let files flood an inbox while a process stands still, then while it works; when it went on."""
+    first = min(files, int(_LIMIT.read_text()) + _SPARE)
+    os.kill(pid, signal.SIGSTOP)
+    pour(inbox, 0, first)
+    began = time.monotonic()
+    os.kill(pid, signal.SIGCONT)
+    pour(inbox, first, files)
+    return began
+
+
+def pour(inbox: Path, first: int, last: int) -> None:
     """Deliver files first to last by renames, as careful producers do."""
-    staging = stage.root / "staging"
+    staging = inbox.parent.parent / "staging"
     staging.mkdir(exist_ok=True)
     for number in range(first, last):
         path = f"{staging}/{number:07}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         os.write(descriptor, b"%d" % number)
         os.close(descriptor)
-        os.rename(path, f"{stage.spool}/inbox/{number:07}")
+        os.rename(path, f"{inbox}/{number:07}")
 
 
 def burst(root: Path, files: int) -> Burst:
     """Let `files` files flood the inbox of a spool below `root`."""
     stage = Stage(root, "")
-    began = time.monotonic()
     try:
         ingester = stage.start("ingest")
         eventually(lambda: _watches(ingester.pid), "the ingester watches the inbox")
-        began = time.monotonic()
-        first = min(files, int(_LIMIT.read_text()) + _SPARE)
-        ingester.send_signal(signal.SIGSTOP)
-        pour(stage, 0, first)
-        ingester.send_signal(signal.SIGCONT)
-        pour(stage, first, files)
+        before = _memory(ingester.pid, "VmRSS")
+        began = flood(ingester.pid, stage.spool / "inbox", files)
         _wait_for(stage, files)
-        seconds, peak = time.monotonic() - began, _peak(ingester.pid)
+        seconds, peak = time.monotonic() - began, _memory(ingester.pid, "VmHWM")
         stage.stop(ingester)
-        return _judge(stage, files, seconds, peak)
+        return _judge(stage, files, seconds, peak - before)
     finally:
         stage.abandon()
+
+
+def plain_loop(root: Path, files: int) -> float:
+    """The seconds that a plain loop needs for the same flood."""
+    base = root / "loop"
+    (base / "inbox").mkdir(parents=True)
+    with running(_PLAIN_LOOP, base, BENCH_FILES=str(files)) as process:
+        eventually((base / "is ready").exists, "the plain loop is ready")
+        began = flood(process.pid, base / "inbox", files)
+        assert process.wait() == 0, arena.log_of(base).read_text()
+        return time.monotonic() - began
 
 
 def _watches(pid: int) -> bool:
@@ -106,18 +131,45 @@ def _wait_for(stage: Stage, files: int) -> None:
         time.sleep(0.2)
 
 
-def _peak(pid: int) -> int:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+def _memory(pid: int, what: str) -> int:
+    """Bytes: VmRSS now, VmHWM at most."""
+    found = re.search(rf"{what}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(found[1]) * 1024 if found else 0
 
 
-def _judge(stage: Stage, files: int, seconds: float, peak: int) -> Burst:
+def _judge(stage: Stage, files: int, seconds: float, grown: int) -> Burst:
     names = Counter(os.fsdecode(job.name) for job in walk(stage.index))
     missing = tuple(name for name in (f"{number:07}" for number in range(files)) if name not in names)
     doubled = tuple(name for name, count in names.items() if count > 1)
     with stage.app() as app:
         broken = tuple(violations(app.spool, app.index))
-    return Burst(files, missing, doubled, broken, "overflow" in stage.log("ingest"), seconds, peak)
+    return Burst(files, missing, doubled, broken, "overflow" in stage.log("ingest"), seconds, grown)
+
+
+@contextmanager
+def place(root: Path | None, files: int) -> Iterator[Path]:
+    """An empty directory: on the file system that is to be tried, or on ground of its own."""
+    if root is None:
+        with arena.ground(None, Room(files, 0)) as base:
+            yield base
+        return
+    scratch = Path(tempfile.mkdtemp(prefix="pqfs-burst-", dir=root))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch)
+
+
+def details(found: Burst, loop: float) -> dict[str, int | float | str]:
+    """The figures, and what was promised of them."""
+    share = Target("", ratio(loop, found.seconds), _SHARE, at_least=True)
+    return {
+        "files a second": round(found.files / found.seconds),
+        "the plain loop's": round(found.files / loop),
+        "ratio": share.verdict,
+        "MiB that the ingester grew": Target("", found.grown / 2**20, _GROWTH).verdict,
+        "missing": len(found.missing),
+    }
 
 
 def main() -> int:
@@ -126,19 +178,14 @@ def main() -> int:
     parser.add_argument("--root", type=Path, help="a directory on the file system to be tried")
     add_arguments(parser)
     arguments = parser.parse_args()
-    root = Path(tempfile.mkdtemp(prefix="pqfs-burst-", dir=arguments.root))
-    try:
+    arena.interruptible()
+    with place(arguments.root, arguments.files) as root:
         found = burst(root, arguments.files)
-    finally:
-        shutil.rmtree(root)
-    details = {
-        "files a second": round(found.files / found.seconds),
-        "peak MiB of the ingester": round(found.peak_bytes / 2**20),
-        "missing": len(found.missing),
-    }
+    with place(arguments.root, arguments.files) as root:
+        loop = plain_loop(root, arguments.files)
     command = f"python -m tests.bench.burst --files {arguments.files}"
-    wrong = tuple(found.wrong())
-    return report(Score("burst", found.files, "files", wrong, found.seconds, command, details=details), arguments)
+    wrong, told = tuple(found.wrong()), details(found, loop)
+    return report(Score("burst", found.files, "files", wrong, found.seconds, command, details=told), arguments)
 
 
 if __name__ == "__main__":

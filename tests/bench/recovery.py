@@ -1,4 +1,4 @@
-"""How long the job of a killed consumer waits until it runs again, with a second consumer idle. A program.
+"""How long the job of a killed consumer waits until it runs again, with a second consumer idle.
 
     python -m tests.bench.recovery [--kills 15]
 
@@ -7,12 +7,12 @@ Measured from SIGKILL of the consumer in mid-job to the output of the second att
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import tempfile
 import time
 from pathlib import Path
 
+from tests.bench import arena, figures
+from tests.bench.arena import Room
+from tests.bench.figures import Figures, Target, Value, median, quantile
 from tests.process.stage import Stage, eventually
 
 HANDLERS = """
@@ -24,6 +24,7 @@ def first_time_sleeps(context):
     return b"out"
 """
 SETTINGS = '[defaults]\nmax_crashes = 100\nhandler = {python = "own_handlers:first_time_sleeps"}\n'
+_MEDIAN = 500.0  # milliseconds: the target
 
 
 def one_kill(stage: Stage, number: int) -> float:
@@ -45,22 +46,32 @@ def one_kill(stage: Stage, number: int) -> float:
     return spent
 
 
+def measure(root: Path, kills: int) -> list[float]:
+    """Milliseconds of each kill."""
+    stage = Stage(root, SETTINGS, HANDLERS)
+    stage.start("ingest", "ingester")
+    stage.start("janitor")
+    try:
+        spent = [one_kill(stage, number) for number in range(kills)]
+        stage.close()
+        return spent
+    finally:
+        stage.abandon()
+
+
 def main() -> None:
-    """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arena.arguments(__doc__)
     parser.add_argument("--kills", type=int, default=15)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="pqfs-bench-") as scratch:
-        stage = Stage(Path(scratch), SETTINGS, HANDLERS)
-        stage.start("ingest", "ingester")
-        stage.start("janitor")
-        try:
-            spent = sorted(one_kill(stage, number) for number in range(options.kills))
-            stage.close()
-        finally:
-            stage.abandon()
-    print(f"kill to output of the second attempt, {options.kills} kills, ms")
-    print(f"  median {statistics.median(spent):.1f}   least {spent[0]:.1f}   most {spent[-1]:.1f}")
+    arena.interruptible()
+    with arena.ground(options.at, Room(10_000, 0)) as base:
+        spent, kind = measure(base, options.kills), arena.kind_of(base)
+    rows: list[dict[str, Value]] = [
+        {"kills": len(spent), "median ms": median(spent), "least ms": min(spent), "most ms": quantile(spent, 1.0)}
+    ]
+    targets = [Target("kill to the output of the second attempt, median ms", median(spent), _MEDIAN)]
+    whole = Figures("recovery", arena.command_line(), rows, targets, facts={"file system": kind})
+    figures.publish(whole, options.json)
 
 
 if __name__ == "__main__":
