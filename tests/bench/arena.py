@@ -145,6 +145,7 @@ def log_of(base: Path) -> Path:
 def _end(process: subprocess.Popen[bytes]) -> None:
     left = births(process.pid)
     process.terminate()
+    process.send_signal(signal.SIGCONT)  # it may have been stopped; send_signal leaves alone who was waited for
     try:
         process.wait(_PATIENCE)
     except subprocess.TimeoutExpired:
