@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -71,6 +72,7 @@ def parse_iso(text: str) -> float:
         raise ValueError(f"{text!r} is not on the calendar") from error
 
 
+@lru_cache(maxsize=16)  # a batch ends at one instant
 def stamp(instant: float) -> str:
     """`20261122T043126.123456Z`: sorts by time and is a plain file name."""
     return utc(instant).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -85,6 +87,7 @@ def parse_stamp(text: str) -> float:
     return datetime.strptime(text, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC).timestamp()
 
 
+@lru_cache(maxsize=16)
 def day(instant: float) -> str:
     """`2026-11-22` in UTC: the name of a directory below done/."""
     return utc(instant).strftime("%Y-%m-%d")

@@ -21,7 +21,7 @@ from pqfs.errors import DiskFull, IndexGone, PqfsError, VolumeFault
 from pqfs.events import Word, emit
 from pqfs.index import Consumer as ConsumerRow
 from pqfs.index import Index
-from pqfs.jobqueue import JobQueue
+from pqfs.jobqueue import JobQueue, Lease
 from pqfs.model import Job, Kind, Outcome
 from pqfs.pulse import Pulse
 from pqfs.runnerlink import RunnerLink
@@ -139,15 +139,24 @@ class Consumer:
     # ---------------------------------------------------------------- claim
 
     def _fill(self) -> None:
-        """Lease more work when half of the last is used up."""
-        if self._drain_by is not None or self._is_dry or len(self._outstanding) > self._batch // 2:
+        """Lease more work when half of the last is used up, and no commit is near that would do it on its way."""
+        if self._ended or len(self._outstanding) > self._batch // 2 or not self._wants_more():
             return
-        if self._clock.boottime() < self._paused_until or self._has_no_room() or self._runs_long():
-            return
-        room = self._batch - len(self._outstanding)
-        now = self._clock.now()
-        jobs = self._jobqueue.claim(self._identity.owner, self._jobqueue.queues(self._subscribed), room, now)
-        self._is_dry = len(jobs) < room
+        more = self._lease()
+        more.hand_over(self._jobqueue.claim(more.owner, more.queues, more.limit, self._clock.now()))
+
+    def _wants_more(self) -> bool:
+        if self._drain_by is not None or self._is_dry or self._clock.boottime() < self._paused_until:
+            return False
+        return len(self._outstanding) < self._batch and not self._has_no_room() and not self._runs_long()
+
+    def _lease(self) -> Lease:
+        queues = self._jobqueue.queues(self._subscribed)
+        return Lease(self._identity.owner, queues, self._batch - len(self._outstanding), self._take_on)
+
+    def _take_on(self, jobs: Sequence[Job]) -> None:
+        """Leased jobs are ours to run; fewer than there was room for means that there are no more just now."""
+        self._is_dry = len(jobs) < self._batch - len(self._outstanding)
         self._outstanding.update((job.id, job) for job in jobs)
         self._link.send(jobs)
 
@@ -360,7 +369,8 @@ class Consumer:
 
     def _end_attempts(self) -> None:
         try:
-            moved = self._jobqueue.finish(self._ended, self._clock.now())
+            more = self._lease() if self._wants_more() else None
+            moved = self._jobqueue.finish(self._ended, self._clock.now(), self._moved, more)
         except VolumeFault as error:
             # A sync is never repeated on the same data: the outputs are made again.
             done = [job for job, outcome in self._ended if outcome.kind is Kind.DONE]
@@ -371,8 +381,7 @@ class Consumer:
             raise
         self.completed += sum(outcome.kind is Kind.DONE for _, outcome in self._ended)
         self._ended, self._settle_by = [], float("inf")
-        previous, self._moved = self._moved, moved
-        self._jobqueue.confirm(previous)
+        self._moved = moved
 
 
 def _outcome(message: Message) -> Outcome:

@@ -66,13 +66,15 @@ class Ground(Places):
 
     def make_directory(self, relative: str) -> None:
         """Make a directory and those above it where they are missing."""
-        parent = os.path.dirname(relative)
-        if parent and not self.exists(parent):
-            self.make_directory(parent)
         try:
             self._files.mkdir(self._fd, os.fsencode(relative))
         except FileExistsError:
             pass
+        except FileNotFoundError:
+            if not (parent := os.path.dirname(relative)):
+                raise
+            self.make_directory(parent)
+            self.make_directory(relative)
 
     def remove(self, relative: str) -> bool:
         """Unlink one of our files; False when it is not there."""

@@ -18,7 +18,7 @@ import os
 import random
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,6 +57,16 @@ class Taken:
     descriptor: int
     directory: int
     sidecar: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A wish for work: up to `limit` jobs of these queues for `owner`, given to `hand_over` once they are leased."""
+
+    owner: str
+    queues: Sequence[str]
+    limit: int
+    hand_over: Callable[[list[Job]], None]
 
 
 class JobQueue:
@@ -203,13 +213,20 @@ class JobQueue:
             return self.index.claim(queues, limit, owner, now)
         # Crash here: leased jobs in ready/; recovery gives them back at no cost.
 
-    def finish(self, ended: Sequence[tuple[Job, Outcome]], now: float) -> list[Job]:
+    def finish(
+        self,
+        ended: Sequence[tuple[Job, Outcome]],
+        now: float,
+        moved: Sequence[Job] = (),
+        more: Lease | None = None,
+    ) -> list[Job]:
         """End attempts: publish what is done, send the rest where its verdict says.
 
-        `.out` files of the done ones are complete in work/<owner>/. One barrier, one commit, then the moves.
-        Returns the jobs as their rows now stand, payloads moved but not yet confirmed: the caller passes them
-        to `confirm`, alone or with its next batch. Attempts whose lease is lost are left out; what they wrote
-        is deleted.
+        `.out` files of the done ones are complete in work/<owner>/. One barrier, one commit, then the moves. The
+        commit also confirms what an earlier batch has `moved`, and leases `more`, which is handed over before the
+        moves: while they last, its runner is at work. Returns the jobs as their rows now stand, payloads moved but
+        not yet confirmed: the caller passes them to `confirm`, or with its next batch. Attempts whose lease is lost
+        are left out; what they wrote is deleted.
 
         Raises:
             VolumeFault: the outputs could not be made durable; nothing is committed.
@@ -224,14 +241,26 @@ class JobQueue:
             kept = [(each.job, each.outcome) for each in completions if each.job.id in won]
             self.index.record_all(kept, now)
             self._count_completed(kept, now)
+            confirmed = self.index.confirm(moved)
+            leased = self.index.claim(more.queues, more.limit, more.owner, now) if more else []
         # Crash here: the commit point is passed; recovery rolls forward from the rows: the same outputs, once.
-        moved = [self._put_away(each, now) for each in completions if each.job.id in won]
+        if more:
+            more.hand_over(leased)
+        self._follow(moved, confirmed)
+        return self._move_ended(completions, won, [job for job in settled if job is not None], now)
+
+    def _move_ended(
+        self, completions: Sequence[Completion], won: set[str], settled: Sequence[Job], now: float
+    ) -> list[Job]:
+        """After the commit: outputs to the outbox, payloads to where their rows say; those that are there now."""
+        put_away = [self._put_away(each, now) for each in completions if each.job.id in won]
         for each in completions:
             if each.job.id not in won:
                 self._throw_away(each.job)
-        moved += [job for job in settled if job is not None and self._moved(job)]
+        moved = [job for job in put_away if job is not None]
+        moved += [job for job in settled if self._moved(job)]
         # Crash here: rows not confirmed; the janitor finds the payloads in place and confirms.
-        return [job for job in moved if job is not None]
+        return moved
 
     def _make_durable(self, jobs: Sequence[Job]) -> None:
         outputs = [self.spool.scratch_path(str(job.owner), job.id, job.attempt, "out") for job in jobs]
@@ -305,18 +334,21 @@ class JobQueue:
         _say(settled, outcome)
         return settled
 
-    def confirm(self, jobs: Iterable[Job]) -> None:
-        """Note in the index that these payloads are where their rows say.
-
-        Race: between our commit and our rename somebody steered one of them on and moved its payload; our rename
-        then moved it back. So a payload whose row has changed meanwhile is moved once more, to where it now says.
-        """
-        jobs = list(jobs)
+    def confirm(self, jobs: Sequence[Job]) -> None:
+        """Note in the index that these payloads are where their rows say."""
         if not jobs:
             return
         with self.index.transaction():
             confirmed = self.index.confirm(jobs)
-        for job in jobs:
+        self._follow(jobs, confirmed)
+
+    def _follow(self, moved: Sequence[Job], confirmed: set[str]) -> None:
+        """Move payloads again whose rows have changed since they were moved.
+
+        Race: between our commit and our rename somebody steered one of them on and moved its payload; our rename
+        then moved it back. So it is moved once more, to where its row now says.
+        """
+        for job in moved:
             if (
                 job.id not in confirmed
                 and (changed := self.index.job(job.id))

@@ -17,6 +17,7 @@ import os
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pqfs.clock import stamp
 from pqfs.errors import Refused
@@ -238,6 +239,7 @@ def original(text: str) -> bytes:
     )
 
 
+@lru_cache(maxsize=2048)  # asked for at each move of a job
 def disk_name(name: bytes) -> str:
     """The printable form of a name, cut to NAME_BYTES: its extension kept, no escape and no character split."""
     text = printable(name)

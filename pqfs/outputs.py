@@ -37,7 +37,11 @@ def find(*candidates: Path) -> Path:
         NoOutput: none is.
     """
     for path in candidates:
-        if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
+        try:
+            found = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if not stat.S_ISDIR(found.st_mode) or any(path.iterdir()):
             return path
     raise NoOutput("the handler ended without writing an output")
 

@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -56,6 +57,17 @@ def begin(spool: Spool, slot: Slot, assignment: Message, now: float) -> Message 
     # Crash here: the payload is in claimed/ and no slot names it; recovery gives it back and counts a loss.
     slot.begin(assignment["job"], assignment["attempt"], now)
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where one attempt writes, relative to the spool: one file or a folder of them; `out` is what is complete."""
+
+    part: str
+    parts: str
+    out: str
+    output: str
+    files: str
 
 
 class Runner:
@@ -99,46 +111,53 @@ class Runner:
             self._channel.send({**answer, **refusal})
             return
         started_at, began = self._clock.now(), time.perf_counter()
-        context = self._context(assignment)
-        result = self._run(context)
+        place = self._workplace(assignment)
+        result = self._run(self._context(assignment, place), place)
         result["run_seconds"] = time.perf_counter() - began
         self._channel.send({**answer, "started_at": started_at, **result})
         self._slot.end()
 
-    def _context(self, assignment: Message) -> JobContext:
+    def _workplace(self, assignment: Message) -> Workplace:
+        job, attempt = assignment["job"], assignment["attempt"]
+        part, parts, out = (
+            self._spool.scratch_path(self._owner, job, attempt, suffix) for suffix in ("part", "parts", "out")
+        )
+        if is_confined(self._specification(assignment["queue"])):
+            return Workplace(part, parts, out, f"{part}/output", f"{parts}/files")
+        return Workplace(part, parts, out, part, parts)
+
+    def _context(self, assignment: Message, place: Workplace) -> JobContext:
         job, attempt, queue = assignment["job"], assignment["attempt"], assignment["queue"]
         raw = os.fsencode(assignment["name"])
-        part, parts = self._scratch(job, attempt, "part"), self._scratch(job, attempt, "parts")
-        if is_confined(self._specification(queue)):
-            part, parts = part / "output", part / "files"
-        marks = {"JOB": job, "ATTEMPT": str(attempt), "QUEUE": queue, "NAME": naming.printable(raw)}
+        name = naming.printable(raw)
+        marks = {"PQFS_JOB": job, "PQFS_ATTEMPT": str(attempt), "PQFS_QUEUE": queue, "PQFS_NAME": name}
         return JobContext(
             job=job,
             attempt=attempt,
             queue=queue,
-            name=naming.printable(raw),
+            name=name,
             raw_name=raw,
             input=self._spool.path(assignment["claimed"]),
-            output=part,
-            scratch_dir=parts,
+            output=self._spool.path(place.output),
+            scratch_dir=self._spool.path(place.files),
             metadata=assignment["metadata"],
-            environment={**self._environment, **{f"PQFS_{name}": value for name, value in marks.items()}},
+            environment={**self._environment, **marks},
             report_progress=self._slot.progress,
         )
 
     # ---------------------------------------------------------------- one attempt
 
-    def _run(self, context: JobContext) -> Message:
+    def _run(self, context: JobContext, place: Workplace) -> Message:
         """Run the handler and complete its output; what is reported to the consumer."""
         self._current = context
         limits = Limits.of(self._specification(context.queue))
         try:
-            answer = self._complete(context, self._handle(context), limits.files)
+            answer = self._complete(context, place, self._handle(context), limits.files)
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever a handler raises ends its attempt
             failures.show(error)
             log = self._tail.take()
             answer = failures.judge(error, limits, log, self._lack())
-            self._discard(context)
+            self._discard(place.part, place.parts)
         else:
             log = self._tail.take()
         finally:
@@ -191,7 +210,9 @@ class Runner:
             self._handlers[queue] = resolve(self._specification(queue))
         return self._handlers[queue]
 
-    def _complete(self, context: JobContext, written: Written | bytes | str | None, most: int) -> Message:
+    def _complete(
+        self, context: JobContext, place: Workplace, written: Written | bytes | str | None, most: int
+    ) -> Message:
         """Turn what the handler left into `.out`; a result without an output is a failure."""
         if isinstance(written, str):
             written = written.encode()
@@ -200,19 +221,16 @@ class Runner:
         source = outputs.find(context.output, context.scratch_dir)
         outputs.check(source, most)
         size, digest = (written.size, written.sha256) if isinstance(written, Written) else outputs.measure(source)
-        out = self._scratch(context.job, context.attempt, "out")
-        self._spool.move(os.path.relpath(source, self._spool.root), os.path.relpath(out, self._spool.root))
-        self._discard(context)
+        complete = place.output if source is context.output else place.files
+        self._spool.move(complete, place.out)
+        self._discard(*{place.part, place.parts} - {complete})
         return {"kind": Kind.DONE, "output_size": size, "output_sha256": digest}
 
-    def _scratch(self, job: str, attempt: int, suffix: str) -> Path:
-        return self._spool.path(self._spool.scratch_path(self._owner, job, attempt, suffix))
-
-    def _discard(self, context: JobContext) -> None:
-        """Remove all that an attempt has written, but for `.out`."""
-        for suffix in ("part", "parts"):
+    def _discard(self, *scratch: str) -> None:
+        """Remove what an attempt has written and nobody needs."""
+        for relative in scratch:
             try:
-                self._spool.remove_tree(self._spool.scratch_path(self._owner, context.job, context.attempt, suffix))
+                self._spool.remove_tree(relative)
             except OSError:
                 pass  # the consumer sweeps work/<owner>/ when it stops, the janitor when it dies
 

@@ -119,7 +119,7 @@ class ConsumeSettings(Section):
     lease: Duration = 30.0
     poll_every: Duration = 2.0
     prefetch: Duration = 1.0
-    batch: Annotated[int, Field(ge=1, le=1000)] = 256
+    batch: Annotated[int, Field(ge=1, le=1000)] = 512
     drain: Duration = 20.0
     kill_after: Duration = 2.0
 

@@ -48,6 +48,7 @@ _CACHE = 2000  # KiB, SQLite's own default
 _BULK_CACHE = 64_000
 _STEPS = 10_000  # of SQLite's machine between two questions whether to go on
 _WAIT = 30.0  # seconds for the write lock before IndexBusy: far above any transaction of ours
+_STEP, _LONGEST_STEP = 0.0002, 0.01  # seconds between two tries, growing: a commit takes milliseconds
 
 
 class SqliteEngine:
@@ -94,18 +95,8 @@ class SqliteEngine:
                 raise
 
     def _begin(self) -> None:
-        deadline = time.monotonic() + _WAIT
-        pause = 0.0005
-        while True:
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-            except apsw.BusyError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(random.uniform(pause / 2, pause))
-                pause = min(0.02, pause * 1.5)
-            else:
-                return
+        """Wait for the write lock."""
+        self._connection.execute("BEGIN IMMEDIATE")
 
     def _commit(self) -> None:
         """The one place where the index changes for good; tests stop a process before it."""
@@ -213,6 +204,22 @@ class SqliteEngine:
             raise IndexDamaged(f"{self.path} is a database, and not an index of pqfs")
 
 
+class _Patience:
+    """Waits for another process's lock in short steps: SQLite's own handler sleeps up to 100 ms at once."""
+
+    def __init__(self) -> None:
+        self._deadline = 0.0
+
+    def __call__(self, asked: int) -> bool:
+        now = time.monotonic()
+        if asked == 0:
+            self._deadline = now + _WAIT
+        if now > self._deadline:
+            return False
+        time.sleep(min(_LONGEST_STEP, _STEP * 1.2 ** min(asked, 30)) * random.uniform(0.5, 1.0))
+        return True
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
@@ -238,7 +245,7 @@ def _open(path: Path, durable: bool, read_only: bool) -> apsw.Connection:
         if not read_only and connection.readonly("main"):  # what SQLite does of itself when it may not write
             cause = os.strerror(connection.system_errno) if connection.system_errno else "it may only be read"
             raise Unavailable(f"The index {path} can not be opened for writing: {cause}.")
-        connection.set_busy_timeout(5000)
+        connection.set_busy_handler(_Patience())
         if not read_only:
             connection.pragma("journal_mode", "wal")
             connection.pragma("synchronous", "full" if durable else "normal")

@@ -733,7 +733,6 @@ def test_a_writer_that_waits_in_vain_says_that_the_index_is_busy(
     index: Index, second_index: Callable[[], Index], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = second_index()
-    raw(other).set_busy_timeout(0)
     monkeypatch.setattr(sqlite, "_WAIT", 0.05)
 
     with index.transaction(), pytest.raises(IndexBusy), other.transaction():
