@@ -28,7 +28,7 @@ from pqfs.index import Index, walk
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.ingester import Ingester
 from pqfs.janitor import Janitor
-from pqfs.jobqueue import JobQueue
+from pqfs.jobqueue import JobQueue, Lease
 from pqfs.model import FINAL, Job, Kind, Outcome, Place, State
 from pqfs.owners import Life, OwnerLock, Owners
 from pqfs.places import DIRECTORIES
@@ -369,6 +369,14 @@ class StandIn:
     def finish(self, ended: Sequence[tuple[Job, Outcome]]) -> None:
         jobqueue = self.world.jobqueue
         jobqueue.confirm(jobqueue.finish(ended, self.world.clock.now()))
+
+    def go_on(self, ended: Sequence[tuple[Job, Outcome]], moved: Sequence[Job], limit: int) -> list[Job]:
+        """Finish a batch, confirm the one before and lease the next, in one commit; what was leased is started."""
+        jobqueue = self.world.jobqueue
+        leased: list[Job] = []
+        more = Lease(self.owner, jobqueue.queues(None), limit, leased.extend)
+        jobqueue.finish(ended, self.world.clock.now(), moved, more)
+        return [job for job in leased if self.start(job)]
 
     def leave(self) -> None:
         """End as it should."""

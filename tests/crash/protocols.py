@@ -223,6 +223,20 @@ def finish_two_and_keep_nothing(world: World) -> Plan:
     return finishing(world, 2)
 
 
+@protocol(effects=6)
+def finish_confirm_the_last_and_start_the_next(world: World) -> Plan:
+    ready(world, 3)
+    consumer = world.consumer()
+    first, second = consumer.claim(2)
+    ended = [[(job, consumer.run(job))] for job in (first, second) if consumer.start(job)]
+    moved = world.jobqueue.finish(ended[0], world.clock.now())
+
+    def act() -> None:
+        consumer.go_on(ended[1], moved, 1)
+
+    return Plan(act, always=ran_once_more_at_most)
+
+
 def ended_by(world: World, kind: Kind, times: int, after: State) -> Plan:
     """A job whose handler has said no `times` times and is about to be settled."""
     ready(world, 1)

@@ -27,8 +27,8 @@ MUTANTS = (
     Mutant(
         "what a fenced-off attempt wrote is published",
         _JOBQUEUE,
-        "        moved = [self._put_away(each, now) for each in completions if each.job.id in won]",
-        "        moved = [self._put_away(each, now) for each in completions]",
+        "        put_away = [self._put_away(each, now) for each in completions if each.job.id in won]",
+        "        put_away = [self._put_away(each, now) for each in completions]",
         ("tests/crash/test_races.py", "-k", "publishes_nothing"),
     ),
     Mutant(
