@@ -77,8 +77,9 @@ def _look_through(app: App, stop: Stop) -> None:
         index = open_index(app.settings, read_only=True)
         problems = index.engine.integrity(lambda: stop.requested)
         index.close()
-    except (Unavailable, OSError):
-        trouble("looking through the index")  # the next start looks again
+    except (Unavailable, IndexDamaged, OSError):
+        # Damaged says SQLite of a read that failed, too. The next start looks again, and so does every use.
+        trouble("looking through the index")
         return
     if problems:
         error = IndexDamaged(problems[0])

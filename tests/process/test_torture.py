@@ -29,12 +29,20 @@ def _torture(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
 
 
+def _judgement(done: subprocess.CompletedProcess[str]) -> str:
+    """What a storm that was not survived says of itself, the wrong things first: a report cuts long lines."""
+    if not done.stdout:
+        return done.stderr[-2000:]
+    verdict = json.loads(done.stdout)
+    return "\n".join([*(f"{what}: {found}" for what, found in verdict["wrong"].items() if found), done.stdout])
+
+
 @pytest.fixture(scope="module")
 def storm() -> Iterator[tuple[Ground, dict[str, Any]]]:
     """The ground of a storm that has been survived, kept; and its verdict."""
     with tempfile.TemporaryDirectory(prefix="pqfs-torture-") as root:
         done = _torture("--kills", "45", "--seconds", "30", "--seed", str(SEED), "--in", root, "--keep", "--json")
-        assert done.returncode == 0, (done.stdout, done.stderr)
+        assert done.returncode == 0, _judgement(done)
         yield Ground(Path(root)), json.loads(done.stdout)
 
 
