@@ -1,14 +1,16 @@
-"""Durations and rates as people write them: `90s`, `5m`, `2h`, `7d` (a bare number is seconds); `100/m`."""
+"""Durations, sizes and rates as people write them: `90s`, `5m` (a bare number is seconds); `64MiB`; `100/m`."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pqfs.values import Read
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?")
+_SIZE = re.compile(r"(\d{0,18}\.?\d{1,18})\s*([kmgtpe]?)(i?)b?", re.IGNORECASE)
+_POWERS = " kmgtpe"
 
 
 def parse_duration(value: object) -> float:
@@ -31,7 +33,34 @@ def format_duration(seconds: float) -> str:
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
+class Size(int):
+    """A number of bytes."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """As it is written: the largest unit of 1024s that it fills, `64MiB`."""
+        for power in range(6, 0, -1):
+            if self >= 1024**power:
+                return f"{self / 1024**power:.1f}".removesuffix(".0") + f"{_POWERS[power].upper()}iB"
+        return f"{int(self)}B"
+
+
+def parse_size(value: object) -> Size:
+    """Bytes from `1000`, `64MiB` (1024s), `64MB` (1000s) or `1.5 GiB`.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match = _SIZE.fullmatch(str(value).strip())
+    if not match or (match[3] and not match[2]):
+        raise ValueError(f"{value!r} is not a size; write 1000, 64MiB or 1.5GiB")
+    factor = (1024 if match[3] else 1000) ** _POWERS.index(match[2].lower() or " ")
+    return Size(int(match[1]) * factor if match[1].isdecimal() else float(match[1]) * factor)
+
+
+Duration = Annotated[float, Read(parse_duration)]
+Bytes = Annotated[Size, Read(parse_size)]
 
 
 def parse_rate(value: str) -> tuple[int, float]:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pqfs.channel import Channel, Message
@@ -167,12 +168,13 @@ def check_confinement(settings: Settings) -> None:
 
 def specify(queue: QueueSettings) -> Mapping[str, Any]:
     """A queue's handler and its limits as the plain data that the runner resolves."""
-    limits = {"limits": queue.limits.model_dump(mode="json")}
+    limits = {"limits": asdict(queue.limits)}
     match queue.handler:
         case CommandHandler():
-            return {"kind": "command", **queue.handler.model_dump(mode="json"), **limits}
+            paths = {"read": [*map(str, queue.handler.read)], "write": [*map(str, queue.handler.write)]}
+            return {"kind": "command", **asdict(queue.handler), **paths, **limits}
         case PythonHandler():
-            return {"kind": "python", **queue.handler.model_dump(mode="json"), **limits}
+            return {"kind": "python", **asdict(queue.handler), **limits}
         case name:
             return {"kind": name, **limits}
 

@@ -9,23 +9,21 @@ Which handler runs for which queue stands in pqfs.toml only: no command, no scre
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
-
-from pqfs.durations import Duration, parse_duration, parse_rate
-from pqfs.errors import Misconfigured, Refused
-from pqfs.handlersettings import CommandHandler, HandlerSpec, LimitSettings, PythonHandler, Section
+from pqfs import plain
+from pqfs.durations import Bytes, Duration, Size, parse_duration, parse_rate
+from pqfs.errors import Misconfigured
+from pqfs.handlersettings import HandlerSpec, LimitSettings, Section
 from pqfs.model import DEFAULT_QUEUE, PRIORITY_LIMIT
 from pqfs.naming import check_queue
 from pqfs.retry import RetryPolicy
+from pqfs.values import above, at_least, at_most
 
 LOG_KEPT = 64 * 2**20  # bytes to which the index's log is cut back once it has been moved into the database
 
@@ -35,24 +33,25 @@ _NOT_SETTINGS = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSettings(Section):
     """How one queue's jobs are taken in, run, retried and kept."""
 
     handler: HandlerSpec = "timestamp"
     limits: LimitSettings = LimitSettings()
-    timeout: Annotated[Duration, Field(gt=0)] = 3600.0
-    priority: Annotated[int, Field(ge=-PRIORITY_LIMIT, le=PRIORITY_LIMIT)] = 0
-    max_failures: Annotated[int, Field(ge=1)] = 3
-    max_crashes: Annotated[int, Field(ge=1)] = 3
-    max_losses: Annotated[int, Field(ge=1)] = 20
+    timeout: Annotated[Duration, above(0)] = 3600.0
+    priority: Annotated[int, at_least(-PRIORITY_LIMIT), at_most(PRIORITY_LIMIT)] = 0
+    max_failures: Annotated[int, at_least(1)] = 3
+    max_crashes: Annotated[int, at_least(1)] = 3
+    max_losses: Annotated[int, at_least(1)] = 20
     backoff: Duration = 5.0
     backoff_cap: Duration = 600.0
     settle: Duration | None = None
     sidecar: str = "none"
     sidecar_queue: bool = False
-    max_size: ByteSize | None = None
-    max_files: Annotated[int, Field(ge=1)] | None = None
-    max_bytes: Annotated[ByteSize, Field(ge=1)] | None = None
+    max_size: Bytes | None = None
+    max_files: Annotated[int, at_least(1)] | None = None
+    max_bytes: Annotated[Bytes, at_least(1)] | None = None
     rate: str | None = None
 
     @property
@@ -60,21 +59,10 @@ class QueueSettings(Section):
         """Bytes that a file of this queue may have; None for any number."""
         return min((int(limit) for limit in (self.max_size, self.max_bytes) if limit is not None), default=None)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _older_name(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "max_attempts" in values:
-            if "max_failures" in values:
-                raise ValueError("max_attempts is the older name of max_failures: give one of the two")
-            values = dict(values)
-            values["max_failures"] = values.pop("max_attempts")
-        return values
-
-    @model_validator(mode="after")
-    def _words_are_known(self) -> QueueSettings:
+    def __post_init__(self) -> None:
+        """Refuse words that mean nothing."""
         self.sidecar_wait()
         self.pace()
-        return self
 
     def pace(self) -> tuple[int, float] | None:
         """How many files may be taken in how many seconds; None for any number."""
@@ -99,6 +87,7 @@ class QueueSettings(Section):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IngestSettings(Section):
     """How files are noticed and when they count as complete."""
 
@@ -110,20 +99,22 @@ class IngestSettings(Section):
     create_queues_by_mkdir: bool = False
     unknown_directory: Literal["flatten", "reject"] = "flatten"
     empty_directory_after: Duration = 60.0
-    batch: Annotated[int, Field(ge=1, le=1000)] = 256
+    batch: Annotated[int, at_least(1), at_most(1000)] = 256
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumeSettings(Section):
     """The rhythm of consumers."""
 
     lease: Duration = 30.0
     poll_every: Duration = 2.0
     prefetch: Duration = 1.0
-    batch: Annotated[int, Field(ge=1, le=1000)] = 512
+    batch: Annotated[int, at_least(1), at_most(1000)] = 512
     drain: Duration = 20.0
     kill_after: Duration = 2.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeepSettings(Section):
     """How long things stay: `0` removes at once, `forever` never."""
 
@@ -139,40 +130,42 @@ class KeepSettings(Section):
         return float("inf") if isinstance(value, str) else value
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HealthSettings(Section):
     """From when on something is an alarm. `patience` comes on top of a process's own rhythm."""
 
-    patience: Annotated[Duration, Field(gt=0)] = 20.0
-    backlog: Annotated[Duration, Field(gt=0)] = 120.0
-    inbox: Annotated[Duration, Field(gt=0)] = 900.0
-    unconfirmed: Annotated[Duration, Field(gt=0)] = 60.0
-    finish: Annotated[Duration, Field(gt=0)] = 600.0
-    log: Annotated[ByteSize, Field(gt=LOG_KEPT)] = ByteSize(256 * 2**20)
-    inodes: Annotated[int, Field(ge=0)] = 1000
-    clock_step: Annotated[Duration, Field(gt=0)] = 10.0
+    patience: Annotated[Duration, above(0)] = 20.0
+    backlog: Annotated[Duration, above(0)] = 120.0
+    inbox: Annotated[Duration, above(0)] = 900.0
+    unconfirmed: Annotated[Duration, above(0)] = 60.0
+    finish: Annotated[Duration, above(0)] = 600.0
+    log: Annotated[Bytes, above(LOG_KEPT)] = Size(256 * 2**20)
+    inodes: Annotated[int, at_least(0)] = 1000
+    clock_step: Annotated[Duration, above(0)] = 10.0
     remember: Duration = 600.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Section):
     """All settings of one spool. Paths are absolute."""
 
     spool: Path = Path("spool")
     logs: Path = Path("logs")
     durability: Literal["strict", "relaxed"] = "strict"
-    consumers: Annotated[int, Field(ge=0, le=64)] = 2
-    ui_port: Annotated[int, Field(ge=1, le=65535)] = 8501
+    consumers: Annotated[int, at_least(0), at_most(64)] = 2
+    ui_port: Annotated[int, at_least(1), at_most(65535)] = 8501
     producers: str | None = None
     readers: str | None = None
-    low_water: ByteSize = ByteSize(64 * 2**20)
+    low_water: Bytes = Size(64 * 2**20)
     ingest: IngestSettings = IngestSettings()
     consume: ConsumeSettings = ConsumeSettings()
     keep: KeepSettings = KeepSettings()
     health: HealthSettings = HealthSettings()
     defaults: QueueSettings = QueueSettings()
-    queues: dict[str, QueueSettings] = {}
+    queues: dict[str, QueueSettings] = field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _timers_agree(self) -> Settings:
+    def __post_init__(self) -> None:
+        """Refuse timers that contradict each other, and queues that can not be."""
         consume = self.consume
         if consume.lease < 3 * consume.poll_every:
             raise ValueError("consume.lease must be at least three times consume.poll_every")
@@ -184,7 +177,6 @@ class Settings(Section):
             raise ValueError("keep.rows must not be shorter than keep.done: a kept input needs its row")
         for name in self.queues:
             check_queue(name)
-        return self
 
     def queue(self, name: str) -> QueueSettings:
         """The settings of a queue: its own section, else [defaults]."""
@@ -193,12 +185,6 @@ class Settings(Section):
     def queue_names(self) -> list[str]:
         """The queues that have a section, and the default one."""
         return sorted({DEFAULT_QUEUE, *self.queues})
-
-
-_SECTIONS: dict[str, type[Section]] = {
-    "ingest": IngestSettings, "consume": ConsumeSettings, "keep": KeepSettings, "defaults": QueueSettings,
-    "queues": QueueSettings, "limits": LimitSettings, "kind:command": CommandHandler, "kind:python": PythonHandler,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,19 +270,42 @@ def _merge(values: dict[str, Any], origins: dict[str, str], more: dict[str, Any]
 
 
 def _validate(values: dict[str, Any], origins: dict[str, str]) -> Settings:
-    inherited = values.get("defaults", {})
-    queues = values.get("queues", {})
-    if isinstance(queues, dict) and isinstance(inherited, dict):
-        values = {
-            **values,
-            "queues": {n: _inherit(inherited, q) if isinstance(q, dict) else q for n, q in queues.items()},
-        }
+    """The settings: without pydantic where nothing is in doubt, else with all that it knows to say."""
+    values = _tidied(values, origins)
     try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        raise Misconfigured(_explain(error, origins), "See every setting with: pqfs config show") from error
-    except Refused as error:
-        raise Misconfigured(error.message, error.hint) from error
+        return plain.read(Settings, values)
+    except plain.Doubt:
+        from pqfs.validation import validated  # it takes 0.1 s, more than most questions
+
+        return validated(Settings, values, origins)
+
+
+def _tidied(values: dict[str, Any], origins: Mapping[str, str]) -> dict[str, Any]:
+    """Each queue's section with what it inherits, and every limit under its present name."""
+    defaults, queues = values.get("defaults", {}), values.get("queues", {})
+    if not isinstance(defaults, dict) or not isinstance(queues, dict):
+        return values
+    tidied = dict(values)
+    if defaults:
+        tidied["defaults"] = _renamed(defaults, "defaults", origins)
+    if queues:
+        tidied["queues"] = {
+            name: _renamed(_inherit(defaults, own), f"queues.{name}", origins) if isinstance(own, dict) else own
+            for name, own in queues.items()
+        }
+    return tidied
+
+
+def _renamed(section: dict[str, Any], key: str, origins: Mapping[str, str]) -> dict[str, Any]:
+    if "max_attempts" not in section:
+        return section
+    if "max_failures" in section:
+        origin = origins[f"{key}.max_attempts"]
+        raise Misconfigured(
+            f"Setting {key!r} (from {origin}): max_attempts is the older name of max_failures: give one of the two.",
+            "See every setting with: pqfs config show",
+        )
+    return {"max_failures" if name == "max_attempts" else name: value for name, value in section.items()}
 
 
 def _inherit(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -308,31 +317,6 @@ def _inherit(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     return {**inherited, **own}
 
 
-def _explain(error: ValidationError, origins: dict[str, str]) -> str:
-    first = error.errors()[0]
-    not_keys = ("function-", "literal[", "kind:")
-    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(not_keys))
-    origin = next((origins[known] for known in origins if _concerns(known, key)), None)
-    where = f" (from {origin})" if origin else ""
-    if first["type"] == "extra_forbidden":
-        return f"There is no setting {key!r}{where}{_meant(first)}."
-    what = first["msg"].removeprefix("Value error, ")
-    return f"Setting {key!r}{where}: {what}." if key else f"{what}."
-
-
-def _concerns(known: str, key: str) -> bool:
-    """Whether a key that was given is the one that an error names, or lies above or below it."""
-    return known == key or key.startswith(f"{known}.") or known.startswith(f"{key}.")
-
-
-def _meant(error: ErrorDetails) -> str:
-    """What a name that nobody knows was probably meant to be."""
-    *above, name = map(str, error["loc"])
-    section: type[Section] = next((_SECTIONS[part] for part in reversed(above) if part in _SECTIONS), Settings)
-    close = difflib.get_close_matches(name, section.model_fields, 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
 def _absolute(settings: Settings, origins: dict[str, str], config: Path | None) -> Settings:
     """Paths from a file are relative to that file, all others to the current directory."""
     update = {}
@@ -340,4 +324,4 @@ def _absolute(settings: Settings, origins: dict[str, str], config: Path | None) 
         from_file = config is not None and origins.get(key) == str(config)
         base = config.parent if from_file and config else Path.cwd()
         update[key] = (base / getattr(settings, key).expanduser()).absolute()
-    return settings.model_copy(update=update)
+    return replace(settings, **update)

@@ -32,7 +32,7 @@ def clock() -> SettableClock:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """The defaults, for a spool in tmp_path. Tests that need others: `settings.model_copy(update=…)`."""
+    """The defaults, for a spool in tmp_path. Tests that need others: `dataclasses.replace(settings, …)`."""
     return Settings(spool=tmp_path / "spool", logs=tmp_path / "logs")
 
 

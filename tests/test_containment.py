@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pqfs.jobqueue import JobQueue
 from pqfs.runner import descendants
 from pqfs.runnerlink import RunnerLink
 from pqfs.settings import QueueSettings, Settings
+from pqfs.validation import validated
 from tests.desk import Desk
 from tests.world import SettableClock
 
@@ -64,9 +66,7 @@ def make_desk(jobqueue: JobQueue, clock: SettableClock, settings: Settings, tmp_
     links: list[RunnerLink] = []
 
     def make(queue: QueueSettings) -> Desk:
-        links.append(
-            RunnerLink(jobqueue.spool, settings.model_copy(update={"defaults": queue}), "owner", str(tmp_path))
-        )
+        links.append(RunnerLink(jobqueue.spool, replace(settings, defaults=queue), "owner", str(tmp_path)))
         links[-1].start()
         return Desk(jobqueue, links[-1], clock)
 
@@ -78,13 +78,13 @@ def make_desk(jobqueue: JobQueue, clock: SettableClock, settings: Settings, tmp_
 
 
 def program(*command: str, limits: dict[str, Any] | None = None, **more: Any) -> QueueSettings:
-    handler = CommandHandler.model_validate({"command": command, **more})
-    return QueueSettings(handler=handler, limits=LimitSettings.model_validate(limits or {}))
+    handler = validated(CommandHandler, {"command": command, **more}, {})
+    return QueueSettings(handler=handler, limits=validated(LimitSettings, limits or {}, {}))
 
 
 def function(name: str, **limits: Any) -> QueueSettings:
     handler = PythonHandler(python=f"functions_of_test:{name}")
-    return QueueSettings(handler=handler, limits=LimitSettings.model_validate(limits))
+    return QueueSettings(handler=handler, limits=validated(LimitSettings, limits, {}))
 
 
 # -------------------------------------------------------------------- surroundings

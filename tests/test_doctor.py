@@ -6,6 +6,7 @@ import errno
 import importlib.util
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -139,7 +140,7 @@ def test_a_system_without_inotify_is_a_warning_unless_it_is_not_used(
     monkeypatch.setattr(
         doctor, "Path", lambda path: tmp_path / "none" if str(path).startswith("/proc") else Path(path)
     )
-    polling = whole.model_copy(update={"ingest": IngestSettings(watch="polling")})
+    polling = replace(whole, ingest=IngestSettings(watch="polling"))
 
     assert grades(whole, "inotify") == [Grade.WARN]
     assert grades(polling, "inotify") == [Grade.OK]
@@ -182,11 +183,11 @@ def test_a_damaged_index_is_bad(settings: Settings, spool: Spool) -> None:
 
 
 def test_a_path_too_long_for_a_socket_is_bad(settings: Settings, tmp_path: Path) -> None:
-    long = settings.model_copy(update={"spool": tmp_path / ("x" * 100)})
+    long = replace(settings, spool=tmp_path / ("x" * 100))
     Spool.create(long.spool)
 
     assert grades(long, "socket") == [Grade.BAD]
-    assert grades(settings.model_copy(update={"spool": Path("/s")}), "socket") == [Grade.OK]
+    assert grades(replace(settings, spool=Path("/s")), "socket") == [Grade.OK]
 
 
 def test_a_clock_that_was_never_set_is_bad(whole: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +223,7 @@ def test_a_handler_is_looked_for_before_the_first_job_needs_it(
 ) -> None:
     (tmp_path / "handlers_of_doctor.py").write_text("def upper(context): pass\n")
     (tmp_path / "broken_handlers_of_doctor.py").write_text("def upper(:\n")
-    settings = whole.model_copy(update={"queues": {"mail": QueueSettings(handler=handler)}})
+    settings = replace(whole, queues={"mail": QueueSettings(handler=handler)})
 
     (tmp_path / "beside.sh").write_text("#!/bin/sh\n")
     (tmp_path / "beside.sh").chmod(0o755)
@@ -247,7 +248,7 @@ def test_a_program_that_can_not_be_confined_as_asked_is_bad_and_nothing_starts(
     monkeypatch.setattr(confinement, "landlock_version", lambda: 0)
     monkeypatch.setattr(confinement, "_BUBBLEWRAP", "no-such-bwrap")
     queue = QueueSettings(handler=CommandHandler(command=("true",), confine=how))
-    confined = settings.model_copy(update={"queues": {"mail": queue}})
+    confined = replace(settings, queues={"mail": queue})
 
     (check,) = examined(confined)["handler of mail"]
 

@@ -8,6 +8,7 @@ import socket
 import stat
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pqfs import kernel
+from pqfs.durations import Size
 from pqfs.inbox import Entry, Inbox, Judgement, Verdict, writers
 from pqfs.settings import IngestSettings, QueueSettings, Settings
 from pqfs.spool import Spool
+from pqfs.validation import validated
 
 NO_QUEUES: frozenset[str] = frozenset()
 
@@ -36,8 +39,8 @@ def inbox(settings: Settings, folder: Path) -> Inbox:
 
 def with_settings(settings: Settings, folder: Path, queue: QueueSettings | None = None, **ingest: object) -> Inbox:
     """The inbox seen with other settings."""
-    update = {"ingest": IngestSettings.model_validate(ingest), "defaults": queue or settings.defaults}
-    return Inbox(folder.parent, settings.model_copy(update=update))
+    chosen = validated(IngestSettings, ingest, {})
+    return Inbox(folder.parent, replace(settings, ingest=chosen, defaults=queue or settings.defaults))
 
 
 def entries(inbox: Inbox, *queues: str) -> list[Entry]:
@@ -293,7 +296,7 @@ def test_what_has_gone_since_it_was_listed_has_vanished(inbox: Inbox, folder: Pa
 
 
 def test_a_file_over_the_limit_is_refused_without_waiting_for_its_end(settings: Settings, folder: Path) -> None:
-    inbox = with_settings(settings, folder, QueueSettings.model_validate({"max_size": "1KiB"}))
+    inbox = with_settings(settings, folder, QueueSettings(max_size=Size(1024)))
 
     with (folder / "a").open("wb") as writer:
         writer.write(b"x" * 1025)

@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def docking(settings: Settings, clock: SettableClock, tmp_path: Path) -> Iterato
 
     def dock(queues: dict[str, QueueSettings] | None = None, **ingest: Any) -> Dock:
         Spool.create(settings.spool)
-        chosen = settings.model_copy(update={"ingest": IngestSettings(**ingest), "queues": queues or {}})
+        chosen = replace(settings, ingest=IngestSettings(**ingest), queues=queues or {})
         made.append(Dock(settings.spool, chosen, clock, tmp_path / "alarms"))
         return made[-1]
 
@@ -621,7 +622,7 @@ def quiet_watchdog() -> Iterator[None]:
 @pytest.fixture
 def working(dock: Dock) -> Iterator[RecordedWatch]:
     """An ingester at work in a thread that sweeps every 0.2 s, with a pulse."""
-    settings = dock.jobqueue.settings.model_copy(update={"ingest": IngestSettings(sweep_every=0.2)})
+    settings = replace(dock.jobqueue.settings, ingest=IngestSettings(sweep_every=0.2))
     pulse = Pulse(dock.root / "run", "ingester", OWNER, "boot", dock.clock)
     jobqueue = JobQueue(dock.spool, dock.index, settings)
     ingester = Ingester(jobqueue, Inbox(dock.root, settings), OWNER, dock.clock, pulse)

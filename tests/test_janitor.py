@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def housing(spool: Spool, index: Index, settings: Settings, clock: SettableClock
     """Build a house: `housing(done=60.0)`; the arguments are those of [keep]."""
 
     def house(**keep: Any) -> House:
-        chosen = settings.model_copy(update={"keep": KeepSettings(**keep)})
+        chosen = replace(settings, keep=KeepSettings(**keep))
         return House(app_of(JobQueue(spool, index, chosen, chance=lambda: 0.5), clock))
 
     return house

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def shared(settings: Settings) -> Settings:
     """A spool with a producers' group and a readers' group."""
     Spool.create(settings.spool)
     settings.logs.mkdir()
-    return settings.model_copy(update={"producers": GROUP, "readers": GROUP, "queues": {"mail": QueueSettings()}})
+    return replace(settings, producers=GROUP, readers=GROUP, queues={"mail": QueueSettings()})
 
 
 def test_every_directory_of_a_spool_has_a_rule(settings: Settings) -> None:
@@ -43,7 +44,7 @@ def test_every_directory_of_a_spool_has_a_rule(settings: Settings) -> None:
 def test_the_contract_prints_the_table(settings: Settings) -> None:
     contract = (Path(__file__).parents[1] / "spool" / "README.md").read_text()
     alone, together = ({rule.path: rule for rule in rules(each)} for each in (
-        settings, settings.model_copy(update={"producers": GROUP, "readers": GROUP})
+        settings, replace(settings, producers=GROUP, readers=GROUP)
     ))  # fmt: skip
 
     def row(path: str) -> str:
@@ -93,7 +94,7 @@ def test_producers_get_an_inbox_that_they_can_not_list_and_readers_an_outbox(sha
 
 def test_an_inbox_that_was_opened_by_init_stays_open_without_the_setting(shared: Settings) -> None:
     mend(shared)
-    forgetful = shared.model_copy(update={"producers": None})
+    forgetful = replace(shared, producers=None)
 
     assert [each for each in differences(forgetful) if "inbox" in each.rule.path] == []
 
@@ -102,7 +103,7 @@ def test_a_link_in_the_place_of_a_directory_is_left_alone(settings: Settings, tm
     Spool.create(settings.spool)
     (tmp_path / "theirs").mkdir(mode=0o777)
     (tmp_path / "theirs").chmod(0o777)
-    chosen = settings.model_copy(update={"queues": {"mail": QueueSettings()}})
+    chosen = replace(settings, queues={"mail": QueueSettings()})
     (settings.spool / "inbox" / "mail").symlink_to(tmp_path / "theirs")
 
     mend(chosen)
@@ -114,7 +115,7 @@ def test_a_group_that_there_is_not_is_told(settings: Settings) -> None:
     Spool.create(settings.spool)
 
     with pytest.raises(Misconfigured, match="There is no group no-such-group"):
-        mend(settings.model_copy(update={"producers": "no-such-group"}))
+        mend(replace(settings, producers="no-such-group"))
 
 
 def test_init_sets_the_modes_and_doctor_says_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

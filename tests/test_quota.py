@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pydantic import ByteSize
 
+from pqfs.durations import Size
 from pqfs.errors import Misconfigured, Refused
 from pqfs.inbox import Inbox
 from pqfs.index import walk
@@ -20,6 +21,7 @@ from pqfs.naming import JobIds
 from pqfs.quota import Quotas
 from pqfs.settings import QueueSettings, Settings, load
 from pqfs.submission import Submitter, Wish
+from pqfs.validation import validated
 from pqfs.why import why
 from tests.opened import app_of
 from tests.world import SettableClock, invariants
@@ -76,8 +78,8 @@ def docking(jobqueue: JobQueue, clock: SettableClock) -> Iterator[Docking]:
     """`docking(max_files=2)` is a dock whose default queue has this quota, and a queue `mail` that has none."""
 
     def dock(**limits: object) -> Dock:
-        update = {"defaults": QueueSettings.model_validate(limits), "queues": {"mail": QueueSettings()}}
-        settings = jobqueue.settings.model_copy(update=update)
+        limited = validated(QueueSettings, limits, {})
+        settings = replace(jobqueue.settings, defaults=limited, queues={"mail": QueueSettings()})
         return Dock(JobQueue(jobqueue.spool, jobqueue.index, settings), clock)
 
     yield dock
@@ -156,10 +158,8 @@ def test_one_queue_that_is_full_holds_up_no_other(docking: Docking) -> None:
 
 
 def test_a_flood_in_one_queue_does_not_delay_the_others(jobqueue: JobQueue, clock: SettableClock) -> None:
-    update = {"queues": {"mail": QueueSettings()}}
-    settings = jobqueue.settings.model_copy(
-        update={**update, "ingest": jobqueue.settings.ingest.model_copy(update={"batch": 4})}
-    )
+    by_fours = replace(jobqueue.settings.ingest, batch=4)
+    settings = replace(jobqueue.settings, queues={"mail": QueueSettings()}, ingest=by_fours)
     dock = Dock(JobQueue(jobqueue.spool, jobqueue.index, settings), clock)
     dock.drop(*(f"{number:03}" for number in range(100)))
     dock.drop("mail/x")
@@ -251,7 +251,7 @@ def test_a_rate_that_is_none_is_refused(rate: str, tmp_path: Path) -> None:
 
 
 def test_quotas_are_inherited_from_the_defaults() -> None:
-    settings = Settings.model_validate({"defaults": {"max_bytes": "1MiB"}})
+    settings = validated(Settings, {"defaults": {"max_bytes": "1MiB"}}, {})
 
-    assert settings.queue("any").largest == ByteSize(2**20)
+    assert settings.queue("any").largest == Size(2**20)
     assert JobIds().next(0.0)

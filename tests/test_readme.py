@@ -48,9 +48,9 @@ def test_every_setting_named_in_the_table_exists() -> None:
     assert len(names) > 8
     for name in names:
         section, _, key = name.partition(".")
-        field = Settings.model_fields[section]
+        assert hasattr(Settings(), section), name
         if key:
-            assert key in type(field.default).model_fields, name
+            assert hasattr(getattr(Settings(), section), key), name
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pqfs.jobqueue import JobQueue
@@ -19,7 +21,7 @@ def app(jobqueue: JobQueue, clock: SettableClock) -> App:
 
 
 def test_what_is_no_longer_kept_is_counted_without_removing_it(app: App, clock: SettableClock) -> None:
-    settings = app.settings.model_copy(update={"keep": KeepSettings(cancelled=60.0)})
+    settings = replace(app.settings, keep=KeepSettings(cancelled=60.0))
     aged = app_of(JobQueue(app.spool, app.index, settings), clock)
     job = submitted(app.jobqueue, clock.now())
     app.jobqueue.cancel(job, "me", None, clock.now())

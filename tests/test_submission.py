@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pydantic import ByteSize
 
+from pqfs.durations import Size
 from pqfs.errors import DiskFull, Refused
 from pqfs.index import walk
 from pqfs.jobqueue import JobQueue
@@ -72,8 +73,8 @@ def test_what_was_never_committed_leaves_nothing(jobqueue: JobQueue, clock: Sett
 def test_a_file_over_its_queues_limit_is_refused_and_the_others_go_on(
     jobqueue: JobQueue, clock: SettableClock
 ) -> None:
-    queues = {"small": QueueSettings(max_size=ByteSize(3))}
-    small = JobQueue(jobqueue.spool, jobqueue.index, jobqueue.settings.model_copy(update={"queues": queues}))
+    queues = {"small": QueueSettings(max_size=Size(3))}
+    small = JobQueue(jobqueue.spool, jobqueue.index, replace(jobqueue.settings, queues=queues))
 
     with Submitter(small, "submit", clock) as me:
         with pytest.raises(Refused, match="at most 3"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,8 +39,8 @@ def _said(app: App, target: object) -> str:
     return " ".join(why(app, str(target)).sentences)
 
 
-def _with(app: App, clock: SettableClock, **update: object) -> App:
-    return app_of(JobQueue(app.spool, app.index, app.settings.model_copy(update=update)), clock)
+def _with(app: App, clock: SettableClock, **update: Any) -> App:
+    return app_of(JobQueue(app.spool, app.index, replace(app.settings, **update)), clock)
 
 
 def _claimed(app: App, owner: str, name: bytes = b"a.txt") -> Job:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ByteSize
-
 from pqfs.durations import format_duration
-from pqfs.handlersettings import CommandHandler, PythonHandler
+from pqfs.handlersettings import CommandHandler, PythonHandler, Section
 from pqfs.settings import Loaded
 
 
@@ -21,15 +20,15 @@ def rows(loaded: Loaded) -> list[dict[str, str]]:
     ]
 
 
-def _flat(model: BaseModel, at: str = "") -> Iterator[tuple[str, Any]]:
-    for name in type(model).model_fields:
-        yield from _value(f"{at}{name}", getattr(model, name))
+def _flat(section: Section, at: str = "") -> Iterator[tuple[str, Any]]:
+    for each in fields(section):
+        yield from _value(f"{at}{each.name}", getattr(section, each.name))
 
 
 def _value(key: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, CommandHandler | PythonHandler):
         yield key, value
-    elif isinstance(value, BaseModel):
+    elif isinstance(value, Section):
         yield from _flat(value, f"{key}.")
     elif isinstance(value, Mapping) and value:
         for name, inner in value.items():
@@ -41,8 +40,6 @@ def _value(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 def _shown(value: Any) -> str:
     """As it would be written in pqfs.toml. Every float among the settings is a duration."""
     match value:
-        case ByteSize():
-            return value.human_readable(separator="").replace(".0", "")
         case bool():
             return str(value).lower()
         case float():
@@ -57,7 +54,7 @@ def _shown(value: Any) -> str:
             return "{}"
         case None:
             return "-"
-        case str() | int() | Path():
+        case str() | int() | Path():  # a size says itself how it is written
             return str(value)
         case _:
             raise TypeError(f"a setting of type {type(value).__name__} has no form yet")

@@ -8,7 +8,7 @@ where it stands. What either is told is refused or done; what must hold at the e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -27,7 +27,7 @@ from tests.world import submitted
 Act = Callable[[], object]
 Arrange = Callable[[Universe], Act]
 EAGER = Settings(defaults=QueueSettings(backoff=1.0, max_crashes=2))
-SHORT = EAGER.model_copy(update={"keep": KeepSettings(done=10.0, cancelled=10.0, dead=10.0, rows="forever")})
+SHORT = replace(EAGER, keep=KeepSettings(done=10.0, cancelled=10.0, dead=10.0, rows="forever"))
 NEVER = 10_000  # an effect that no act has
 LONGEST = 80  # more effects than any act has
 

@@ -16,11 +16,12 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apsw
 
+from pqfs.durations import Size
 from pqfs.files import Files
 from pqfs.inbox import Inbox
 from pqfs.index import Consumer as ConsumerRow
@@ -39,7 +40,7 @@ from pqfs.spool import Spool
 from tests.world import SettableClock, invariants
 
 BOOT = "this-boot"
-NO_ROOM_NEEDED = 0  # low water: tests run on whatever disk there is
+NO_ROOM_NEEDED = Size(0)  # low water: tests run on whatever disk there is
 
 
 class Crash(BaseException):
@@ -152,7 +153,7 @@ class World:
     def __init__(self, root: Path, settings: Settings, clock: SettableClock | None = None, boot: str = BOOT) -> None:
         self.root = root
         self.boot = boot
-        self.settings = settings.model_copy(update={"spool": root, "low_water": NO_ROOM_NEEDED})
+        self.settings = replace(settings, spool=root, low_water=NO_ROOM_NEEDED)
         self.clock = clock or SettableClock()
         self.boots = 1
         self.fuse = Fuse()

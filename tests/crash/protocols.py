@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,8 @@ from tests.crash.harness import Crash, World
 from tests.world import submitted
 
 EAGER = Settings(defaults=QueueSettings(backoff=1.0))
-KEEP_NOTHING = EAGER.model_copy(update={"keep": KeepSettings(done=0.0)})
-SHORT = EAGER.model_copy(update={"keep": KeepSettings(done=10.0, cancelled=10.0, dead=10.0, rows="forever")})
+KEEP_NOTHING = replace(EAGER, keep=KeepSettings(done=0.0))
+SHORT = replace(EAGER, keep=KeepSettings(done=10.0, cancelled=10.0, dead=10.0, rows="forever"))
 
 
 @dataclass(frozen=True)

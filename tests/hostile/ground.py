@@ -15,9 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from pydantic import ByteSize
-
 from pqfs import kernel
+from pqfs.durations import Size
 from pqfs.files import Files
 from pqfs.inbox import Entry, Inbox, Judgement
 from pqfs.index import Index, walk
@@ -143,9 +142,9 @@ class Ground:
         self._furnish()
         self.clock = SettableClock()
         self.points = Points()
-        chosen = queue or QueueSettings(max_size=ByteSize(LARGEST))
+        chosen = queue or QueueSettings(max_size=Size(LARGEST))
         self.settings = Settings(
-            spool=self.root, logs=root / "logs", low_water=ByteSize(0), defaults=chosen, queues={"mail": chosen},
+            spool=self.root, logs=root / "logs", low_water=Size(0), defaults=chosen, queues={"mail": chosen},
             ingest=IngestSettings(wait_limit=WAIT_LIMIT),
         )  # fmt: skip
         self.spool = Spool(self.root, HookedFiles(self.points), alarms=self.outside)

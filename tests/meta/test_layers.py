@@ -19,10 +19,11 @@ ROOT = Path(pqfs.__file__).parent
 
 # Lowest first. A family (`index.*`) may import within itself; nobody else within its own layer.
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "clock", "kernel", "durations"),
-    ("events",),
+    ("errors", "clock", "kernel", "values"),
+    ("events", "durations"),
     ("model", "naming", "channel", "slot", "doorbell", "owners", "files", "arrivals", "pulse"),
     ("retry", "handlersettings", "inputs", "outputs"),
+    ("plain", "validation"),
     ("settings",),
     ("places",),
     ("ground",),
@@ -55,7 +56,7 @@ DOORS = {
     "apsw": {"index.sqlite"},
     "sqlite3": set[str](),
     "watchdog": {"watch", "arrivals"},
-    "pydantic": {"durations", "handlersettings", "settings", "sidecar", "cli.settings"},
+    "pydantic": {"values", "handlersettings", "validation", "sidecar"},
     "typer": {"cli.*"},
     "rich": {"cli.*"},
     "streamlit": set[str](),

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from pydantic import ByteSize
 
+from pqfs.durations import Size
 from pqfs.model import State
 from pqfs.settings import QueueSettings, Settings
 from tests.crash.harness import finish_all
@@ -28,7 +28,7 @@ from tests.simulation.universe import Universe, Worker
 from tests.world import submitted
 
 NOTHING, ARRIVALS_ONLY = 1, 3  # what survives of what is pending
-SMALL = Settings(defaults=QueueSettings(max_size=ByteSize(100)))
+SMALL = Settings(defaults=QueueSettings(max_size=Size(100)))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,73 @@
+"""How one value of the settings is read, said once, in its annotation.
+
+`Read` stands for a way of writing that is our own (`90s`, `64MiB`), `Then` for what must hold afterwards. Two readers
+obey them: pydantic, which explains what is wrong, and `pqfs.plain`, which does without it. pydantic is imported where
+it asks for the marks' meaning, and nowhere else here: it takes longer than all of a look at a spool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The value is what `function` makes of what was written. It raises ValueError, with a sentence."""
+
+    function: Callable[[Any], Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(self.function)
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """The value, once read, is what `function` returns for it. It raises ValueError, with a sentence."""
+
+    function: Callable[[Any], Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(self.function, handler(source))
+
+
+def above(limit: float) -> Then:
+    """Only values greater than this."""
+
+    def check(value: float) -> float:
+        if not value > limit:
+            raise ValueError(f"Input should be greater than {limit}")
+        return value
+
+    return Then(check)
+
+
+def at_least(limit: float) -> Then:
+    """Only values from this on."""
+
+    def check(value: float) -> float:
+        if not value >= limit:
+            raise ValueError(f"Input should be greater than or equal to {limit}")
+        return value
+
+    return Then(check)
+
+
+def at_most(limit: float) -> Then:
+    """Only values up to this."""
+
+    def check(value: float) -> float:
+        if not value <= limit:
+            raise ValueError(f"Input should be less than or equal to {limit}")
+        return value
+
+    return Then(check)
