@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from pqfs import naming
+from pqfs.clock import parse_stamp
 from pqfs.flaws import Finding, Flaw
 from pqfs.index.census import Census
 from pqfs.model import FINAL, Job, Place, State
@@ -241,9 +242,17 @@ class Fsck:
             return None, Flaw.NAME_STRANGE.found(path)
         job = self._index.job_by_output(name)
         if job is None:
-            return None, self._judge_unknown_output(path, tail)
+            return None, None if self._is_forgotten(name, tail) else self._judge_unknown_output(path, tail)
         stray = self._spool.output_path(job.queue, name) != path
         return job, Flaw.OUTPUT_STRAY.found(path, job.id, queue=job.queue) if stray else None
+
+    def _is_forgotten(self, name: str, tail: str) -> bool:
+        """Whether the row that published it has been removed since: by its age, or by a person."""
+        output = naming.parse_output(name)
+        kept_since = self._source.clock.now() - self._source.settings.keep.seconds("rows")
+        if output is not None and parse_stamp(output.stamp) < kept_since:
+            return True
+        return self._census.was_deleted(tail)
 
     def _judge_unknown_output(self, path: str, tail: str) -> Finding:
         row = self._census.of_tails([tail]).get(tail)

@@ -245,3 +245,30 @@ def test_fsck_changes_nothing(app: App, clock: SettableClock) -> None:
 
     assert app.index.job(job.id) == before
     assert app.owners.is_dead(owner)
+
+
+# -------------------------------------------------------------------- outputs whose rows have gone
+
+
+def test_the_output_of_a_job_that_a_person_has_deleted_is_explained(app: App, clock: SettableClock) -> None:
+    lock = live(app, "consumer-00")
+    job = _claimed(app, lock.name)
+    write_output(app.spool, job)
+    app.jobqueue.end(job, Outcome(Kind.DONE), clock.now())
+    done = app.jobqueue.job(job.id)
+
+    assert app.jobqueue.delete(done, "me", "no longer needed", clock.now())
+
+    assert app.spool.exists(f"outbox/{done.output}")
+    assert _names(app) == []
+    lock.release()
+
+
+def test_an_output_that_is_older_than_any_row_is_kept_is_explained(app: App, clock: SettableClock) -> None:
+    name = output_name(clock.now(), new_id(), b"old.txt")
+    app.spool.path(f"outbox/{name}").write_bytes(b"output")
+    assert _names(app) == ["output without a row"]
+
+    clock.pass_by(app.settings.keep.seconds("rows") + 1)
+
+    assert _names(app) == []

@@ -40,6 +40,10 @@ class Census:
         rows = self._engine.run("outlines_by_tail", {"list": json.dumps(list(tails))})
         return {row[0][-12:]: Outline._make(row) for row in rows}
 
+    def was_deleted(self, tail: str) -> bool:
+        """Whether a person has deleted a completed job whose id ends so. Looks through all events."""
+        return bool(self._engine.run("deletion", {"tail": tail}))
+
     def miscounts(self) -> list[tuple[str, str, int, int]]:
         """Queue, state, the number that is told and the one that is true, where they differ."""
         return [(row[0], row[1], row[2], row[3]) for row in self._engine.run("miscounts", {})]

@@ -183,6 +183,10 @@ VALUES (:at, :actor, :verb, :job, :queue, :reason, :before, :after);
 -- name: events_of
 SELECT at, actor, verb, reason, before, after FROM events WHERE job = :job ORDER BY id;
 
+-- name: deletion
+-- The event that a person's deletion of a completed job leaves behind; `before` ends with the job's id.
+SELECT id FROM events WHERE verb = 'delete' AND before LIKE 'completed %' || :tail LIMIT 1;
+
 -- name: set_aside_before
 -- Jobs in a final state other than completed, whose payload is where it belongs; an id below :high is older.
 SELECT {columns} FROM jobs
