@@ -118,8 +118,13 @@ class Consumer:
             self._rest(self._pause.blame(error))
         return True
 
+    def beat(self) -> None:
+        """Say in the slot that this process lives, whatever the disk is like."""
+        self._link.beat(self._clock.boottime())
+
     def _tell(self, pulse: Pulse) -> None:
         """Beat, and say since when there have been jobs and the runner has run none."""
+        self.beat()
         now, is_idle = self._clock.boottime(), bool(self._outstanding) and self._link.running() is None
         self._idle_since = (self._idle_since or now) if is_idle else None
         is_long = self._idle_since is not None and now - self._idle_since > _PAUSE
@@ -418,9 +423,10 @@ def register(
 def heartbeat(
     index: Index, consumer: Consumer, identity: Identity, lease: float, clock: Clock, stop: Stop
 ) -> Heartbeat:
-    """Renews the consumer's lease, three times a lease, over a connection of its own."""
+    """Renews the consumer's lease, three times a lease, over a connection of its own; in its slot first."""
 
     def beat() -> None:
+        consumer.beat()
         with index.transaction():
             alive = index.beat(identity.owner, clock.now(), clock.boottime(), consumer.completed)
         if not alive:

@@ -24,6 +24,7 @@ from pqfs.naming import parse_parked
 from pqfs.owners import Life, Owners
 from pqfs.recovery import Recovery, Repairs
 from pqfs.runtime import Pause, Stop
+from pqfs.slot import read_slot_beat
 
 _SOON = 0.05  # seconds until the next chunk of upkeep
 _PAUSE = 1.0  # seconds until the next try after trouble with the machine
@@ -148,14 +149,15 @@ class Janitor:
     def _end_hung(self) -> None:
         """A local consumer that holds its lock but has not beaten for a lease is stopped or hung: end it.
 
-        Its age is measured in boot time, so that no step of the wall clock makes a living one look dead.
+        Its age is measured in boot time, so that no step of the wall clock makes a living one look dead. It beats in
+        its slot as well: a full disk or a busy index keeps it from renewing its lease, and is not its death.
         Race: the machine slept longer than a lease, and we wake up before the consumers can beat. So who is
         silent is ended only if it still is a moment later.
         """
         now = self._clock.boottime()
         silent_since: dict[str, float] = {}
         for consumer in self._index.consumers():
-            silent = now - consumer.beat_boottime
+            silent = now - max(consumer.beat_boottime, self._beat_in_slot(consumer.owner))
             is_ours = consumer.boot_id == self._boot_id
             if not (is_ours and silent > consumer.lease and self._owners.life(consumer.owner) is Life.ALIVE):
                 continue
@@ -164,6 +166,9 @@ class Janitor:
                 emit(Word.HUNG, owner=consumer.owner, silent=silent)
                 self._owners.kill(consumer.owner)
         self._silent_since = silent_since
+
+    def _beat_in_slot(self, owner: str) -> float:
+        return read_slot_beat(self._jobqueue.spool.path(f"run/{owner}.slot"))
 
     def _watch_owners(self) -> bool:
         """Hold a pidfd of every living owner, so that its death wakes us; whether a new one is dead already."""

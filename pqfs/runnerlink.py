@@ -103,6 +103,10 @@ class RunnerLink:
         """Keep the runner from starting anything that was sent so far; what runs goes on."""
         self._slot.next_generation()
 
+    def beat(self, now: float) -> None:
+        """Note in the slot that the consumer lives (boot time)."""
+        self._slot.beat(now)
+
     def running(self) -> Running | None:
         """The attempt that runs just now."""
         return self._slot.read()

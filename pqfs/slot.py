@@ -3,6 +3,8 @@
 The runner writes it (a memory map, no system call); the consumer reads it to watch the time and, when the
 runner dies, to know exactly which job is charged. If the consumer dies too, recovery reads run/<owner>.slot.
 `started` is CLOCK_BOOTTIME, written last when an attempt begins and first when it ends: 0 means idle.
+
+The consumer beats here, too: a disk that is full or slow keeps its beat from the index, but not from memory.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ _LAYOUT = struct.Struct("<d36sId")  # started, job, attempt, progress
 _STARTED = struct.Struct("<d")
 _PROGRESS_AT = _LAYOUT.size - 8
 _GENERATION = struct.Struct("<I")
-SIZE = 64
+_BEAT_AT = 64
+SIZE = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,12 @@ class Slot:
 
     @classmethod
     def create(cls, path: Path) -> tuple[Slot, int]:
-        """Make an empty slot file; the slot and the descriptor to hand to the runner."""
+        """Make an empty slot file; the slot and the descriptor to hand to the runner.
+
+        Written, not stretched: a hole that can not be filled later, on a full disk, would kill who writes to the map.
+        """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        os.ftruncate(descriptor, SIZE)
+        os.write(descriptor, b"\0" * SIZE)
         return cls(descriptor), descriptor
 
     def begin(self, job: str, attempt: int, now: float) -> None:
@@ -65,6 +71,10 @@ class Slot:
         """Make every assignment that was sent so far void, but for the attempt that runs."""
         _GENERATION.pack_into(self._map, _LAYOUT.size, self.generation + 1)
 
+    def beat(self, now: float) -> None:
+        """Note that the consumer lives (boot time)."""
+        _STARTED.pack_into(self._map, _BEAT_AT, now)
+
     def read(self) -> Running | None:
         """What runs now; None when nothing does."""
         return _parse(self._map[: _LAYOUT.size])
@@ -76,6 +86,14 @@ def read_slot(path: Path) -> Running | None:
         return _parse(path.read_bytes()[: _LAYOUT.size])
     except OSError:
         return None
+
+
+def read_slot_beat(path: Path) -> float:
+    """When the consumer of a slot file has last said that it lives (boot time); 0 when it never did."""
+    try:
+        return float(_STARTED.unpack_from(path.read_bytes(), _BEAT_AT)[0])
+    except (OSError, struct.error):
+        return 0.0
 
 
 def _parse(data: bytes) -> Running | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from pqfs.model import Job, Kind, Outcome, Place, State
 from pqfs.recovery import Repairs
 from pqfs.runtime import Stop
 from pqfs.settings import KeepSettings, Settings
+from pqfs.slot import Slot
 from pqfs.spool import Spool
 from pqfs.wiring import App
 from tests.opened import Unexamined, app_of, consumer
@@ -330,6 +332,23 @@ def test_a_consumer_that_is_stopped_past_its_lease_is_ended_and_its_job_goes_on(
     assert house.index.consumers() == []
     assert house.app.owners.names() == []
     invariants(house.spool, house.index)
+
+
+def test_a_consumer_that_can_not_write_the_index_but_beats_in_its_slot_is_not_ended(
+    house: House, holder: Holder, clock: SettableClock
+) -> None:
+    """On a full disk nobody's beat reaches the index: when there is room again, nobody is to be ended for that."""
+    consumer(house.app, holder.owner, lease=30.0)
+    slot, descriptor = Slot.create(house.spool.path(f"run/{holder.owner}.slot"))
+    os.close(descriptor)
+
+    clock.pass_by(40)
+    slot.beat(clock.boottime())
+    house.janitor.look()
+    clock.pass_by(2)
+    house.janitor.look()
+
+    assert holder.process.poll() is None
 
 
 def test_a_step_of_the_wall_clock_ends_nobody(house: House, holder: Holder, clock: SettableClock) -> None:
