@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +107,15 @@ def _write_slowly(path: Path, data: bytes, progress: Any) -> None:
     step = len(data) // 8 + 1
     with path.open("wb", buffering=0) as file:
         for first in range(0, len(data), step):
-            file.write(data[first : first + step])
+            _write(file, data[first : first + step])
             progress(first / len(data))
             time.sleep(0.02)
+
+
+def _write(file: FileIO, data: bytes) -> None:
+    """All of it: on a disk that is nearly full a single write may take a part and report no error."""
+    while data:
+        data = data[file.write(data) :]
 
 
 def _dawdle(data: bytes, progress: Any) -> None:
@@ -137,12 +144,12 @@ def command(source: Path, target: Path) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
     name = source.name.split(".", 3)[3]  # <job>.<attempt>.<queue>.<name>
     with target.open("wb", buffering=0) as file:
-        file.write(_head(os.environ, name, {}))
+        _write(file, _head(os.environ, name, {}))
         if wanted == "grandchild":
             _beget(target)
-        file.write(data[: len(data) // 2])
+        _write(file, data[: len(data) // 2])
         time.sleep(0.05)
-        file.write(data[len(data) // 2 :] + _end(data))
+        _write(file, data[len(data) // 2 :] + _end(data))
     return 0
 
 
