@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -22,6 +26,7 @@ from pqfs.torture.books import Book, read, read_all
 from pqfs.torture.ground import Ground, choose
 from pqfs.torture.payload import Found
 from pqfs.torture.plan import Kind
+from pqfs.torture.targets import Census
 from pqfs.torture.verdict import WORDS, judge
 from tests.world import new_id
 
@@ -36,6 +41,29 @@ def test_the_same_seed_makes_the_same_plan_and_another_seed_another() -> None:
 
     assert first == again
     assert first != other
+
+
+FORKED = """
+import os, signal
+child = os.fork()
+if child:
+    print(child, flush=True)
+signal.pause()
+"""
+
+
+def test_what_a_runner_has_forked_and_not_yet_begun_is_not_taken_for_a_runner(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+    command = [sys.executable, "-c", FORKED, "pqfs.runner", "3", "4", str(os.getpid())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={"PQFS_OWNER": "me"}) as runner:
+        assert runner.stdout is not None
+        child = int(runner.stdout.readline())
+
+        kinds = [found and found.kind for found in (Census(ground)._below(pid, 1) for pid in (runner.pid, child))]
+
+        os.kill(child, signal.SIGKILL)
+        runner.kill()
+    assert kinds == [Kind.RUNNER, None]
 
 
 def test_each_kind_of_act_comes_early() -> None:

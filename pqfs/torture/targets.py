@@ -110,7 +110,8 @@ class Census:
             return None
         owner = marks.get("PQFS_OWNER")
         if b"pqfs.runner" in words:
-            return Target(Kind.RUNNER, pid, began, owner)
+            # Race: what a runner has forked and not yet begun has its words, and not its parent, whom they name.
+            return Target(Kind.RUNNER, pid, began, owner) if _parent(pid) in words else None
         if "PQFS_JOB" not in marks:
             return None
         kind = Kind.GRANDCHILD if b"grandchild" in words else Kind.HANDLER
@@ -129,12 +130,21 @@ def _marks(environ: bytes) -> Iterator[tuple[str, str]]:
 
 def _began(pid: int) -> int | None:
     """When a process began, in the kernel's ticks; None when there is none, or only its remains."""
+    fields = _stat(pid)
+    return None if not fields or fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _parent(pid: int) -> bytes | None:
+    fields = _stat(pid)
+    return fields[1] if fields else None
+
+
+def _stat(pid: int) -> list[bytes]:
+    """What /proc says of a process after its name: state, parent …; nothing when there is none."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
-        return None
-    fields = stat.rpartition(b")")[2].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+        return []
 
 
 def sweep_away(ground: Ground) -> None:
