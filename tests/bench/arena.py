@@ -142,6 +142,13 @@ def log_of(base: Path) -> Path:
     return base.parent / "log"
 
 
+class Stuck(Exception):
+    """A contender did not get as far as it should have; with the end of what it said."""
+
+    def __init__(self, what: str, base: Path) -> None:
+        super().__init__(f"{what}\n{log_of(base).read_text(errors='replace')[-2000:]}".strip())
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     left = births(process.pid)
     process.terminate()

@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
 
 from tests.bench import usage
-from tests.bench.arena import log_of, running, settle
+from tests.bench.arena import Stuck, running, settle
 from tests.bench.load import Load
 from tests.bench.peers import Contender
 from tests.bench.sightings import Sightings
@@ -79,7 +80,7 @@ def drain(contender: Contender, base: Path, load: Load, consumers: int) -> Drain
     """Fill the inbox of a ground, start a contender, and watch its outbox until all has come out.
 
     Raises:
-        TimeoutError: it came to a stop; its log is told.
+        Stuck: it came to a stop.
     """
     make_places(base)
     load.fill(base / "inbox", "job-{:07d}.bin".format)
@@ -87,7 +88,7 @@ def drain(contender: Contender, base: Path, load: Load, consumers: int) -> Drain
     with Sightings(base / "outbox") as sightings:
         began = time.perf_counter()
         with running(contender.command(base, consumers), base, BENCH_CONSUMERS=str(consumers)) as process:
-            return watch(process.pid, sightings, load.jobs, began, base)
+            return watch(process, sightings, load.jobs, began, base)
 
 
 def make_places(base: Path, queues: Sequence[str] = ()) -> None:
@@ -99,32 +100,34 @@ def make_places(base: Path, queues: Sequence[str] = ()) -> None:
         (base / "outbox" / name).mkdir()
 
 
-def watch(pid: int, sightings: Sightings, jobs: int, began: float, base: Path) -> Drain:
-    """What comes out of a contender until it is `jobs` outputs."""
-    watched = _Watched(pid)
+def watch(process: Popen[bytes], sightings: Sightings, jobs: int, began: float, base: Path) -> Drain:
+    """What comes out of a contender until it is `jobs` outputs. Raises as `drain`."""
+    watched = _Watched(process)
     moments = tuple(watched.moments(sightings, jobs, began))
     if not moments or moments[-1].outputs < jobs:
-        said = log_of(base).read_text(errors="replace")[-2000:]
-        raise TimeoutError(f"{moments[-1].outputs if moments else 0} of {jobs} outputs came.\n{said}")
+        raise Stuck(f"{moments[-1].outputs if moments else 0} of {jobs} outputs came.", base)
     return Drain(jobs, moments, watched.peak)
 
 
 class _Watched:
     """The processes of a contender while it works; the most memory that they had at one moment."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
+    def __init__(self, process: Popen[bytes]) -> None:
+        self._process = process
         self.peak = 0
 
     def moments(self, sightings: Sightings, jobs: int, began: float) -> Iterator[Moment]:
-        """Every twentieth of a second in which outputs came, the first as soon as it is seen, until all are there."""
+        """Every twentieth of a second in which outputs came, the first as soon as it is seen, until all are there.
+
+        Ends early when nothing comes any more.
+        """
         names, moved = set[str](), time.perf_counter()
-        while len(names) < jobs and time.perf_counter() - moved < _STALL:
+        while len(names) < jobs and time.perf_counter() - moved < _STALL and self._process.poll() is None:
             before = len(names)
             if names:
                 time.sleep(_EVERY)
             names.update(sighting.name for sighting in sightings.wait(_EVERY))
-            used, now = usage.of_tree(self._pid), time.perf_counter()
+            used, now = usage.of_tree(self._process.pid), time.perf_counter()
             self.peak = max(self.peak, used.resident)
             if len(names) > before:
                 moved = now

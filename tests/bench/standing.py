@@ -7,22 +7,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import Popen
 
-from tests.bench import load
 from tests.bench.arena import running, settle
 from tests.bench.drain import Drain, make_places, watch
 from tests.bench.load import Load
 from tests.bench.peers import Contender
 from tests.bench.sightings import Sightings
 
-_START = 60.0  # seconds for the first output
-
 
 class Standing:
     """Its process and places, and a watch on its outbox."""
 
-    def __init__(self, pid: int, base: Path, sightings: Sightings) -> None:
-        self.pid = pid
+    def __init__(self, process: Popen[bytes], base: Path, sightings: Sightings) -> None:
+        self._process = process
+        self.pid = process.pid
         self.base = base
         self.sightings = sightings
         self.stage = base.parent / "stage"
@@ -45,19 +44,20 @@ class Standing:
         began = time.perf_counter()
         for number, path in enumerate(paths):
             self.drop(path, queues[number % len(queues)])
-        return watch(self.pid, self.sightings, len(paths), began, self.base)
+        return watch(self._process, self.sightings, len(paths), began, self.base)
 
 
 @contextmanager
 def standing(contender: Contender, base: Path, consumers: int, queues: Sequence[str] = ()) -> Iterator[Standing]:
-    """Start a contender on a ground, and have it do one job; it is ended afterwards."""
+    """Start a contender on a ground, and have it do one job; it is ended afterwards.
+
+    Raises:
+        Stuck: the first job does not come out.
+    """
     make_places(base, queues)
     outboxes = [base / "outbox" / name for name in ("", *queues)]
     command = contender.command(base, consumers)
     with Sightings(*outboxes) as sightings, running(command, base, BENCH_CONSUMERS=str(consumers)) as process:
-        found = Standing(process.pid, base, sightings)
-        found.stage.mkdir()
-        load.write(found.stage / "first", 1024)
-        found.drop(found.stage / "first")
-        sightings.wait_for("_first", _START)
+        found = Standing(process, base, sightings)
+        found.drain(found.prepare(Load(1), "first-{}".format))
         yield found
