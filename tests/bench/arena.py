@@ -38,9 +38,14 @@ class Room:
     bytes: int
 
     @property
+    def needed(self) -> int:
+        """Bytes of a disk that hold it, with what the contenders write beside it."""
+        return int(self.bytes * 1.2) + self.files * 8192
+
+    @property
     def size(self) -> int:
         """Bytes of an image that holds it."""
-        return max(_LEAST, int(self.bytes * 1.2) + self.files * 8192 + 2**30)
+        return max(_LEAST, self.needed + 2**30)
 
     @property
     def inodes(self) -> int:
@@ -50,15 +55,28 @@ class Room:
 
 @contextmanager
 def ground(parent: Path | None, room: Room) -> Iterator[Path]:
-    """An empty directory on a file system of its own (root), below `parent`; all of it is gone afterwards."""
+    """An empty directory on a file system of its own (root), below `parent`; all of it is gone afterwards.
+
+    Raises:
+        SystemExit: the disk has not as much room.
+    """
     scratch = Path(tempfile.mkdtemp(prefix="pqfs-bench-", dir=parent))
     try:
+        _refuse_to_fill(scratch, room)
         with _image(scratch, room) as top:
             base = top / "base"
             base.mkdir()
             yield base
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _refuse_to_fill(scratch: Path, room: Room) -> None:
+    free = shutil.disk_usage(scratch).free
+    if free < room.needed:
+        raise SystemExit(
+            f"{scratch.parent} has {free >> 20} MiB free, {room.needed >> 20} are needed: use --at, or less."
+        )
 
 
 @contextmanager

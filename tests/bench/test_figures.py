@@ -163,3 +163,9 @@ def test_a_contender_that_is_not_installed_says_so() -> None:
     assert absence is not None
     assert "is not installed" in absence
     assert PQFS.absence is None
+
+
+def test_a_load_that_would_fill_the_disk_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="are needed"), ground(tmp_path, Room(1, 2**60)):
+        pass
+    assert list(tmp_path.iterdir()) == []
