@@ -67,6 +67,11 @@ class Costs:
             cpus.append((time.process_time() - used) / jobs * 1e6)
         return cls(median(walls[1:]), median(cpus[1:]))
 
+    @classmethod
+    def middle(cls, several: Sequence[Costs]) -> Costs:
+        """The medians of several such figures."""
+        return cls(median([each.wall for each in several]), median([each.cpu for each in several]))
+
 
 def build(settings: Settings, jobs: int) -> int:
     """A spool with so many pending jobs, at rest; the bytes of its index."""
@@ -114,6 +119,7 @@ def claims(settings: Settings) -> Costs:
         return Costs.of(claim, _CLAIMS)
     finally:
         index.close()
+        copy.unlink()
 
 
 def sweeps(settings: Settings) -> Costs:
@@ -158,7 +164,7 @@ def level(base: Path, jobs: int, rounds: int) -> dict[str, Value]:
 
     settings = Settings(spool=base, logs=base.parent / "logs")
     size = build(settings, jobs)
-    claim, ingest = claims(settings), sweeps(settings)
+    claim, ingest = Costs.middle([claims(settings) for _ in range(rounds)]), sweeps(settings)
     return {
         "pending": jobs,
         "claim µs": claim.wall,
@@ -203,7 +209,7 @@ def _growth(least: Mapping[str, Value], most: Mapping[str, Value], name: str) ->
 def main() -> None:
     parser = arena.arguments(__doc__)
     parser.add_argument("--levels", type=int, nargs="+", default=[1000, 100_000, 1_000_000])
-    parser.add_argument("--rounds", type=int, default=3, help="of each command and each start")
+    parser.add_argument("--rounds", type=int, default=3, help="of the claims, each command and each start")
     parser.add_argument("--completed", type=int, default=20_000)
     options = parser.parse_args()
     arena.interruptible()
