@@ -184,6 +184,7 @@ def id_floor(instant: float) -> str:
     return f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000"
 
 
+@lru_cache(maxsize=2048)  # a name is asked for at each step of its job
 def printable(name: bytes) -> str:
     """Turn any name into one that a person, a terminal and a page can show; `original` turns it back.
 
@@ -239,7 +240,7 @@ def original(text: str) -> bytes:
     )
 
 
-@lru_cache(maxsize=2048)  # asked for at each move of a job
+@lru_cache(maxsize=2048)
 def disk_name(name: bytes) -> str:
     """The printable form of a name, cut to NAME_BYTES: its extension kept, no escape and no character split."""
     text = printable(name)

@@ -42,7 +42,7 @@ class Quotas:
 
         The first refusal shuts a queue: what comes later must not overtake.
         """
-        if queue not in self._shut and (reason := self._reason(queue, size)):
+        if queue not in self._shut and self._is_limited(queue) and (reason := self._reason(queue, size)):
             self._shut[queue] = reason
         return self._shut.get(queue)
 
@@ -62,6 +62,10 @@ class Quotas:
         if pace is None or self._room(queue).taken < pace[0]:
             return 1.0
         return pace[1] - self._now % pace[1]
+
+    def _is_limited(self, queue: str) -> bool:
+        limits = self._settings.queue(queue)
+        return (limits.max_files, limits.max_bytes, limits.rate) != (None, None, None)
 
     def _reason(self, queue: str, size: int) -> str | None:
         limits, room = self._settings.queue(queue), self._room(queue)

@@ -29,7 +29,7 @@ from typing import Any
 from pqfs import failures, kernel, naming, outputs
 from pqfs.channel import Channel, Message
 from pqfs.clock import SystemClock
-from pqfs.handlers import Handler, JobContext, Written, resolve
+from pqfs.handlers import Handler, JobContext, Written, is_ours, resolve
 from pqfs.handlers.confinement import is_confined
 from pqfs.handlers.limits import Limits
 from pqfs.inputs import Input
@@ -82,6 +82,7 @@ class Runner:
         self._environment: dict[str, str] = hello["environment"]
         self._specifications: dict[str, Any] = hello["handlers"]
         self._handlers: dict[str, Handler] = {}
+        self._has_scratch = False
         self._clock = SystemClock()
         self._tail = OutputTail(LOG_BYTES)
         self._current: JobContext | None = None
@@ -102,7 +103,7 @@ class Runner:
         answer = {"job": job, "attempt": attempt}
         try:
             refusal = begin(self._spool, self._slot, assignment, self._clock.boottime())
-            self._spool.make_directory(f"work/{self._owner}")  # an earlier handler may have removed it
+            self._stand_on_scratch()
         except OSError as error:
             # Whether the rename happened or not: whoever ends the attempt finds the payload in either place.
             refusal = failures.of_machine(error)
@@ -116,6 +117,12 @@ class Runner:
         result["run_seconds"] = time.perf_counter() - began
         self._channel.send({**answer, "started_at": started_at, **result})
         self._slot.end()
+
+    def _stand_on_scratch(self) -> None:
+        """Make work/<owner>/ where it may be missing: at first, and after a handler that may have removed it."""
+        if not self._has_scratch:
+            self._spool.make_directory(f"work/{self._owner}")
+            self._has_scratch = True
 
     def _workplace(self, assignment: Message) -> Workplace:
         job, attempt = assignment["job"], assignment["attempt"]
@@ -152,17 +159,30 @@ class Runner:
         self._current = context
         limits = Limits.of(self._specification(context.queue))
         try:
-            answer = self._complete(context, place, self._handle(context), limits.files)
+            answer = self._process(context, place, limits.files)
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever a handler raises ends its attempt
             failures.show(error)
             log = self._tail.take()
             answer = failures.judge(error, limits, log, self._lack())
+            self._has_scratch = False
             self._discard(place.part, place.parts)
         else:
             log = self._tail.take()
         finally:
             self._current = None
         return {**answer, "log": log} if log else answer
+
+    def _process(self, context: JobContext, place: Workplace, most: int) -> Message:
+        """Have the job done, by the handler of its queue, and turn the output into `.out`; what is told of it."""
+        handler = self._handler(context.queue)
+        if is_ours(self._specification(context.queue)):
+            written = handler(context)
+            assert isinstance(written, Written)
+            self._spool.move(place.output, place.out)
+        else:
+            self._has_scratch = False
+            written = self._complete(context, place, self._handle(handler, context), most)
+        return {"kind": Kind.DONE, "output_size": written.size, "output_sha256": written.sha256}
 
     def _lack(self) -> str | None:
         """What the machine has no more of; then a handler's failure is the environment's, whatever it says."""
@@ -172,7 +192,7 @@ class Runner:
         except OSError as error:
             return f"the machine is at its end ({error.strerror})"
 
-    def _handle(self, context: JobContext) -> Written | bytes | str | None:
+    def _handle(self, handler: Handler, context: JobContext) -> Written | bytes | str | None:
         """Run the handler and end all that it started; the payload is as it came afterwards, or this says so.
 
         Raises:
@@ -181,7 +201,7 @@ class Runner:
         """
         with Input(context.input) as payload:
             try:
-                written = self._handler(context.queue)(context)
+                written = handler(context)
             finally:
                 end_descendants()
                 if not payload.is_at(context.input):
@@ -212,7 +232,7 @@ class Runner:
 
     def _complete(
         self, context: JobContext, place: Workplace, written: Written | bytes | str | None, most: int
-    ) -> Message:
+    ) -> Written:
         """Turn what the handler left into `.out`; a result without an output is a failure."""
         if isinstance(written, str):
             written = written.encode()
@@ -220,11 +240,12 @@ class Runner:
             context.output.write_bytes(written)
         source = outputs.find(context.output, context.scratch_dir)
         outputs.check(source, most)
-        size, digest = (written.size, written.sha256) if isinstance(written, Written) else outputs.measure(source)
+        if not isinstance(written, Written):
+            written = Written(*outputs.measure(source))
         complete = place.output if source is context.output else place.files
         self._spool.move(complete, place.out)
         self._discard(*{place.part, place.parts} - {complete})
-        return {"kind": Kind.DONE, "output_size": size, "output_sha256": digest}
+        return written
 
     def _discard(self, *scratch: str) -> None:
         """Remove what an attempt has written and nobody needs."""

@@ -95,6 +95,14 @@ class Handler(Protocol):
         """Process one payload."""
 
 
+def is_ours(specification: Mapping[str, Any]) -> bool:
+    """Whether a handler is part of pqfs: it starts nothing, changes no input and says exactly what it wrote.
+
+    Nobody has to look at what it left, as after every handler that is somebody else's.
+    """
+    return bool(specification["kind"] == "timestamp")
+
+
 def resolve(specification: Mapping[str, Any]) -> Handler:
     """Find the code for a specification.
 
