@@ -130,7 +130,7 @@ class Runner:
             self._spool.scratch_path(self._owner, job, attempt, suffix) for suffix in ("part", "parts", "out")
         )
         if is_confined(self._specification(assignment["queue"])):
-            return Workplace(part, parts, out, f"{part}/output", f"{parts}/files")
+            return Workplace(part, parts, out, f"{part}/output", f"{part}/files")
         return Workplace(part, parts, out, part, parts)
 
     def _context(self, assignment: Message, place: Workplace) -> JobContext:

@@ -172,9 +172,16 @@ MUTANTS = (
     Mutant(
         "a step of the wall clock makes the living look dead",
         _JANITOR,
-        "            silent = now - consumer.beat_boottime",
+        "            silent = now - max(consumer.beat_boottime, self._beat_in_slot(consumer.owner))",
         "            silent = self._clock.now() - consumer.beat_at",
         ("tests/test_janitor.py", "-k", "wall_clock"),
+    ),
+    Mutant(
+        "whom a full disk keeps from renewing its lease is ended for it",
+        _JANITOR,
+        "            silent = now - max(consumer.beat_boottime, self._beat_in_slot(consumer.owner))",
+        "            silent = now - consumer.beat_boottime",
+        ("tests/test_janitor.py", "-k", "beats_in_its_slot"),
     ),
     Mutant(
         "a machine that wakes up ends all its consumers",
