@@ -14,8 +14,10 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from pqfs.cli import jobs, services, stack, terminal, torturing, upkeep
+from pqfs.cli.parameters import read_lazily
 from pqfs.errors import PqfsError, explained
 
 _UMASK = 0o027  # of every process of pqfs, see spool/README.md
@@ -53,7 +55,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; errors of ours become one sentence and their exit code."""
     try:
-        found = app(args=_hoist(arguments), standalone_mode=False)
+        found = read_lazily(get_command(app))(args=_hoist(arguments), standalone_mode=False)
     except PqfsError as error:
         terminal.say_error(error.message, error.hint)
         return error.exit_code
