@@ -13,7 +13,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 import time
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -38,7 +37,7 @@ class Identity:
     @classmethod
     def new(cls) -> Identity:
         """A new spool's."""
-        return cls(secrets.token_hex(16), 0, False)
+        return cls(os.urandom(16).hex(), 0, False)
 
 
 def read_identity(spool: Spool) -> Identity | None:

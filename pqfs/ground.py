@@ -7,10 +7,8 @@ the second one reports success and lies.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from pqfs.files import Files, SyncFailed, open_directory
 from pqfs.places import Places
 
 _BALLAST = "run/ballast"
-_MEMORY = Path("/dev/shm")  # where an alarm survives the volume that it is about
+_MEMORY = Path("/dev/shm")
 _DEEP, _ROUNDS = 64, 1000  # folders that are removed in one go, and how often that is repeated for deeper ones
 _FEW = 2  # up to this many files an fsync each is as quick as one syncfs, and waits for nobody else's data
 
@@ -40,7 +38,7 @@ class Ground(Places):
         super().__init__(root)
         self._files = files or Files()
         self._durable = durable
-        self.alarm = _alarm(self._fd, alarms or (_MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())))
+        self.alarm = _alarm(self._fd, alarms or _volatile())
 
     # ---------------------------------------------------------------- small files, directories
 
@@ -116,7 +114,7 @@ class Ground(Places):
                     self._empty(directory, os.fsencode(inner), directory if top is None else top, depth + 1)
                     self._drop_folder(directory, os.fsencode(inner))
                 elif top is not None:
-                    self._files.rename(directory, os.fsencode(inner), top, f".{secrets.token_hex(8)}".encode())
+                    self._files.rename(directory, os.fsencode(inner), top, f".{os.urandom(8).hex()}".encode())
         except FileNotFoundError:
             pass  # somebody else removes the same: the next round looks again
         finally:
@@ -266,6 +264,15 @@ def _open_up(name: bytes, above: int) -> int:
     if found.st_uid == os.geteuid() and found.st_mode & stat.S_IRWXU != stat.S_IRWXU:
         os.fchmod(directory, stat.S_IRWXU)
     return directory
+
+
+def _volatile() -> Path:
+    """Where an alarm survives the volume that it is about."""
+    if _MEMORY.is_dir():
+        return _MEMORY
+    from tempfile import gettempdir  # it brings the generators of random numbers with it
+
+    return Path(gettempdir())
 
 
 def _alarm(root: int, memory: Path) -> Path:

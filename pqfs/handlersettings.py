@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pqfs.durations import Bytes, Duration
-from pqfs.values import Then, above, at_least, at_most
+from pqfs.values import Section, Then, above, at_least, at_most
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 PLACEHOLDERS = ("input", "output", "output_dir")
 _BRACES = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")  # {{word}} stands for {word}
 _FUNCTION = re.compile(r"[\w.]+:[\w.]+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """A part of the settings: unknown names are errors, values never change."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 import signal
 import time
 from collections.abc import Iterator
@@ -48,7 +47,7 @@ class OwnerLock:
     """A name and the lock that proves that it lives. Close it to give both up."""
 
     def __init__(self, run: Path, program: str, boot_id: str, now: float) -> None:
-        self.name = f"{program}.{os.getpid()}.{secrets.token_hex(4)}"
+        self.name = f"{program}.{os.getpid()}.{os.urandom(4).hex()}"
         self._path = run / f"{self.name}{_SUFFIX}"
         scratch = run / f".{self.name}.tmp"
         self._descriptor = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)

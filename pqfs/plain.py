@@ -1,22 +1,20 @@
-"""Settings read without pydantic, where nothing about them is in doubt.
+"""Values read without pydantic, where nothing about them is in doubt.
 
 pydantic's import takes longer than all of a look at a spool. So what is written the usual way is read here, by the
 same annotations. This reader never says that something is wrong: whatever it does not know at once is a doubt, and
-then `pqfs.validation` reads the settings from the start and has the word. A test holds the two against each other.
+then pydantic reads everything from the start and has the word. A test holds the two against each other.
 """
 
 from __future__ import annotations
 
 import re
 import types
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pqfs.errors import Refused
-from pqfs.handlersettings import Section
-from pqfs.values import Read, Then
+from pqfs.values import Read, Section, Then
 
 S = TypeVar("S", bound=Section)
 _WHOLE = re.compile(r"[0-9]{1,18}")
@@ -26,14 +24,14 @@ class Doubt(Exception):
     """Not written the usual way, or wrong: pydantic can tell."""
 
 
-def read(kind: type[S], values: Mapping[str, Any]) -> S:
+def read(kind: type[S], values: Any) -> S:
     """A section of these values.
 
     Raises:
         Doubt: they are not known to be right.
     """
     forms = get_type_hints(kind, include_extras=True) if values else {}
-    if not values.keys() <= forms.keys():
+    if not isinstance(values, dict) or not values.keys() <= forms.keys():
         raise Doubt
     try:
         return kind(**{name: _value(forms[name], value) for name, value in values.items()})
@@ -54,6 +52,8 @@ def _value(form: Any, value: Any) -> Any:
         return tuple(_value(parts[0], each) for each in value)
     if origin is dict and isinstance(value, dict):
         return {name: _value(parts[1], each) for name, each in value.items()}
+    if form is Any:
+        return value
     if isinstance(form, type):
         return _simple(form, value)
     raise Doubt
@@ -82,7 +82,7 @@ def _one_of(forms: tuple[Any, ...], value: Any) -> Any:
 
 
 def _simple(form: type, value: Any) -> Any:
-    if issubclass(form, Section) and isinstance(value, dict):
+    if issubclass(form, Section):
         return read(form, value)
     if form is Path and isinstance(value, str):
         return Path(value)

@@ -1,4 +1,7 @@
-"""The processes, put together and run: what `pqfs ingest`, `pqfs consume` and `pqfs janitor` are."""
+"""The processes, put together and run: what `pqfs ingest`, `pqfs consume` and `pqfs janitor` are.
+
+What only one of them is made of is imported where it is made: all three start at once, and each anew after a crash.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pqfs import kernel
-from pqfs.alarms import Checkup
-from pqfs.consumer import Consumer, heartbeat, register
 from pqfs.custody import bar
 from pqfs.errors import IndexDamaged, IndexGone, SchemaTooNew, Unavailable
 from pqfs.events import Word, emit, trouble
-from pqfs.inbox import Inbox
-from pqfs.ingester import Ingester
 from pqfs.owners import ask_to_end
 from pqfs.pulse import SUFFIX, read_beat
-from pqfs.runnerlink import RunnerLink, check_confinement
 from pqfs.runtime import Presence, Stop, follow_supervisor, program_name
 from pqfs.settings import Loaded
-from pqfs.vitals import Program
-from pqfs.watch import Watch
 from pqfs.wiring import App, open_app, open_index
+
+if TYPE_CHECKING:
+    from pqfs.alarms import Checkup
+    from pqfs.vitals import Program
 
 _ASK_EVERY = 2.0  # seconds between two looks whether a broken index has been made again
 
@@ -90,6 +91,10 @@ def _look_through(app: App, stop: Stop) -> None:
 
 def run_ingester(loaded: Loaded, drain: float | None = None) -> int:
     """Ingest until asked to stop; with `drain`, until the inbox is empty. How many files were taken by a drain."""
+    from pqfs.inbox import Inbox
+    from pqfs.ingester import Ingester
+    from pqfs.watch import Watch
+
     app = _open(loaded)
     with _barring(app), _service(app, "ingester") as (presence, stop):
         owner = presence.identity.owner
@@ -109,6 +114,9 @@ def run_ingester(loaded: Loaded, drain: float | None = None) -> int:
 
 def run_consumer(loaded: Loaded, queues: Sequence[str] | None = None, until_empty: bool = False) -> int:
     """Consume until asked to stop, or until nothing is left; how many jobs were completed."""
+    from pqfs.consumer import Consumer, heartbeat, register
+    from pqfs.runnerlink import RunnerLink, check_confinement
+
     check_confinement(loaded.settings)
     app = _open(loaded)
     kernel.become_subreaper()
@@ -135,6 +143,8 @@ def run_consumer(loaded: Loaded, queues: Sequence[str] | None = None, until_empt
 
 def _checkup(app: App, presence: Presence) -> Checkup:
     """The janitor's rounds. What the janitor before us has noted is in the pulse that it left."""
+    from pqfs.alarms import Checkup
+
     run = app.spool.path("run")
     before = read_beat(run / f"{presence.identity.program}{SUFFIX}")
     if before is not None and before.boot_id != presence.identity.boot_id:
@@ -143,7 +153,7 @@ def _checkup(app: App, presence: Presence) -> Checkup:
 
 
 def _programs(run: Path) -> Sequence[Program] | None:
-    from pqfs.stack.supervisor import programs  # its library is heavy, and only the janitor needs it
+    from pqfs.stack.supervisor import programs
 
     return programs(run)
 

@@ -19,11 +19,11 @@ from typing import Annotated, Any, Literal
 from pqfs import plain
 from pqfs.durations import Bytes, Duration, Size, parse_duration, parse_rate
 from pqfs.errors import Misconfigured
-from pqfs.handlersettings import HandlerSpec, LimitSettings, Section
+from pqfs.handlersettings import HandlerSpec, LimitSettings
 from pqfs.model import DEFAULT_QUEUE, PRIORITY_LIMIT
 from pqfs.naming import check_queue
 from pqfs.retry import RetryPolicy
-from pqfs.values import above, at_least, at_most
+from pqfs.values import Section, above, at_least, at_most
 
 LOG_KEPT = 64 * 2**20  # bytes to which the index's log is cut back once it has been moved into the database
 

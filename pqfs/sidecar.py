@@ -10,40 +10,47 @@ import json
 import math
 import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
+from pqfs import plain
 from pqfs.clock import SystemClock, parse_iso
 from pqfs.durations import Duration
 from pqfs.errors import PqfsError, Rejected
 from pqfs.model import FURTHEST, LONGEST_RUN, PRIORITY_LIMIT, Arrival, check_ready_at
 from pqfs.naming import check_queue
 from pqfs.settings import QueueSettings
+from pqfs.values import Section, Then, above, at_least, at_most
 
 _LIMIT = 64 * 1024
 _DEEPEST = 16
+_LONGEST_KEY = 200
 _DIGITS = 18  # what every reader of JSON can hold as a whole number
 
 
-class Sidecar(BaseModel):
+def _short(text: str) -> str:
+    if len(text) > _LONGEST_KEY:
+        raise ValueError(f"String should have at most {_LONGEST_KEY} characters")
+    return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar(Section):
     """The schema of a sidecar; every field is optional."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    priority: Annotated[int, Field(ge=-PRIORITY_LIMIT, le=PRIORITY_LIMIT)] | None = None
+    priority: Annotated[int, at_least(-PRIORITY_LIMIT), at_most(PRIORITY_LIMIT)] | None = None
     queue: str | None = None
-    delay: Annotated[Duration, Field(le=FURTHEST)] | None = None
+    delay: Annotated[Duration, at_most(FURTHEST)] | None = None
     not_before: str | None = None
-    max_failures: Annotated[int, Field(ge=1, le=100)] | None = None
-    timeout: Annotated[Duration, Field(gt=0, le=LONGEST_RUN)] | None = None
-    key: Annotated[str, Field(max_length=200)] | None = None
-    metadata: dict[str, Any] = {}
+    max_failures: Annotated[int, at_least(1), at_most(100)] | None = None
+    timeout: Annotated[Duration, above(0), at_most(LONGEST_RUN)] | None = None
+    key: Annotated[str, Then(_short)] | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
 
     def apply(self, arrival: Arrival, queue: QueueSettings, now: float, mark: str) -> Arrival:
         """The arrival with what the sidecar asks for. `read` has checked every value; `mark` tells it from others."""
-        options = self.model_dump(include={"max_failures", "timeout", "key", "metadata"}, exclude_defaults=True)
+        asked = {name: getattr(self, name) for name in ("max_failures", "timeout", "key", "metadata")}
+        options = {name: value for name, value in asked.items() if value not in (None, {})}
         ready_at = parse_iso(self.not_before) if self.not_before else now + self.delay if self.delay else 0.0
         chosen = self.queue if self.queue and queue.sidecar_queue else arrival.queue
         priority = arrival.priority if self.priority is None else self.priority
@@ -63,19 +70,30 @@ def read(descriptor: int) -> Sidecar:
     if len(data) > _LIMIT:
         raise Rejected(f"its sidecar is larger than {_LIMIT} bytes")
     try:
-        found = Sidecar.model_validate(_parse(data))
+        found = _checked(_parse(data))
         if found.not_before:
             _check_instant(found.not_before)
         if found.queue:
             check_queue(found.queue)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise Rejected(f"its sidecar is invalid: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     except PqfsError as error:
         raise Rejected(f"its sidecar is invalid: {error.message}") from error
     except ValueError as error:
         raise Rejected(f"its sidecar is not valid JSON: {error}") from error
     return found
+
+
+def _checked(asked: Any) -> Sidecar:
+    try:
+        return plain.read(Sidecar, asked)
+    except plain.Doubt:
+        from pydantic import TypeAdapter, ValidationError  # for the few that something is wrong with: it takes 0.1 s
+    try:
+        return TypeAdapter(Sidecar).validate_python(asked)
+    except ValidationError as error:
+        first = error.errors()[0]
+        is_unknown = first["type"] == "unexpected_keyword_argument"
+        what = "Extra inputs are not permitted" if is_unknown else first["msg"].removeprefix("Value error, ")
+        raise Rejected(f"{'.'.join(map(str, first['loc']))}: {what}") from error
 
 
 def mark_of(size: int, mtime_ns: int) -> str:

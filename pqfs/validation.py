@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from pqfs.errors import Misconfigured, Refused
-from pqfs.handlersettings import Section
+from pqfs.values import Section
 
 S = TypeVar("S", bound=Section)
 _NOT_KEYS = ("function-", "literal[", "kind:")

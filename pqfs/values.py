@@ -1,4 +1,4 @@
-"""How one value of the settings is read, said once, in its annotation.
+"""How values that people write are read, said once, in their annotations: the settings, and what a sidecar asks for.
 
 `Read` stands for a way of writing that is our own (`90s`, `64MiB`), `Then` for what must hold afterwards. Two readers
 obey them: pydantic, which explains what is wrong, and `pqfs.plain`, which does without it. pydantic is imported where
@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """Values by name: a name that is not among them is an error, and none ever changes."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
 
 @dataclass(frozen=True, slots=True)

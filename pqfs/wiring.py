@@ -10,20 +10,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pqfs.clock import Clock, SystemClock, boot_id
 from pqfs.custody import Custody, refuse_barred, refuse_foreign
 from pqfs.events import Word, emit
 from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
-from pqfs.janitor import Janitor
 from pqfs.jobqueue import JobQueue
 from pqfs.modes import mend
 from pqfs.opening import Opening
 from pqfs.owners import Owners
-from pqfs.recovery import Recovery
 from pqfs.settings import Loaded, Settings
 from pqfs.spool import Spool
+
+if TYPE_CHECKING:
+    from pqfs.janitor import Janitor
+    from pqfs.recovery import Recovery
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,14 @@ class App:
 
     def recovery(self) -> Recovery:
         """The repairs of this spool."""
+        from pqfs.recovery import Recovery  # 15 ms that a question never needs
+
         return Recovery(self.jobqueue, self.owners, self.clock, boot_id())
 
     def janitor(self, owner: str) -> Janitor:
         """A janitor that works under this name."""
+        from pqfs.janitor import Janitor  # as above
+
         return Janitor(self.jobqueue, self.recovery(), self.owners, self.clock, owner, boot_id())
 
 

@@ -21,10 +21,10 @@ from pqfs.owners import OwnerLock
 from pqfs.settings import Loaded, Settings
 from pqfs.slot import Slot
 from pqfs.spool import Spool
-from pqfs.stack import Instance, Supervisor
-from pqfs.stack.configuration import SLOTS, render
+from pqfs.stack.configuration import SLOTS, Instance, render
 from pqfs.stack.logs import follow, last_lines, log_files
 from pqfs.stack.presence import UNSUPERVISED, processes
+from pqfs.stack.supervisor import Supervisor
 from pqfs.stack.unit import unit
 from tests.world import SettableClock
 
@@ -143,7 +143,7 @@ def test_a_path_that_supervisor_would_misread_is_refused(
 def test_a_taken_port_is_refused_before_anything_is_made(
     short_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pqfs.stack._PORT_PATIENCE", 0.0)
+    monkeypatch.setattr("pqfs.stack.starting._PORT_PATIENCE", 0.0)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

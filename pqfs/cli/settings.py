@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pqfs.durations import format_duration
-from pqfs.handlersettings import CommandHandler, PythonHandler, Section
+from pqfs.handlersettings import CommandHandler, PythonHandler
 from pqfs.settings import Loaded
+from pqfs.values import Section
 
 
 def rows(loaded: Loaded) -> list[dict[str, str]]:

@@ -15,8 +15,9 @@ from pqfs.cli import terminal
 from pqfs.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
-    from pqfs.stack import Instance, Stack
+    from pqfs.stack.configuration import Instance
     from pqfs.stack.presence import Row
+    from pqfs.stack.starting import Stack
 
 Consumers = Annotated[int | None, typer.Option("--consumers", "-c", help="How many consumers run [2].")]
 NoUi = Annotated[bool, typer.Option("--no-ui", help="Without the console.")]
@@ -39,7 +40,7 @@ def up(
     demo: Demo = False,
 ) -> None:
     """Start everything: makes the spool where it is missing, then runs until Ctrl-C or `pqfs down`."""
-    from pqfs.stack import Stack
+    from pqfs.stack.starting import Stack
 
     instance = _instance(context, consumers, ui_port, not no_ui, demo)
     stack = Stack(instance)
@@ -54,7 +55,7 @@ def _instance(
     context: typer.Context, consumers: int | None = None, ui_port: int | None = None,
     with_ui: bool = True, demo: bool = False,
 ) -> Instance:  # fmt: skip
-    from pqfs.stack import Instance
+    from pqfs.stack.configuration import Instance
 
     return Instance(
         terminal.loaded(context, consumers=consumers, ui_port=ui_port), Path.cwd(), with_ui=with_ui, demo=demo
@@ -94,7 +95,7 @@ def down(
     timeout: Annotated[float, typer.Option(help="Seconds to wait until all has ended.")] = 90.0,
 ) -> None:
     """Stop everything; jobs that run are finished first."""
-    from pqfs.stack import Stack
+    from pqfs.stack.starting import Stack
 
     if not Stack(_instance(context)).stop(timeout):
         terminal.say_error(f"Not everything has ended after {timeout:g} s; it goes on ending.", "Look: pqfs ps")
@@ -105,8 +106,8 @@ def down(
 def ps(context: typer.Context, as_json: terminal.Json = False) -> None:
     """Show the processes of this spool and what each runs now."""
     from pqfs.clock import SystemClock
-    from pqfs.stack import Supervisor
     from pqfs.stack.presence import processes
+    from pqfs.stack.supervisor import Supervisor
 
     instance = _instance(context)
     rows = processes(instance.run, Supervisor(instance.socket), SystemClock())

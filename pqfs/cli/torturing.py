@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import secrets
 import signal
 import sys
 import time
@@ -93,7 +92,7 @@ def _raged(
     from pqfs.torture.storm import Order, Storm
 
     ground, is_ours = choose(folder, terminal.loaded(context).settings.spool)
-    order = Order(secrets.randbelow(10**6) if seed is None else seed, seconds, kills, consumers, pace)
+    order = Order(int.from_bytes(os.urandom(3)) % 10**6 if seed is None else seed, seconds, kills, consumers, pace)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _progress() as say:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib import resources
+from pathlib import Path
 
 COLUMNS = (
     "id", "queue", "name", "arriver", "state", "place", "confirmed", "priority", "attempt", "failures",
@@ -12,13 +12,14 @@ COLUMNS = (
     "output_sha256", "error", "options", "cancel_by",
 )  # fmt: skip
 OUTLINE = ("id", "queue", "name", "arriver", "state", "place", "confirmed", "attempt", "size", "updated_at")
+_HERE = Path(__file__).parent
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 
 
 def statements(tokens: Mapping[str, str]) -> dict[str, str]:
     """Every statement by its name, with the engine's tokens filled in."""
-    text = resources.files("pqfs.index").joinpath("statements.sql").read_text("utf-8")
+    text = (_HERE / "statements.sql").read_text("utf-8")
     parts = _NAME.split(text)[1:]
     filled = {"columns": ", ".join(COLUMNS), "outline": ", ".join(OUTLINE), **tokens}
     return {name: fill(sql, filled) for name, sql in zip(parts[::2], parts[1::2], strict=True)}
@@ -26,11 +27,11 @@ def statements(tokens: Mapping[str, str]) -> dict[str, str]:
 
 def migrations(engine: str, tokens: Mapping[str, str]) -> list[tuple[int, str]]:
     """Number and text of each migration in order; `NNNN_name.<engine>.sql` follows its common part."""
-    folder = resources.files("pqfs.index").joinpath("migrations")
+    folder = _HERE / "migrations"
     found = []
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if match := _MIGRATION.fullmatch(entry.name):
-            own = folder.joinpath(entry.name.replace(".sql", f".{engine}.sql"))
+            own = folder / entry.name.replace(".sql", f".{engine}.sql")
             text = entry.read_text("utf-8") + (own.read_text("utf-8") if own.is_file() else "")
             found.append((int(match[1]), fill(text, tokens)))
     return found

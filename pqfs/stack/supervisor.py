@@ -14,14 +14,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xmlrpc.client import Fault, ProtocolError, ServerProxy
-
-from supervisor.xmlrpc import Faults, SupervisorTransport
+from xmlrpc.client import Fault, ProtocolError, ServerProxy, Transport
 
 from pqfs.errors import NotRunning, Unavailable
 from pqfs.vitals import Program
 
 _REMIND_EVERY = 3.0
+_SHUTTING_DOWN = 6  # a fault of supervisor's: Faults.SHUTDOWN_STATE
 _SILENCE = (OSError, http.client.HTTPException, ProtocolError)
 
 
@@ -46,12 +45,39 @@ class Stopping(Unavailable):
     """The supervisord of this spool is shutting down, and answers nothing else."""
 
 
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(os.fspath(self._path))
+
+
+class _Transport(Transport):
+    """XML-RPC over a unix socket. The one that supervisor has brings its web server with it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        """A connection to the socket, whatever the host."""
+        connection = _Connection(self._path)
+        self._connection = host, connection
+        return connection
+
+
 class Supervisor:
     """The supervisord of one spool. Verbs raise NotRunning when nobody answers, Stopping when it shuts down."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._transport = SupervisorTransport(None, None, f"unix://{path}")
+        self._transport = _Transport(path)
         self._calls = ServerProxy("http://127.0.0.1", transport=self._transport).supervisor
 
     def is_listening(self) -> bool:
@@ -92,7 +118,7 @@ class Supervisor:
         except _SILENCE as error:
             raise NotRunning("pqfs is not running on this spool.", "Start it: pqfs up") from error
         except Fault as fault:
-            if fault.faultCode == Faults.SHUTDOWN_STATE:
+            if fault.faultCode == _SHUTTING_DOWN:
                 raise Stopping("pqfs is stopping on this spool.", "Look: pqfs ps") from fault
             raise Unavailable(f"supervisord says: {fault.faultString}.") from fault
         finally:

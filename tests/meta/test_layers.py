@@ -7,8 +7,6 @@ module fails here until it has been given its place.
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -178,15 +176,3 @@ def test_only_the_clock_reads_the_wall_clock() -> None:
                 readers.append(name)
 
     assert set(readers) == {"clock"}
-
-
-def test_a_runner_starts_without_the_libraries_of_the_others() -> None:
-    """It is started anew after every crash, and handlers must find no connection to the index in it."""
-    code = "import sys, pqfs.runner; print(*sorted(m for m in sys.modules if m.partition('.')[0] in sys.argv[1:]))"
-    unwanted = ["apsw", "pydantic", "watchdog", "typer", "rich", "sqlite3", "streamlit", "supervisor"]
-
-    said = subprocess.run(
-        [sys.executable, "-c", code, *unwanted], capture_output=True, text=True, timeout=60, check=True
-    )
-
-    assert said.stdout.split() == []
