@@ -31,7 +31,7 @@ from pqfs.settings import Loaded, Settings
 from pqfs.spool import Spool
 from pqfs.wiring import open_app
 from tests.bench import arena, figures
-from tests.bench.arena import Room, running
+from tests.bench.arena import Room, Stuck, running
 from tests.bench.figures import Figures, Target, Value, median, ratio
 from tests.bench.load import Load
 from tests.bench.peers import PQFS
@@ -153,7 +153,10 @@ def first_start(settings: Settings) -> float:
     with Sightings(settings.spool / "claimed") as sightings:
         began = time.perf_counter()
         with running(command, settings.spool):
-            return sightings.wait_for("", _PATIENCE).at - began
+            seen = sightings.wait(_PATIENCE)
+            if not seen:
+                raise Stuck(f"Nothing was claimed within {_PATIENCE:g} s.", settings.spool)
+            return seen[0].at - began
 
 
 def level(base: Path, jobs: int, rounds: int) -> dict[str, Value]:

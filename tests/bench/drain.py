@@ -119,14 +119,14 @@ class _Watched:
     def moments(self, sightings: Sightings, jobs: int, began: float) -> Iterator[Moment]:
         """Every twentieth of a second in which outputs came, the first as soon as it is seen, until all are there.
 
-        Ends early when nothing comes any more.
+        Two outputs of one input count once. Ends early when nothing comes any more.
         """
         names, moved = set[str](), time.perf_counter()
         while len(names) < jobs and time.perf_counter() - moved < _STALL and self._process.poll() is None:
             before = len(names)
             if names:
                 time.sleep(_EVERY)
-            names.update(sighting.name for sighting in sightings.wait(_EVERY))
+            names.update(sighting.of for sighting in sightings.wait(_EVERY))
             used, now = usage.of_tree(self._process.pid), time.perf_counter()
             self.peak = max(self.peak, used.resident)
             if len(names) > before:

@@ -11,7 +11,6 @@ is measured, not the function: `pqfs fsck`, then `pqfs index rebuild` with the i
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -24,11 +23,14 @@ from pathlib import Path
 
 from pqfs.index import Index, _job_row
 from pqfs.index.sqlite import SqliteEngine
+from pqfs.kernel import file_system
 from pqfs.model import Job, Place, State
 from pqfs.naming import JobIds, output_name
 from pqfs.settings import Loaded, Settings
 from pqfs.spool import Spool
 from pqfs.wiring import open_app
+from tests.bench import arena, figures
+from tests.bench.figures import Figures, Value
 
 _BEGAN = 1_780_000_000.0
 _CHUNK = 10_000
@@ -94,7 +96,7 @@ def _touch(spool: Spool, below: int, job: Job, with_output: bool) -> None:
         spool.path(paths[-1]).write_text('{"schema": "pqfs.meta/1", "held": true}')
 
 
-def measure(root: Path, *command: str) -> dict[str, object]:
+def measure(root: Path, *command: str) -> dict[str, Value]:
     """Run one command of pqfs on a spool: seconds, the most memory that it had, its exit code, what it said."""
     line = [sys.executable, "-m", "pqfs", "--spool", str(root), "--logs", str(root.parent / "logs"), *command]
     began = time.perf_counter()
@@ -104,34 +106,59 @@ def measure(root: Path, *command: str) -> dict[str, object]:
     _, status, used = os.wait4(done.pid, 0)
     return {
         "command": " ".join(command), "seconds": round(time.perf_counter() - began, 1),
-        "cpu seconds": round(used.ru_utime + used.ru_stime, 1), "MiB": used.ru_maxrss // 1024,
-        "exit code": os.waitstatus_to_exitcode(status), "said": said[-300:].strip(),
+        "CPU seconds": round(used.ru_utime + used.ru_stime, 1), "MiB": used.ru_maxrss // 1024,
+        "exit code": os.waitstatus_to_exitcode(status), "said": (said.strip().splitlines() or [""])[-1][:80],
     }  # fmt: skip
 
 
+def measure_all(root: Path, only: str | None) -> Iterator[dict[str, Value]]:
+    """`fsck`, a rebuild with the index put away, and `fsck` of what that has made."""
+    if only in (None, "fsck"):
+        yield measure(root, "fsck")
+    if only in (None, "rebuild"):
+        for path in root.glob("index.db*"):
+            path.rename(root.parent / f"kept-{path.name}")
+        yield measure(root, "index", "rebuild", "-y")
+        yield measure(root, "fsck")
+
+
+def run(root: Path, options: argparse.Namespace) -> list[dict[str, Value]]:
+    """Make the spool where there is none, and measure."""
+    if not root.exists():
+        began = time.perf_counter()
+        make(root, options.jobs, options.all_kept)
+        print(f"{options.jobs:,} jobs made in {time.perf_counter() - began:.0f} s at {root}", file=sys.stderr)
+    return list(measure_all(root, options.only))
+
+
+def clear(top: Path) -> None:
+    """Remove what was made below a directory, and nothing else that lies there."""
+    for name in ("spool", "logs"):
+        shutil.rmtree(top / name, ignore_errors=True)
+    for path in top.glob("kept-index.db*"):
+        path.unlink()
+
+
 def main() -> None:
-    """Parse, make, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--at", type=Path, help="where the spool is made, or lies already")
     parser.add_argument("--keep", action="store_true", help="leave the spool there")
     parser.add_argument("--all-kept", action="store_true", help="every job has a payload")
     parser.add_argument("--only", choices=("make", "fsck", "rebuild"))
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
-    root = (options.at or Path(tempfile.mkdtemp(prefix="pqfs-bench-"))) / "spool"
-    if not root.exists():
-        began = time.perf_counter()
-        make(root, options.jobs, options.all_kept)
-        print(f"{options.jobs:,} jobs made in {time.perf_counter() - began:.0f} s at {root}", flush=True)
-    if options.only in (None, "fsck"):
-        print(json.dumps(measure(root, "fsck")), flush=True)
-    if options.only in (None, "rebuild"):
-        for path in root.glob("index.db*"):
-            path.rename(root.parent / f"kept-{path.name}")
-        print(json.dumps(measure(root, "index", "rebuild", "-y")), flush=True)
-        print(json.dumps(measure(root, "fsck")), flush=True)
-    if not options.keep:
-        shutil.rmtree(root.parent)
+    arena.interruptible()
+    top = options.at or Path(tempfile.mkdtemp(prefix="pqfs-bench-"))
+    is_ours = not options.keep and not (top / "spool").exists()
+    try:
+        rows, kind = run(top / "spool", options), file_system(bytes(top))
+    finally:
+        if is_ours:
+            clear(top)
+            if options.at is None:
+                top.rmdir()
+    figures.publish(Figures("fsck", arena.command_line(), rows, facts={"file system": kind}), options.json)
 
 
 if __name__ == "__main__":

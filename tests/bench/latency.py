@@ -76,7 +76,7 @@ def one_by_one(stand: Standing, paths: Sequence[Path]) -> list[float]:
     pauses, spent = random.Random(4), []
     for path in paths:
         began = stand.drop(path)
-        seen = stand.sightings.wait_for(f"_{path.name}", _PATIENCE)
+        seen = stand.sightings.wait_for(path.name, _PATIENCE)
         spent.append((seen.at - began) * 1e3)
         time.sleep(pauses.uniform(0.02, 0.06))
     return spent
@@ -98,7 +98,7 @@ def paced(stand: Standing, paths: Sequence[Path], rate: float) -> list[float]:
             path = left.pop()
             dropped[path.name] = stand.drop(path)
         for seen in stand.sightings.wait(due - now):
-            spent.append((seen.at - dropped[seen.name.rpartition("_")[2]]) * 1e3)
+            spent.append((seen.at - dropped[seen.of]) * 1e3)
     return spent
 
 

@@ -28,6 +28,11 @@ class Sighting:
     name: str
     at: float
 
+    @property
+    def of(self) -> str:
+        """The input that this output is of: every contender puts its name behind the last underscore."""
+        return self.name.rpartition("_")[2]
+
 
 class Sightings:
     """Watches directories for what is moved into them. A context manager."""
@@ -48,8 +53,8 @@ class Sightings:
         now = time.perf_counter()
         return [Sighting(name, now) for name in _names(os.read(self._descriptor, 1 << 18))]
 
-    def wait_for(self, ending: str, seconds: float) -> Sighting:
-        """The sight of a name that ends so.
+    def wait_for(self, name: str, seconds: float) -> Sighting:
+        """The sight of the output of an input of this name.
 
         Raises:
             TimeoutError: it did not come in time.
@@ -57,9 +62,9 @@ class Sightings:
         deadline = time.perf_counter() + seconds
         while (left := deadline - time.perf_counter()) > 0:
             for sighting in self.wait(left):
-                if sighting.name.endswith(ending):
+                if sighting.of == name:
                     return sighting
-        raise TimeoutError(f"{ending} was not seen within {seconds:g} s")
+        raise TimeoutError(f"no output of {name} was seen within {seconds:g} s")
 
     def __enter__(self) -> Sightings:
         return self

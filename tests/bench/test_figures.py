@@ -133,12 +133,14 @@ def test_the_usage_of_a_tree_counts_children_that_have_ended() -> None:
 
 def test_a_name_that_is_moved_into_a_directory_is_seen(tmp_path: Path) -> None:
     (tmp_path / "outbox").mkdir()
-    (tmp_path / "a_job-1").touch()
+    (tmp_path / "stamp_id_job-1").touch()
     with Sightings(tmp_path / "outbox") as sightings:
         assert sightings.wait(0.0) == []
-        move = threading.Thread(target=(tmp_path / "a_job-1").rename, args=(tmp_path / "outbox" / "a_job-1",))
+        move = threading.Thread(
+            target=(tmp_path / "stamp_id_job-1").rename, args=(tmp_path / "outbox" / "stamp_id_job-1",)
+        )
         move.start()
-        assert sightings.wait_for("job-1", 20.0).name == "a_job-1"
+        assert sightings.wait_for("job-1", 20.0).name == "stamp_id_job-1"
         move.join()
         with pytest.raises(TimeoutError):
             sightings.wait_for("job-2", 0.0)

@@ -100,6 +100,16 @@ def test_the_recovery_of_a_job(ground: Path) -> None:
     assert _run(ground, "recovery", "--kills", "1")["rows"][0]["kills"] == 1
 
 
+def test_a_look_through_a_spool_and_a_rebuild_remove_only_what_they_made(ground: Path) -> None:
+    (ground / "mine").touch()
+    process = _start(ground, "fsck", "--jobs", "200")
+    said, talk = process.communicate()
+
+    assert process.returncode == 0, talk
+    assert [row["exit code"] for row in json.loads(said)["rows"]] == [0, 0, 0]
+    assert list(ground.iterdir()) == [ground / "mine"]
+
+
 def test_the_plain_loop_takes_every_file_of_a_flood(ground: Path) -> None:
     assert plain_loop(ground, 300) > 0
     assert len(list((ground / "loop" / "ready").iterdir())) == 300
