@@ -9,18 +9,19 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from pqfs.errors import VolumeFault
 from pqfs.events import Word, emit
 from pqfs.files import Files, SyncFailed, open_directory
+from pqfs.pace import Pace
 from pqfs.places import Places
 
 _BALLAST = "run/ballast"
 _MEMORY = Path("/dev/shm")
 _DEEP, _ROUNDS = 64, 1000  # folders that are removed in one go, and how often that is repeated for deeper ones
-_FEW = 2  # up to this many files an fsync each is as quick as one syncfs, and waits for nobody else's data
 
 
 class Ground(Places):
@@ -38,6 +39,7 @@ class Ground(Places):
         super().__init__(root)
         self._files = files or Files()
         self._durable = durable
+        self.pace = Pace()
         self.alarm = _alarm(self._fd, alarms or _volatile())
 
     # ---------------------------------------------------------------- small files, directories
@@ -197,7 +199,7 @@ class Ground(Places):
     def barrier(self, files: Sequence[str], directories: Sequence[str | int] | None) -> None:
         """Make these files and the entries of these directories durable, in this order.
 
-        For a few files an fsync each, else one syncfs for all. A directory of the inbox is given by its
+        By an fsync each or one syncfs for all, whichever was quicker lately. A directory of the inbox is given by its
         descriptor, since its name may mean another by now; None: by syncfs, whichever they are. Under `relaxed`
         nothing is synced.
 
@@ -207,13 +209,16 @@ class Ground(Places):
         """
         if not self._durable or not files:
             return
-        if len(files) <= _FEW and directories is not None:
+        began = time.perf_counter()
+        if directories is not None and self.pace.prefers_fsync(len(files), len(directories)):
             self._sync(files, directories)
+            self.pace.note_fsync(len(files) + len(directories), time.perf_counter() - began)
             return
         try:
             self._files.syncfs(self._fd)
         except SyncFailed as error:
             raise self._volume_fault(error) from error
+        self.pace.note_syncfs(len(files), time.perf_counter() - began)
 
     def _sync(self, files: Sequence[str], directories: Sequence[str | int]) -> None:
         """An fsync each.
