@@ -60,7 +60,7 @@ def ground(parent: Path | None, room: Room) -> Iterator[Path]:
     Raises:
         SystemExit: the disk has not as much room.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="pqfs-bench-", dir=parent))
+    scratch = Path(tempfile.mkdtemp(prefix="pqfs-bench-", dir=parent)).absolute()
     try:
         _refuse_to_fill(scratch, room)
         with _image(scratch, room) as top:
