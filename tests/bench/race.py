@@ -36,7 +36,7 @@ def race(contenders: Sequence[Contender], options: argparse.Namespace) -> tuple[
                 kind = arena.kind_of(base)
                 found = drain(contender, base, load, options.consumers)
             results.setdefault(contender.name, []).append(found)
-            print(f"round {turn + 1}: {contender.name} {found.rate:,.0f}/s", file=sys.stderr, flush=True)
+            print(f"round {turn + 1}: {contender.name} {found.rate:,.1f}/s", file=sys.stderr, flush=True)
     return results, kind
 
 
@@ -44,13 +44,13 @@ def row(name: str, drains: Sequence[Drain]) -> dict[str, Value]:
     """The medians of one contender."""
     return {
         "contender": name,
-        "jobs/s": round(median([each.rate for each in drains])),
-        "steady jobs/s": round(median([each.steady_rate for each in drains]), 1),
+        "jobs/s": median([each.rate for each in drains]),
+        "steady jobs/s": median([each.steady_rate for each in drains]),
         "CPU µs/job": median([each.cost for each in drains]) * 1e6,
         "steady CPU µs/job": median([each.steady_cost for each in drains]) * 1e6,
         "peak MiB": median([each.peak for each in drains]) / 2**20,
-        "slowest jobs/s": round(min(each.rate for each in drains)),
-        "fastest jobs/s": round(max(each.rate for each in drains)),
+        "slowest jobs/s": min(each.rate for each in drains),
+        "fastest jobs/s": max(each.rate for each in drains),
     }
 
 
