@@ -2,8 +2,9 @@
 
 Two processes: this one speaks the protocol, the runner runs handlers. The consumer leases about a second of
 work at a time, hands it over, and ends attempts in batches: at once when the runner has nothing left, at the
-latest 50 ms after the batch's first result. When a job turns out long, what was leased behind it is given
-back at no cost. TERM drains: what runs is finished (bounded), the rest is given back.
+latest 50 ms after the batch's first result, sooner where no more work waits. When a job turns out long, what
+was leased behind it is given back at no cost. TERM drains: what runs is finished (bounded), the rest is given
+back.
 
 Trust: reads index rows and the runner's reports, never payloads. Writes index rows under its lease, moves
 files of jobs that it holds. Deletes only its own scratch.
@@ -28,7 +29,8 @@ from pqfs.runnerlink import RunnerLink
 from pqfs.runtime import Heartbeat, Identity, Pause, Presence, Readable, Stop
 
 _FIRST_BATCH = 4
-_SETTLE_WITHIN = 0.05  # seconds after a batch's first result
+_SETTLE_WITHIN = 0.05  # seconds after a batch's first result, while more work waits
+_SETTLE_SOON = 0.003  # the same, while none does: then nobody gains by a larger batch
 _GATHER = 0.005  # while the runner is busy, results are read this often and not one by one
 _SMOOTHING = 0.3
 _PAUSE = 1.0  # seconds without claims after trouble with the disk
@@ -128,6 +130,7 @@ class Consumer:
         now, is_idle = self._clock.boottime(), bool(self._outstanding) and self._link.running() is None
         self._idle_since = (self._idle_since or now) if is_idle else None
         is_long = self._idle_since is not None and now - self._idle_since > _PAUSE
+        pulse.note(barriers=self._jobqueue.spool.pace.told())
         pulse.beat(idle_since=self._idle_since if is_long else None)
 
     def _rest(self, error: PqfsError | None) -> None:
@@ -250,7 +253,8 @@ class Consumer:
                     wanted, started_at=outcome.started_at, run_seconds=outcome.run_seconds, log=outcome.log
                 )
         self._ended.append((job, outcome))
-        self._settle_by = min(self._settle_by, self._clock.boottime() + _SETTLE_WITHIN)
+        within = _SETTLE_SOON if self._is_dry else _SETTLE_WITHIN
+        self._settle_by = min(self._settle_by, self._clock.boottime() + within)
 
     def _is_somewhere(self, job: Job) -> bool:
         """Whether a payload that was not found lies elsewhere; where nobody can look it is not declared lost."""

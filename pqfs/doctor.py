@@ -9,7 +9,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +25,7 @@ from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
 from pqfs.inbox import LEASE_TELLS_ALL
 from pqfs.modes import differences
 from pqfs.places import DIRECTORIES
+from pqfs.pulse import read_beats
 from pqfs.settings import Loaded, Settings
 from pqfs.spool import Spool
 
@@ -53,7 +54,7 @@ def examine(loaded: Loaded) -> Iterator[Check]:
     """Every check, one after the other; a check that itself fails is bad and says why."""
     checks: list[Callable[[Settings], Iterator[Check]]] = [
         _sqlite, _tree, _file_system, _leases, _renames, _inotify, _permissions, _disk, _index, _socket, _clock,
-        _supervisor, _containment, _health,
+        _barriers, _supervisor, _containment, _health,
     ]  # fmt: skip
     for check in checks:
         yield from _run(check, loaded.settings)
@@ -211,6 +212,20 @@ def _clock(settings: Settings) -> Iterator[Check]:
         yield Check("clock", Grade.BAD, "The clock was never set: outputs would carry wrong times.")
     else:
         yield Check("clock", Grade.OK, "The clock is set.")
+
+
+def _barriers(settings: Settings) -> Iterator[Check]:
+    """What each process has measured: it takes the quicker way of making a batch durable."""
+    if settings.durability != "strict":
+        yield Check("barriers", Grade.WARN, "durability is relaxed: a loss of power may lose jobs and publish twice.")
+        return
+    measured = {beat.program: beat.said.get("barriers") for beat in read_beats(settings.spool / "run")}
+    told = [f"{program}: {_costs(costs)}" for program, costs in sorted(measured.items()) if costs]
+    yield Check("barriers", Grade.OK, "; ".join(told) or "Not measured yet: nothing has been made durable.")
+
+
+def _costs(costs: Mapping[str, float]) -> str:
+    return ", ".join(f"{way} {milliseconds:.2g} ms" for way, milliseconds in costs.items())
 
 
 def _supervisor(settings: Settings) -> Iterator[Check]:

@@ -152,6 +152,7 @@ class Ingester:
 
     def _beat(self, doing: str | None = None) -> None:
         if self._pulse:
+            self._pulse.note(barriers=self._jobqueue.spool.pace.told())
             waiting = asdict(self._longest) if self._longest else None
             self._pulse.beat(doing, blind=self._blind, waiting=waiting, quotas=self._quotas.refusals[:3])
 

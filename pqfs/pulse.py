@@ -53,6 +53,11 @@ class Pulse:
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._at = self._wall = 0.0
         self._said: tuple[str | None, dict[str, Any]] | None = None
+        self._noted: dict[str, Any] = {}
+
+    def note(self, **noted: Any) -> None:
+        """Figures that go with the next beat, whenever it is: they change all the time and are no news."""
+        self._noted |= noted
 
     def beat(self, doing: str | None = None, **said: Any) -> None:
         """Note that the work was done just now, with what there is to say, or that a long step of it begins."""
@@ -68,7 +73,7 @@ class Pulse:
         self._write(None, trouble[:500])
 
     def _write(self, doing: str | None, trouble: str | None) -> None:
-        said = self._said[1] if self._said else {}
+        said = {**self._noted, **(self._said[1] if self._said else {})}
         news = {"at": self._at, "wall": self._wall, "doing": doing, "trouble": trouble, "said": said}
         data = json.dumps({**self._facts, **news}).encode()
         try:

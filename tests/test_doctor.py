@@ -19,9 +19,11 @@ from pqfs.errors import Misconfigured
 from pqfs.handlers import confinement
 from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
 from pqfs.index import Index
+from pqfs.pulse import Pulse
 from pqfs.runnerlink import check_confinement
 from pqfs.settings import IngestSettings, Loaded, QueueSettings, Settings
 from pqfs.spool import Spool
+from tests.world import SettableClock
 
 
 def examined(settings: Settings, config: Path | None = None) -> dict[str, list[Check]]:
@@ -194,6 +196,21 @@ def test_a_clock_that_was_never_set_is_bad(whole: Settings, monkeypatch: pytest.
     monkeypatch.setattr(SystemClock, "now", lambda clock: 86400.0)
 
     assert grades(whole, "clock") == [Grade.BAD]
+
+
+def test_what_each_process_has_measured_of_its_barriers_is_told(whole: Settings, clock: SettableClock) -> None:
+    assert examined(whole)["barriers"][0].sentence == "Not measured yet: nothing has been made durable."
+    pulse = Pulse(whole.spool / "run", "consumer-00", "consumer-00.1.0", "boot", clock)
+    pulse.note(barriers={"fsync": 0.71, "syncfs of 3": 12.4})
+    pulse.beat()
+
+    assert examined(whole)["barriers"][0].sentence == "consumer-00: fsync 0.71 ms, syncfs of 3 12 ms"
+
+
+def test_what_relaxed_durability_risks_is_a_warning(whole: Settings) -> None:
+    relaxed = replace(whole, durability="relaxed")
+
+    assert grades(relaxed, "barriers") == [Grade.WARN]
 
 
 def test_an_environment_without_supervisor_is_bad(whole: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

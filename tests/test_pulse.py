@@ -69,6 +69,19 @@ def test_a_pulse_outlives_its_process_unless_its_name_was_for_this_start_only(
     assert [path.name for path in tmp_path.iterdir()] == ["ingester.pulse"]
 
 
+def test_figures_go_with_the_next_beat_and_are_no_news(tmp_path: Path, clock: SettableClock) -> None:
+    pulse = _pulse(tmp_path, clock)
+    pulse.beat()
+    pulse.note(figure=1)
+    pulse.beat()
+    assert read_beats(tmp_path)[0].said == {}
+
+    clock.pass_by(2)
+    pulse.beat()
+
+    assert read_beats(tmp_path)[0].said == {"figure": 1}
+
+
 def test_a_disk_without_room_ends_no_process(tmp_path: Path, clock: SettableClock) -> None:
     pulse = _pulse(tmp_path, clock)
     os.close(pulse._descriptor)
