@@ -6,7 +6,8 @@
 Each contender gets a fresh ext4 image (root; else a plain directory), an inbox full of files, and the time from its
 start to the last output is taken by a watch on its outbox; `steady` is from the first output to the last, without the
 start. Processor time is summed over all its processes, memory is the most that they had resident at one moment.
-Contenders take turns, and their medians over the rounds are shown. Who is not installed is skipped, and that is said.
+Contenders take turns, and their medians over the rounds are shown. Who is not installed is skipped, who gets stuck
+leaves the race; both are told.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.bench import arena, figures
+from tests.bench.arena import Stuck
 from tests.bench.drain import Drain, drain
 from tests.bench.figures import Figures, Target, Value, median, ratio
 from tests.bench.load import Load
@@ -27,17 +31,35 @@ _HOLDS = 0.8  # the last slice of a backlog, in the first: above this we say tha
 Results = dict[str, list[Drain]]
 
 
-def race(contenders: Sequence[Contender], options: argparse.Namespace) -> tuple[Results, str]:
-    """Let all of them work, in turns; what each made of each round, and on which file system."""
-    load, results, kind = Load(options.jobs, options.size), Results(), ""
-    for turn in range(options.rounds):
-        for contender in contenders:
-            with arena.ground(options.at, load.room) as base:
-                kind = arena.kind_of(base)
-                found = drain(contender, base, load, options.consumers)
-            results.setdefault(contender.name, []).append(found)
-            print(f"round {turn + 1}: {contender.name} {found.rate:,.1f}/s", file=sys.stderr, flush=True)
-    return results, kind
+@dataclass(slots=True)
+class Race:
+    """What each made of each round, who got stuck and has left the race, and on which file system it was."""
+
+    results: Results = field(default_factory=dict)
+    stuck: dict[str, str] = field(default_factory=dict)
+    kind: str = ""
+
+    def run(self, contenders: Sequence[Contender], options: argparse.Namespace) -> None:
+        """Let all of them work, in turns."""
+        load = Load(options.jobs, options.size)
+        for turn in range(options.rounds):
+            for contender in (each for each in contenders if each.name not in self.stuck):
+                with arena.ground(options.at, load.room) as base:
+                    self.kind = arena.kind_of(base)
+                    self._start(contender, base, load, options.consumers)
+                print(f"round {turn + 1}: {self._told(contender.name)}", file=sys.stderr, flush=True)
+
+    def _told(self, name: str) -> str:
+        return self.stuck.get(name) or f"{name} {self.results[name][-1].rate:,.1f}/s"
+
+    def _start(self, contender: Contender, base: Path, load: Load, consumers: int) -> None:
+        try:
+            found = drain(contender, base, load, consumers)
+        except Stuck as error:
+            self.stuck[contender.name] = f"{contender.name} got stuck: {error}"
+            self.results.pop(contender.name, None)
+        else:
+            self.results.setdefault(contender.name, []).append(found)
 
 
 def row(name: str, drains: Sequence[Drain]) -> dict[str, Value]:
@@ -113,10 +135,11 @@ def main() -> None:
         parser.error(f"nobody knows {', '.join(sorted(unknown))}")
     arena.interruptible()
     contenders, absent = willing(options.contenders)
-    results, kind = race(contenders, options)
-    rows, shown = [row(name, drains) for name, drains in results.items()], slices(results, options.slices)
-    judged = targets(results) + held(shown)
-    whole = Figures("race", arena.command_line(), rows, judged, absent, {"file system": kind}, shown)
+    race = Race()
+    race.run(contenders, options)
+    rows, shown = [row(*each) for each in race.results.items()], slices(race.results, options.slices)
+    judged, notes = targets(race.results) + held(shown), [*absent, *race.stuck.values()]
+    whole = Figures("race", arena.command_line(), rows, judged, notes, {"file system": race.kind}, shown)
     figures.publish(whole, options.json)
 
 

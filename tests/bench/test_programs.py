@@ -59,6 +59,17 @@ def test_a_race_of_mixed_sizes(ground: Path) -> None:
     assert found["targets"] == []
 
 
+def test_who_gets_stuck_leaves_the_race_and_that_is_told(ground: Path) -> None:
+    deep = ground / ("too-long-for-a-socket" * 6)
+    deep.mkdir()
+
+    found = _run(deep, "race", "--jobs", "20", "--rounds", "2", "pqfs", "bare_loop")
+
+    assert [row["contender"] for row in found["rows"]] == ["bare_loop"]
+    assert found["targets"] == []
+    assert "pqfs got stuck: 0 of 20 outputs came." in found["notes"][0]
+
+
 def test_latencies_of_drops_and_of_a_load(ground: Path) -> None:
     found = _run(ground, "latency", "--drops", "5", "--jobs", "50", "--seconds", "0.2", "--rate", "100")
 
