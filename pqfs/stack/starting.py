@@ -31,7 +31,7 @@ from pqfs.stack.supervisor import Process, Stopping, Supervisor, wait_for_end
 
 _PORT_PATIENCE = 3.0  # seconds that a console of ours, whose supervisord has died, may need to let its port go
 _START_PATIENCE = 60.0  # above the 30 s that a process waits for the name of one that still drains
-_LOOK_THROUGH = 5.0  # seconds for a look through the index for damage; the janitor looks through the rest
+_LOOK_THROUGH = 1.0  # seconds for a look through the index for damage; the janitor looks through the rest
 _LOOPBACK = "127.0.0.1"
 
 
@@ -142,7 +142,7 @@ class Stack:
                 name = broken.name if broken else missing[0]
                 reason = broken.trouble if broken else "it does not come up"
                 raise Unavailable(f"{name} could not be started: {reason}.", f"See: pqfs logs {name}")
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def _missing(self) -> list[str]:
         living = {facts.program for facts in self._owners.living()}
