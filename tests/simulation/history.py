@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from pqfs import owners
 from pqfs.errors import PqfsError
 from pqfs.settings import KeepSettings, QueueSettings, Settings
 from tests.crash.harness import Scene, check_recovered, finish_all
@@ -246,18 +245,8 @@ def _lie(effect: str) -> Fate:
 def determined(seed: int) -> Iterator[None]:
     """Names of owners and ids of jobs come from a seed, too: they decide about orders."""
     noise = random.Random(seed)
-    with patch.object(os, "urandom", noise.randbytes), patch.object(owners, "secrets", _Names(noise)):
+    with patch.object(os, "urandom", noise.randbytes):
         yield
-
-
-class _Names:
-    """Stands for the module `secrets`."""
-
-    def __init__(self, noise: random.Random) -> None:
-        self._noise = noise
-
-    def token_hex(self, size: int) -> str:
-        return self._noise.randbytes(size).hex()
 
 
 class _Swallowed(logging.Handler):
