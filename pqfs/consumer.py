@@ -30,7 +30,7 @@ from pqfs.runtime import Heartbeat, Identity, Pause, Presence, Readable, Stop
 
 _FIRST_BATCH = 4
 _SETTLE_WITHIN = 0.05  # seconds after a batch's first result, while more work waits
-_SETTLE_SOON = 0.003  # the same, while none does: then nobody gains by a larger batch
+_SETTLE_SOON = 0.002  # the least of it while none does; then results wait as long as the last batch took to end
 _GATHER = 0.005  # while the runner is busy, results are read this often and not one by one
 _SMOOTHING = 0.3
 _PAUSE = 1.0  # seconds without claims after trouble with the disk
@@ -70,6 +70,7 @@ class Consumer:
         self._batch = _FIRST_BATCH
         self._seconds_a_job: float | None = None
         self._settle_by = float("inf")
+        self._last_finish = 0.0  # seconds
         self._is_dry = False
         self._paused_until = 0.0
         self._drain_by: float | None = None
@@ -253,8 +254,14 @@ class Consumer:
                     wanted, started_at=outcome.started_at, run_seconds=outcome.run_seconds, log=outcome.log
                 )
         self._ended.append((job, outcome))
-        within = _SETTLE_SOON if self._is_dry else _SETTLE_WITHIN
-        self._settle_by = min(self._settle_by, self._clock.boottime() + within)
+        self._settle_by = min(self._settle_by, self._clock.boottime() + self._patience())
+
+    def _patience(self) -> float:
+        """Seconds that a first result waits for others.
+
+        Long while more work waits for us; else so that at most half of the time goes into ending batches.
+        """
+        return _SETTLE_WITHIN if not self._is_dry else min(_SETTLE_WITHIN, max(_SETTLE_SOON, self._last_finish))
 
     def _is_somewhere(self, job: Job) -> bool:
         """Whether a payload that was not found lies elsewhere; where nobody can look it is not declared lost."""
@@ -377,6 +384,7 @@ class Consumer:
             self._jobqueue.confirm(moved)
 
     def _end_attempts(self) -> None:
+        began = self._clock.boottime()
         try:
             more = self._lease() if self._wants_more() else None
             moved = self._jobqueue.finish(self._ended, self._clock.now(), self._moved, more)
@@ -388,6 +396,7 @@ class Consumer:
             for job in done:
                 self._discard_scratch(job)
             raise
+        self._last_finish = self._clock.boottime() - began
         self.completed += sum(outcome.kind is Kind.DONE for _, outcome in self._ended)
         self._ended, self._settle_by = [], float("inf")
         self._moved = moved

@@ -5,6 +5,7 @@ What only one of them is made of is imported where it is made: all three start a
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -38,8 +39,19 @@ def _service(app: App, program: str) -> Iterator[tuple[Presence, Stop]]:
     follow_supervisor()
     stop = Stop()
     stop.listen()
+    _collect_less()
     with Presence(app.spool.path("run"), program_name(program), app.clock) as presence:
         yield presence, stop
+
+
+def _collect_less() -> None:
+    """No collection looks again through what was imported, and none comes in the midst of a batch without need.
+
+    Measured: 6 % of a busy consumer's time went into looking for garbage that batches of values never make.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 def _open(loaded: Loaded) -> App:
