@@ -261,7 +261,7 @@ class Consumer:
 
         Long while more work waits for us; else so that at most half of the time goes into ending batches.
         """
-        return _SETTLE_WITHIN if not self._is_dry else min(_SETTLE_WITHIN, max(_SETTLE_SOON, self._last_finish))
+        return _SETTLE_WITHIN if not self._is_dry else min(_SETTLE_WITHIN, max(_SETTLE_SOON, self._last_finish / 4))
 
     def _is_somewhere(self, job: Job) -> bool:
         """Whether a payload that was not found lies elsewhere; where nobody can look it is not declared lost."""

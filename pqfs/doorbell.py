@@ -40,10 +40,10 @@ class Bell:
         os.close(self._descriptor)
 
 
-def ring(run: Path) -> None:
-    """Wake every listener of a spool. It never fails: what was committed stands, whoever could be told."""
+def ring(run: Path, program: str = "") -> None:
+    """Wake the listeners whose program's name begins so. It never fails: what was committed stands, whoever hears."""
     try:
-        names = [name for name in os.listdir(run) if name.endswith(".bell")]
+        names = [name for name in os.listdir(run) if name.endswith(".bell") and name.startswith(program)]
     except OSError:
         return
     for name in names:

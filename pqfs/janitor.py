@@ -83,7 +83,7 @@ class Janitor:
     def run(self, stop: Stop, bell: Bell, checkup: Checkup) -> None:
         """Look after the spool until asked to stop: at every death, and every few seconds.
 
-        The bell rings with every batch of work; all it means here is that there may be a new owner to watch.
+        The bell rings when there is a new owner to watch.
         """
         self._look_at = 0.0
         while not stop.requested:

@@ -81,8 +81,8 @@ class JobQueue:
         self._chance = chance
 
     def ring(self) -> None:
-        """Wake everybody who waits for work."""
-        ring(self.spool.path("run"))
+        """Wake the consumers, who wait for work."""
+        ring(self.spool.path("run"), "consumer")
 
     # ---------------------------------------------------------------- arrival
 

@@ -19,7 +19,7 @@ from typing import Protocol, Self
 
 from pqfs import kernel
 from pqfs.clock import Clock, boot_id
-from pqfs.doorbell import Bell
+from pqfs.doorbell import Bell, ring
 from pqfs.errors import IndexBusy, PqfsError, Unavailable, explained
 from pqfs.events import Word, emit, trouble
 from pqfs.owners import OwnerLock, ProgramLock
@@ -107,6 +107,7 @@ class Presence:
         self.bell = Bell(self._run, self._lock.name)
         self.pulse = Pulse(self._run, self._program, self._lock.name, boot, self._clock)
         emit(Word.STARTED, owner=self._lock.name)
+        ring(self._run, "janitor")  # there is a new owner to watch
         return self
 
     def __exit__(

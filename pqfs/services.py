@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -52,6 +53,7 @@ def _collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)
+    sys.setswitchinterval(0.0005)  # a thread that hears of a new file must not hold up the one that takes it
 
 
 def _open(loaded: Loaded) -> App:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _EVENTS: list[type[FileSystemEvent]] = [FileClosedEvent, FileCreatedEvent, DirCreatedEvent]
 _POLL_EVERY = 1.0
 SEEN_WITHIN = 2.0
+PROBE_EVERY = 1.0  # seconds at least: each probe wakes three threads
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -87,6 +88,7 @@ class Watch:
         self._observer: BaseObserver | None = None
         self._identity: tuple[int, int] | None = None
         self._probed_at: float | None = None
+        self._next_probe = 0.0
         self.blindness: str | None = None
         logging.getLogger("watchdog").addHandler(_Overflow(self._knock))
         logging.getLogger("watchdog").propagate = False
@@ -144,9 +146,12 @@ class Watch:
 
     def probe(self) -> None:
         """Try the watch from end to end, unless the last trial is still open. Seen or not, nobody is woken by it."""
-        if self._observer is None or self._probed_at is not None or not self._tells_closing:
-            return
         before = time.monotonic()
+        if before < self._next_probe or self._probed_at is not None:
+            return
+        if self._observer is None or not self._tells_closing:
+            return
+        self._next_probe = before + PROBE_EVERY
         try:
             self._touch(self._inbox / PROBE)
         except OSError as error:
@@ -190,6 +195,7 @@ class Watch:
             self._say_blind(f"it can not be watched: {error.strerror}")
             return False
         self._observer, self._identity = observer, identity
+        self._next_probe = 0.0
         return True
 
     def disarm(self) -> None:
@@ -213,7 +219,7 @@ class Watch:
             from watchdog.observers import Observer
 
             return Observer()
-        return ArrivalObserver()
+        return ArrivalObserver(lambda event: self._knock.dispatch(event))
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -60,3 +60,13 @@ def test_a_closed_bell_is_gone(tmp_path: Path) -> None:
 
 def test_where_there_is_no_run_directory_nobody_listens(tmp_path: Path) -> None:
     ring(tmp_path / "nowhere")
+
+
+def test_only_the_listeners_of_one_program_are_woken_if_so_wanted(tmp_path: Path) -> None:
+    consumer, janitor = Bell(tmp_path, "consumer-00.1.0"), Bell(tmp_path, "janitor.2.0")
+
+    ring(tmp_path, "consumer")
+
+    assert (consumer.hear(), janitor.hear()) == (True, False)
+    consumer.close()
+    janitor.close()

@@ -450,7 +450,8 @@ def test_an_owner_that_comes_later_is_watched_from_the_next_ring(
     eventually(lambda: janitor.looks, "the first look")
     late = Holder(house.spool.path("run"))
     try:
-        submitted(house.jobqueue, clock.now())  # rings
+        ring(house.spool.path("run"), "janitor")
+        submitted(house.jobqueue, clock.now())
         [job] = house.jobqueue.claim(late.owner, ["default"], 1, clock.now())
         eventually(janitor.hears, "the bell was heard")
         late.process.kill()

@@ -319,6 +319,7 @@ def test_a_probe_that_can_not_be_touched_is_told_and_the_watch_stays(watching: W
     assert watch.blindness == f"its probe {PROBE} can not be touched: Is a directory"
 
     (folder / PROBE).rmdir()
+    watch._next_probe = 0.0
     watch.probe()
     assert eventually(lambda: seen(watch), "the probe is seen")
     assert watch.blindness is None

@@ -28,9 +28,13 @@ def timestamp(context: JobContext) -> Written:
 
 
 def _copy(source: int, target: int, header: bytes, digest: hashlib._Hash) -> int:
-    """Write the header and everything after it; a small file costs one read and one write."""
+    """Write the header and everything after it; a small file costs one read and one write.
+
+    No more room is asked for than the file needs: for a small one it would cost more than all the rest.
+    """
     pending, size = header, 0
-    while data := os.read(source, _CHUNK):
+    room = min(os.fstat(source).st_size + 1, _CHUNK)
+    while data := os.read(source, room):
         digest.update(data)
         pending += data
         size += _write(target, pending)
