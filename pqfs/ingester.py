@@ -235,11 +235,12 @@ class Ingester:
                 for entry in entries:
                     if each := self._take_safely(entry, parents, sweep, descriptors):
                         taken.append(each)  # noqa: PERF401 -- what came before an error must be known
+                settled = [each for each in taken if self._is_settled(each)]
             except Exception:
                 # What has left the inbox must not be forgotten because a later file failed.
-                self._unsettled += [each.arrival for each in taken]
+                known = {each.id for each in self._unsettled}
+                self._unsettled += [each.arrival for each in taken if each.arrival.id not in known]
                 raise
-            settled = [each for each in taken if self._is_settled(each)]
             self._commit([each.arrival for each in settled], sorted({each.directory for each in settled}))
             for each in settled:
                 if each.sidecar is not None:

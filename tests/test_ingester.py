@@ -743,3 +743,25 @@ def test_the_watch_is_dropped_while_much_arrives_and_armed_again_after(dock: Doc
     assert watch.said == ["armed", "dropped", "armed", "dropped"], "a single file drops no watch but the test did"
     assert len(dock.jobs()) == 101
     dock.at_rest()
+
+
+def test_what_left_the_inbox_is_not_forgotten_when_it_can_not_be_asked_for_again(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second question, after the rename, meets a failing disk: nobody else looks after these files."""
+    dock.drop("a")
+    dock.drop("b")
+    status, failures = dock.spool.status, [OSError(errno.EIO, "Input/output error")]
+
+    def fails_once(relative: str) -> os.stat_result | None:
+        if relative.startswith("ready/") and failures:
+            raise failures.pop()
+        return status(relative)
+
+    monkeypatch.setattr(dock.spool, "status", fails_once)
+    with pytest.raises(OSError, match="Input/output"):
+        dock.sweep()
+
+    dock.sweep()
+
+    assert sorted(dock.names()) == [b"a", b"b"]
