@@ -18,6 +18,7 @@ class Ledger:
         self.submitted: set[str] = set()
         self.completed: dict[str, str] = {}
         self._attempts: dict[str, int] = {}
+        self._looked_at = 0.0
         self._rows: dict[str, Job] = {}  # at the last look
         self._asked: set[str] = set()  # jobs whose deletion somebody has asked for
         self._deleted: set[str] = set()
@@ -72,12 +73,14 @@ class Ledger:
             self._attempts[job.id] = max(job.attempt, self._attempts.get(job.id, 0))
             if job.state is State.COMPLETED and job.output:
                 self.completed.setdefault(job.id, job.output)
+        self._looked_at = self._universe.clock.now()
 
     def _forgotten(self, job: Job) -> None:
         """A row that went without a person's wish: retention did it, and only when its time was over."""
         assert job.state in FINAL, f"the row of job {job.id} is gone; it was {job.state}"
         kept = self._universe.settings.keep.seconds("cancelled" if job.state is State.CANCELLED else "dead")
-        age = self._universe.clock.now() - job.updated_at
+        # Race: the clock was set back between the purge and this look.
+        age = max(self._looked_at, self._universe.clock.now()) - job.updated_at
         assert age > kept, f"job {job.id} was to be kept {kept:g} s, and is gone after {age:g}"
         self._asked.add(job.id)
         self._universe.deleted.add(job.name)
