@@ -20,6 +20,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from operator import attrgetter
 from pathlib import Path
 
 from pqfs import kernel
@@ -129,8 +130,10 @@ class Inbox:
             self._walk(top, b"", None, queues, entries, empty)
         finally:
             os.close(top)
-        entries.sort(key=lambda entry: (entry.mtime_ns, entry.path))
-        self._forget({entry.path for entry in entries})
+        # By what the entries hold already: a flood must not need the memory twice.
+        entries.sort(key=attrgetter("path"))
+        entries.sort(key=attrgetter("mtime_ns"))
+        self._forget({entry.path for entry in entries if entry.path in self._seen})
         return entries, empty
 
     def _walk(
@@ -287,6 +290,10 @@ class Inbox:
         """Seconds since an entry was first seen."""
         seen = self._seen.get(entry.path)
         return now - seen.first_seen if seen else 0.0
+
+    def let_go(self, entry: Entry) -> None:
+        """Forget an entry that has left the inbox."""
+        self._seen.pop(entry.path, None)
 
     def _forget(self, present: set[bytes]) -> None:
         for path in self._seen.keys() - present:

@@ -345,6 +345,7 @@ class Ingester:
         if not self._jobqueue.take(self._owner, taken):
             return None
         self._quotas.count(arrival.queue, arrival.size)
+        self._inbox.let_go(entry)
         return taken
 
     def _arrival(self, entry: Entry, size: int, beside: tuple[Sidecar, Entry] | None) -> Arrival:

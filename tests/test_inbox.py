@@ -483,6 +483,17 @@ def test_how_long_something_waits_is_counted_from_when_it_was_first_seen_and_for
     assert inbox.waited(entry, 25.0) == 0.0
 
 
+def test_what_has_been_taken_needs_no_memory(inbox: Inbox, folder: Path) -> None:
+    (folder / "a").touch()
+    (entry,) = entries(inbox)
+    inbox.note(entry, 10.0)
+
+    inbox.let_go(entry)
+
+    assert inbox.waited(entry, 25.0) == 0.0
+    inbox.let_go(entry)
+
+
 # -------------------------------------------------------------------- who writes
 
 
