@@ -96,7 +96,8 @@ class Recovery:
         if repairs.stuck:
             return repairs  # its scratch and its name stay, and it is reaped again
         repairs += self._publish_late(owner)
-        self._spool.remove_tree(f"work/{owner}")
+        if not self._clear_scratch(owner):
+            return repairs + Repairs(stuck=1)
         self._clear_asides()
         repairs += self._adopt(owner)
         with self._index.transaction():
@@ -112,6 +113,19 @@ class Recovery:
             )
             self._jobqueue.ring()
         return repairs
+
+    def _clear_scratch(self, owner: str) -> bool:
+        """Remove what the attempts of a dead owner have written. False: some of it is still to be published.
+
+        Race: who was declared dead and goes on (another machine, a stopped one) claims anew before its row is
+        forgotten. What it writes for that lease is not ours to remove, and it is no longer dead.
+        """
+        for name in self._spool.entries(f"work/{owner}", hidden=True):
+            scratch = naming.parse_scratch(name)
+            job = self._index.job(scratch.job) if scratch else None
+            if not (job and scratch and _is_wanted(job, owner, scratch.attempt)):
+                self._spool.remove_tree(f"work/{owner}/{name}")
+        return self._spool.remove_directory(f"work/{owner}") or not self._spool.exists(f"work/{owner}")
 
     def _clear_asides(self) -> None:
         """Finish what the dead, whoever they are, were about to drop: it may be the ghost of what is adopted next."""
@@ -389,3 +403,9 @@ class Recovery:
         does not tell. Attempts, budgets and events are not in the tree and start anew.
         """
         return Rebuild(self._jobqueue, self._owners, self._clock).run(progress)
+
+
+def _is_wanted(job: Job, owner: str, attempt: int) -> bool:
+    """Whether what an owner's attempt has written is still to be published, by the owner itself."""
+    at_work = job.state is State.PROCESSING or (job.state is State.COMPLETED and not job.confirmed)
+    return at_work and (job.owner, job.attempt) == (owner, attempt)

@@ -16,7 +16,7 @@ from pqfs.model import Job, Kind, Outcome, Place, State
 from pqfs.settings import KeepSettings, Settings
 from tests.crash.conftest import NewWorld
 from tests.crash.harness import Crash, World, finish_all
-from tests.world import submitted
+from tests.world import new_id, submitted
 
 
 @pytest.fixture
@@ -218,6 +218,26 @@ def test_a_janitor_that_rolls_forward_while_the_consumer_publishes_doubles_nothi
     assert len(world.spool.entries("outbox")) == 2
     put_everything_right(world)
     assert {job.attempt for job in world.jobs().values()} == {1}
+
+
+def test_a_consumer_that_was_declared_dead_and_goes_on_keeps_what_it_writes_for_a_new_lease(world: World) -> None:
+    """It claims anew after the janitor has taken its old jobs over, and before its name is forgotten."""
+    consumer = world.consumer()
+    world.spool.path(f"work/{consumer.owner}/{new_id()}.1.part").write_bytes(b"of long ago")
+    waiting(world, b"a.txt")
+    ended: list[tuple[Job, Outcome]] = []
+
+    def goes_on() -> None:
+        ended.extend((job, consumer.run(job)) for job in consumer.claim() if consumer.start(job))
+
+    reached = just_before(world, "U work", goes_on)
+    world.recovery().reap(consumer.owner)
+    assert reached
+
+    consumer.finish(ended)
+
+    assert len(world.spool.entries("outbox")) == 1
+    put_everything_right(world)
 
 
 def test_a_janitor_between_the_moves_of_a_finish_doubles_nothing(world: World) -> None:
