@@ -394,7 +394,9 @@ class Consumer:
             again = Outcome(Kind.RELEASED, error.message, delay=_PAUSE)
             self._ended = [(job, again if outcome.kind is Kind.DONE else outcome) for job, outcome in self._ended]
             for job in done:
-                self._discard_scratch(job)
+                # Race: an earlier try was committed, and its answer got lost; recovery publishes what it made.
+                if not self._jobqueue.is_committed(job):
+                    self._discard_scratch(job)
             raise
         self._last_finish = self._clock.boottime() - began
         self.completed += sum(outcome.kind is Kind.DONE for _, outcome in self._ended)

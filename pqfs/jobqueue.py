@@ -296,14 +296,20 @@ class JobQueue:
 
     def _throw_away(self, job: Job) -> None:
         """Delete what a fenced-off attempt wrote; but a commit whose answer got lost is no lost lease."""
-        found = self.index.job(job.id)
-        if found and (found.state, found.attempt, found.owner) == (State.COMPLETED, job.attempt, job.owner):
+        if self.is_committed(job):
             return
         emit(Word.LEASE_LOST, job=job.id, attempt=job.attempt)
         try:
             self.spool.remove_tree(self.spool.scratch_path(str(job.owner), job.id, job.attempt, "out"))
         except OSError as error:
             _say_unmoved("an output that lost its lease", job, error)
+
+    def is_committed(self, job: Job) -> bool:
+        """Whether this attempt has completed its job, though the answer to its commit may have got lost."""
+        found = self.index.job(job.id)
+        return found is not None and (found.state, found.attempt, found.owner) == (
+            State.COMPLETED, job.attempt, job.owner,
+        )  # fmt: skip
 
     def _moved(self, job: Job) -> bool:
         """Move a payload to where its row says. An error here is past the commit: the janitor does it again."""

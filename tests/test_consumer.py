@@ -4,32 +4,59 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
+
+import apsw
 
 from pqfs.clock import SystemClock
 from pqfs.consumer import Consumer, register
 from pqfs.files import Files, SyncFailed
-from pqfs.index import Index
+from pqfs.index import Index, Parameters, Row
+from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
 from pqfs.model import State
 from pqfs.runnerlink import RunnerLink
 from pqfs.runtime import Presence, Stop
 from pqfs.settings import Settings
 from pqfs.spool import Spool
-from tests.world import invariants, submitted
+from tests.opened import app_of
+from tests.world import SettableClock, invariants, submitted
 
 
 class FailingOnce(Files):
-    """The first sync of an output fails, and from then on the disk is well."""
+    """The first sync of an output fails, or a later one, and from then on the disk is well."""
 
-    def __init__(self) -> None:
+    def __init__(self, sound: int = 0) -> None:
         self.failed: list[bytes] = []
+        self._sound = sound
 
     def fsync(self, directory: int, path: bytes) -> None:
         if not self.failed and path.endswith(b".out"):
-            self.failed.append(path)
-            raise SyncFailed(errno.EIO, os.strerror(errno.EIO))
+            self._sound -= 1
+            if self._sound < 0:
+                self.failed.append(path)
+                raise SyncFailed(errno.EIO, os.strerror(errno.EIO))
         super().fsync(directory, path)
+
+
+class Forgetful(SqliteEngine):
+    """The commit that completes a job happens, and says that it did not."""
+
+    def __init__(self, path: Path) -> None:
+        self.is_completing = False
+        super().__init__(path)
+
+    def run_many(self, name: str, parameters: Iterable[Parameters]) -> list[Row]:
+        self.is_completing |= name == "complete"
+        return super().run_many(name, parameters)
+
+    def _commit(self) -> None:
+        super()._commit()
+        if self.is_completing:
+            self.is_completing = False
+            self._commit = super()._commit  # type: ignore[method-assign]
+            raise apsw.IOError("disk I/O error")
 
 
 class WatchedLink(RunnerLink):
@@ -69,3 +96,25 @@ def test_after_a_failed_sync_an_output_is_made_again_and_never_synced_a_second_t
     assert spool.entries("outbox") == []
     failing.close()
     invariants(spool, index)
+
+
+def test_a_sync_that_fails_after_a_commit_whose_answer_got_lost_costs_no_output(
+    jobqueue: JobQueue, spool: Spool, settings: Settings, tmp_path: Path
+) -> None:
+    app = app_of(jobqueue, SettableClock())
+    files = FailingOnce(sound=1)
+    failing = Spool(spool.root, files, alarms=tmp_path)
+    index = Index(Forgetful(spool.root / "index.db"))
+    forgetful = JobQueue(failing, index, settings)
+    job = submitted(forgetful, SystemClock().now())
+
+    consume_until_empty(forgetful, tmp_path)
+    index.close()
+    failing.close()
+    app.janitor("janitor").look()
+
+    assert files.failed
+    done = app.jobqueue.job(job.id)
+    assert (done.state, done.attempt) == (State.COMPLETED, 1)
+    assert app.spool.entries("outbox") == [done.output]
+    invariants(app.spool, app.index)

@@ -174,7 +174,7 @@ def _finish(universe: Universe, worker: Worker, me: Actor, ended: list[tuple[Job
             universe.jobqueue.confirm(moved)
         except VolumeFault as error:
             for job, outcome in ended:
-                if outcome.kind is Kind.DONE:
+                if outcome.kind is Kind.DONE and not universe.jobqueue.is_committed(job):
                     worker.discard(job)
             again = Outcome(Kind.RELEASED, error.message, delay=1.0)
             ended = [(job, again if outcome.kind is Kind.DONE else outcome) for job, outcome in ended]
