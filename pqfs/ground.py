@@ -155,12 +155,14 @@ class Ground(Places):
         self.alarm.write_text(f"{reason}\n")
         return self.alarm
 
-    def copy_anew(self, relative: str) -> None:
+    def copy_anew(self, relative: str, left: Sequence[str] = ()) -> None:
         """Give a payload a new inode with the bytes that the disk gives back now, durable.
 
         After a failed sync the old inode's pages count as clean, whatever is on the disk: only a copy proves
-        that they can be read and written.
+        that they can be read and written. `left` are the directories that it may have come from: a loss of power
+        must not bring its old name back, since only by its inode would that be known as the same file.
         """
+        self._sync([], [os.path.dirname(relative), *left])
         scratch = f"{os.path.dirname(relative)}/.{os.path.basename(relative)[:36]}.copy"
         self.remove(scratch)
         shutil.copyfile(self.path(relative), self.path(scratch), follow_symlinks=False)

@@ -373,7 +373,7 @@ class Recovery:
         if complete is None:
             return Repairs()
         if self._spool.alarm.exists():
-            self._spool.copy_anew(path)
+            self._spool.copy_anew(path, origins)
         self._jobqueue.ingest(arriver, [complete], origins, now)
         emit(Word.ADOPTED, job=parked.job, found=path)
         return Repairs(adopted=1)

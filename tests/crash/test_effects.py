@@ -17,6 +17,7 @@ import pytest
 from tests.crash.conftest import NewWorld
 from tests.crash.harness import Crash, Scene, World, after_crash
 from tests.crash.protocols import PROTOCOLS, Plan, Protocol, finishing
+from tests.world import new_id
 
 
 @dataclass
@@ -189,6 +190,25 @@ def test_outputs_are_synced_before_the_commit_that_makes_them_known(
     world.fuse.arm(None)
     plan.act()
     assert world.fuse.trace[: world.fuse.trace.index("C")] == barrier
+    drop(world)
+
+
+def test_what_is_adopted_by_a_copy_can_not_come_back_under_its_old_name(new_world: NewWorld) -> None:
+    """The copy has another inode: nothing would tell that the old name means the same file."""
+    world = new_world()
+    world.drop(b"a.txt")
+    ingester = world.owner("ingester")
+    world.spool.make_directory(f"ready/{ingester}")
+    world.spool.move("inbox/a.txt", f"ready/{ingester}/{new_id()}.default.a.txt")
+    world.kill(ingester)
+    alarm = world.spool.raise_alarm("a sync failed")
+
+    world.fuse.arm(None)
+    world.recover()
+    alarm.unlink()
+
+    before = world.fuse.trace[: world.fuse.trace.index("R ready ready")]
+    assert before.index("F ready") < before.index("F inbox")
     drop(world)
 
 

@@ -34,8 +34,7 @@ MUTANTS = (
     Mutant(
         "a finish whose answer got lost deletes its own output",
         _JOBQUEUE,
-        "        if found and (found.state, found.attempt, found.owner) == (State.COMPLETED, job.attempt, job.owner):\n"
-        "            return\n",
+        "        if self.is_committed(job):\n            return\n",
         "",
         ("tests/crash/test_races.py", "-k", "answer_got_lost"),
     ),
@@ -232,9 +231,16 @@ MUTANTS = (
     Mutant(
         "after a failed sync the same outputs are tried again",
         _CONSUMER,
-        "            for job in done:\n                self._discard_scratch(job)\n",
-        "",
+        "                    self._discard_scratch(job)\n            raise\n",
+        "                    pass\n            raise\n",
         ("tests/test_consumer.py", "-k", "failed_sync"),
+    ),
+    Mutant(
+        "after a failed sync what was committed unheard is removed",
+        _CONSUMER,
+        "                if not self._jobqueue.is_committed(job):\n",
+        "                if True:\n",
+        ("tests/test_consumer.py", "-k", "answer_got_lost"),
     ),
     Mutant(
         "a commit may be lost with the power",

@@ -137,9 +137,16 @@ MUTANTS = (
     Mutant(
         "after a failed sync payloads are adopted without a copy",
         _RECOVERY,
-        "            self._spool.copy_anew(path)\n",
+        "            self._spool.copy_anew(path, origins)\n",
         "            pass\n",
         ("tests/test_recovery.py", "-k", "new_inode"),
+    ),
+    Mutant(
+        "a payload is copied while its old name may still come back",
+        "pqfs/ground.py",
+        "        self._sync([], [os.path.dirname(relative), *left])\n",
+        "",
+        ("tests/crash/test_effects.py", "-k", "under_its_old_name"),
     ),
     Mutant(
         "a missing lock proves a death",

@@ -71,7 +71,7 @@ def _sync_again(spool: Spool, files: Sequence[str], directories: Sequence[str | 
         _barrier(spool, files, directories)
 
 
-def _in_place(spool: Spool, relative: str) -> None:
+def _in_place(spool: Spool, relative: str, left: Sequence[str] = ()) -> None:
     """Adopted as it lies, although a sync has failed."""
 
 

@@ -18,7 +18,7 @@ class Ledger:
         self.submitted: set[str] = set()
         self.completed: dict[str, str] = {}
         self._attempts: dict[str, int] = {}
-        self._looked_at = 0.0
+        self._latest: dict[str, float] = {}  # when a job was last seen to have ended, by the clock's highest reading
         self._rows: dict[str, Job] = {}  # at the last look
         self._asked: set[str] = set()  # jobs whose deletion somebody has asked for
         self._deleted: set[str] = set()
@@ -73,14 +73,15 @@ class Ledger:
             self._attempts[job.id] = max(job.attempt, self._attempts.get(job.id, 0))
             if job.state is State.COMPLETED and job.output:
                 self.completed.setdefault(job.id, job.output)
-        self._looked_at = self._universe.clock.now()
+            if job.state in FINAL:
+                self._latest[job.id] = max(self._universe.clock.now(), self._latest.get(job.id, 0.0))
 
     def _forgotten(self, job: Job) -> None:
         """A row that went without a person's wish: retention did it, and only when its time was over."""
         assert job.state in FINAL, f"the row of job {job.id} is gone; it was {job.state}"
         kept = self._universe.settings.keep.seconds("cancelled" if job.state is State.CANCELLED else "dead")
-        # Race: the clock was set back between the purge and this look.
-        age = max(self._looked_at, self._universe.clock.now()) - job.updated_at
+        # Race: the clock was set back after the purge had begun.
+        age = max(self._latest[job.id], self._universe.clock.now()) - job.updated_at
         assert age > kept, f"job {job.id} was to be kept {kept:g} s, and is gone after {age:g}"
         self._asked.add(job.id)
         self._universe.deleted.add(job.name)
