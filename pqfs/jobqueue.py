@@ -484,7 +484,7 @@ class JobQueue:
                 raise IllegalTransition(job.id, changed.state if changed else "gone", verb)
             self.index.add_event(now, actor, verb, job=job.id, reason=reason, before=job.state, after=state)
         # Crash here: the row says where the payload belongs; the janitor moves it.
-        if verb is Verb.REDRIVE:
+        if verb is Verb.REDRIVE or not job.confirmed:  # it may still lie where recovery does not look
             self.spool.settle_for_good(steered)
         else:
             self.spool.settle(steered)

@@ -200,6 +200,28 @@ def test_a_job_on_its_way_back_is_not_claimed_before_it_is_there(world: World) -
 # -------------------------------------------------------------------- janitor and consumer
 
 
+def test_a_job_that_is_held_after_a_redrive_whose_move_failed_is_moved_for_good(world: World) -> None:
+    """A loss of power would bring the payload back into dead/, where recovery does not look."""
+    waiting(world, b"a.txt")
+    failed = world.jobqueue.fail(world.job(b"a.txt"), "ann", None, world.clock.now())
+
+    def refuse(effect: str) -> None:
+        if effect == "R dead ready":
+            world.fuse.before = None
+            raise OSError(30, "Read-only file system")
+
+    world.fuse.before = refuse
+    with pytest.raises(OSError, match="Read-only"):
+        world.jobqueue.redrive(failed, "ann", None, world.clock.now())
+
+    world.fuse.arm(None)
+    world.jobqueue.hold(world.job(b"a.txt"), "ann", None, world.clock.now())
+
+    after = world.fuse.trace[world.fuse.trace.index("R dead ready") :]
+    assert after.index("F dead") < after.index("C")
+    put_everything_right(world)
+
+
 def test_a_janitor_that_rolls_forward_while_the_consumer_publishes_doubles_nothing(world: World) -> None:
     waiting(world, b"a.txt", b"b.txt")
     consumer = world.consumer()

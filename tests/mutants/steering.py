@@ -8,6 +8,13 @@ _JOBQUEUE, _SQL, _SPOOL = "pqfs/jobqueue.py", "pqfs/index/statements.sql", "pqfs
 
 MUTANTS = (
     Mutant(
+        "a job that is steered on before its payload has arrived is not moved for good",
+        "pqfs/jobqueue.py",
+        "        if verb is Verb.REDRIVE or not job.confirmed:",
+        "        if verb is Verb.REDRIVE:",
+        ("tests/crash/test_races.py", "-k", "redrive_whose"),
+    ),
+    Mutant(
         "a hold is not kept through a rebuild",
         _JOBQUEUE,
         "        self.spool.write_meta(job.id, self._meta(job, held=True))\n",
