@@ -18,15 +18,17 @@ from pqfs.torture.ground import Ground
 class Actor:
     """Knows whether this process has been asked to end."""
 
-    def __init__(self) -> None:
+    def __init__(self, storm: int) -> None:
         self._over = threading.Event()
-        self._storm = os.getppid()
+        self._storm = storm
 
     def listen(self) -> None:
         """Take TERM as the request, and ask the kernel for one when the storm dies."""
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the storm, which ends us in order
         kernel.die_with_parent(signal.SIGTERM)
+        if self.is_orphan:  # Race: the storm died before the kernel was asked
+            self._over.set()
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self._over.set()
@@ -49,6 +51,7 @@ class Actor:
 @contextmanager
 def act_alone() -> Iterator[tuple[Ground, int, Actor]]:
     """The ground and the seed that stand in this process's arguments, and its actor."""
-    actor = Actor()
+    root, seed, storm, *more = sys.argv[1:]
+    actor = Actor(int(storm))
     actor.listen()
-    yield Ground(Path(sys.argv[1]), "small" in sys.argv[3:]), int(sys.argv[2]), actor
+    yield Ground(Path(root), "small" in more), int(seed), actor

@@ -151,8 +151,9 @@ class Ground:
         return self._start(["pqfs", "--config", str(self.config), *arguments], subprocess.PIPE)
 
     def start(self, module: str, seed: int) -> subprocess.Popen[bytes]:
-        """Start one of our actors."""
-        return self._start([module, str(self.root), str(seed), *(["small"] if self.is_small else [])], None)
+        """Start one of our actors; it is told whose it is."""
+        more = ["small"] if self.is_small else []
+        return self._start([module, str(self.root), str(seed), str(os.getpid()), *more], None)
 
     def _start(self, module: Sequence[str], answers: int | None) -> subprocess.Popen[bytes]:
         with (self.books / "storm.log").open("ab") as log:

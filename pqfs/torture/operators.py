@@ -1,8 +1,8 @@
 """Presses hold, release, cancel, retry, fail and delete at random, and writes down what was answered.
 
-A process of its own (`python -m pqfs.torture.operators ROOT SEED`): most acts go through the verbs of jobqueue in
-this process, which chaos kills now and then in the middle of one; some through the command line, which this
-process kills itself. One act at a time, so that the order of acts on a job is known.
+A process of its own (`python -m pqfs.torture.operators ROOT SEED STORM`): most acts go through the verbs of
+jobqueue in this process, which chaos kills now and then in the middle of one; some through the command line, which
+this process kills itself. One act at a time, so that the order of acts on a job is known.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Brings payloads, each unlike any other, in every way in which people bring files; writes down what was brought.
 
-A process of its own (`python -m pqfs.torture.producers ROOT SEED`), with a few threads. It holds back while many
+A process of its own (`python -m pqfs.torture.producers ROOT SEED STORM`), with a few threads. It holds back while many
 files wait, so that the machine stays usable and the end of the storm comes soon. TERM: finish what is being
 brought, then end.
 """
@@ -154,7 +154,9 @@ class Producer:
             try:
                 kernel.rename_noreplace(-1, os.fsencode(staged), -1, os.fsencode(self._target(delivery)))
             except FileExistsError:
-                time.sleep(0.02)
+                if self._actor.is_over:  # nobody takes it any more
+                    raise
+                self._actor.rest(0.02)
             else:
                 return
 

@@ -71,7 +71,7 @@ def test_a_storm_that_is_ended_early_leaves_nothing_running(number: signal.Signa
         assert storm.wait(60) == (130 if number is signal.SIGINT else -number)
         eventually(lambda: not left_behind(ground), "the stack is swept away", 60)
         try:
-            eventually(lambda: not _actors(root), "the actors end", 150)  # one may wait for the index
+            eventually(lambda: not _actors(root), "the actors end", 60)
         except AssertionError as error:
             error.add_note("\n".join(_actors(root)))
             raise
