@@ -1,8 +1,8 @@
 """Brings payloads, each unlike any other, in every way in which people bring files; writes down what was brought.
 
-A process of its own (`python -m pqfs.torture.producers ROOT SEED STORM`), with a few threads. It holds back while many
-files wait, so that the machine stays usable and the end of the storm comes soon. TERM: finish what is being
-brought, then end.
+A process of its own (`python -m pqfs.torture.producers ROOT SEED STORM`), with a few threads. It holds back
+while many files wait, so that the machine stays usable and the end of the storm comes soon. TERM: finish what is
+being brought, then end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Takes outputs away as readers do, and watches: what appears in the outbox must be committed and whole by then.
 
-A process of its own (`python -m pqfs.torture.readers ROOT SEED STORM`). At the first sight of an output its row is asked
-for, and its bytes are read; most are then renamed out of the outbox, a few stay until all is over.
+A process of its own (`python -m pqfs.torture.readers ROOT SEED STORM`). At the first sight of an output its row is
+asked for, and its bytes are read; most are then renamed out of the outbox, a few stay until all is over.
 """
 
 from __future__ import annotations
