@@ -11,6 +11,7 @@ followed. Nothing outside the root is ever written, renamed or removed.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from typing import Any
@@ -150,8 +151,29 @@ class Spool(Ground):
         if here and there and (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
             raise Corrupt(f"{source} can not move to {target}: another file is there.", "See: pqfs fsck")
         if here and there:  # two names of one inode: an interrupted move
-            self.remove(source)
+            self._drop_twin(source, target)
         return there is not None
+
+    def _drop_twin(self, source: str, target: str) -> bool:
+        """Remove the first of two names of one file. True for the one who removed it.
+
+        Race: two who recover meet the same twins, and the second removes the name to which the first has just moved
+        the file on. So whoever removes one holds a lock on the file itself, and looks again under it.
+        """
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(source, flags, dir_fd=self._fd)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            names = (os.fstat(descriptor), self.status(source), self.status(target))
+            are_one = len({(each.st_dev, each.st_ino) if each else None for each in names}) == 1
+            return are_one and self.remove(source)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
 
     def start(self, job: Job) -> bool:
         """Move a leased payload from ready/ to claimed/: whoever wins this rename decides about the attempt."""
@@ -168,9 +190,7 @@ class Spool(Ground):
         except FileNotFoundError:
             return False
         except FileExistsError:  # link and unlink instead of a rename: whoever removes the old name wins
-            here, there = self.status(source), self.status(target)
-            twins = here is not None and there is not None and os.path.samestat(here, there)
-            return twins and self.remove(source)
+            return self._drop_twin(source, target)
         return True
 
     def settle(self, job: Job) -> bool:

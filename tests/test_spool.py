@@ -761,3 +761,24 @@ def test_a_tree_is_removed_however_deep_it_is_and_whatever_it_forbids(spool: Spo
 
     assert not spool.exists("work/tree")
     assert Path("/etc/passwd").exists()
+
+
+def test_two_who_recover_the_same_twins_leave_one_name(spool: Spool) -> None:
+    """The second had looked before the first removed one name, and moved the file back to the other."""
+    put(spool, "ready/me/x", b"bytes")
+    os.link(spool.path("ready/me/x"), spool.path("claimed/x"))
+    won: list[bool] = []
+
+    class Between(Files):
+        def unlink(self, directory: int, path: bytes) -> None:
+            won.append(spool.win("ready/me/x", "claimed/x"))
+            if won[-1]:
+                spool.move("claimed/x", "ready/me/x")
+            super().unlink(directory, path)
+
+    second = Spool(spool.root, Between())
+    won.append(second.win("ready/me/x", "claimed/x"))
+    second.close()
+
+    assert sorted(won) == [False, True]
+    assert spool.exists("ready/me/x") != spool.exists("claimed/x")
