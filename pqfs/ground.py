@@ -34,12 +34,17 @@ class Ground(Places):
     """
 
     def __init__(
-        self, root: Path, files: Files | None = None, durable: bool = True, alarms: Path | None = None
+        self,
+        root: Path,
+        files: Files | None = None,
+        durable: bool = True,
+        alarms: Path | None = None,
+        pace: Pace | None = None,
     ) -> None:
         super().__init__(root)
         self._files = files or Files()
         self._durable = durable
-        self.pace = Pace()
+        self.pace = pace or Pace()
         self.alarm = _alarm(self._fd, alarms or _volatile())
 
     # ---------------------------------------------------------------- small files, directories

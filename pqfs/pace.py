@@ -16,7 +16,25 @@ _SMOOTHING = 0.2
 
 
 class Pace:
-    """What both ways have cost this process lately."""
+    """The first guess, and nothing more: a few files one by one, more of them at once."""
+
+    def prefers_fsync(self, files: int, directories: int) -> bool:
+        """Whether so many files and directories are to be made durable one by one."""
+        return files <= _FEW
+
+    def note_fsync(self, calls: int, seconds: float) -> None:
+        """So many calls of fsync have taken so long."""
+
+    def note_syncfs(self, files: int, seconds: float) -> None:
+        """One syncfs after so many files has taken so long."""
+
+    def told(self) -> dict[str, float]:
+        """Milliseconds that each way costs by now, for people: `fsync`, and `syncfs of <n>` for up to n files."""
+        return {}
+
+
+class MeasuredPace(Pace):
+    """What both ways have cost this process lately. Not for tests that play the same history twice."""
 
     def __init__(self) -> None:
         self._fsync: float | None = None  # seconds for one file or directory
@@ -24,10 +42,10 @@ class Pace:
         self._untried: Counter[int] = Counter()  # barriers of a magnitude since the other way was tried
 
     def prefers_fsync(self, files: int, directories: int) -> bool:
-        """Whether so many files and directories are to be made durable one by one."""
+        """What was quicker lately, or now and then the other way."""
         magnitude = _magnitude(files)
         fsync, syncfs = self._expected(files + directories, magnitude)
-        is_quicker = files <= _FEW if fsync is None or syncfs is None else fsync < syncfs
+        is_quicker = super().prefers_fsync(files, directories) if fsync is None or syncfs is None else fsync < syncfs
         ratio = 1.0 if fsync is None or syncfs is None else max(fsync / syncfs, syncfs / fsync)
         self._untried[magnitude] += 1
         if self._untried[magnitude] <= _TRY_EVERY * ratio:
@@ -39,16 +57,16 @@ class Pace:
         return None if self._fsync is None else calls * self._fsync, self._syncfs.get(magnitude)
 
     def note_fsync(self, calls: int, seconds: float) -> None:
-        """So many calls of fsync have taken so long."""
+        """Learn from it."""
         self._fsync = _smooth(self._fsync, max(seconds / calls, 1e-6))
 
     def note_syncfs(self, files: int, seconds: float) -> None:
-        """One syncfs after so many files has taken so long."""
+        """Learn from it."""
         magnitude = _magnitude(files)
         self._syncfs[magnitude] = _smooth(self._syncfs.get(magnitude), max(seconds, 1e-6))
 
     def told(self) -> dict[str, float]:
-        """Milliseconds that each way costs by now, for people: `fsync`, and `syncfs of <n>` for up to n files."""
+        """What was learnt."""
         syncfs = {f"syncfs of {4 ** (size + 1) - 1}": seconds * 1e3 for size, seconds in sorted(self._syncfs.items())}
         return syncfs if self._fsync is None else {"fsync": self._fsync * 1e3, **syncfs}
 

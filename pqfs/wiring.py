@@ -21,6 +21,7 @@ from pqfs.jobqueue import JobQueue
 from pqfs.modes import mend
 from pqfs.opening import Opening
 from pqfs.owners import Owners
+from pqfs.pace import MeasuredPace
 from pqfs.settings import Loaded, Settings
 from pqfs.spool import Spool
 
@@ -88,7 +89,7 @@ def open_app(
         IndexGone: the index is broken, missing or another spool's.
     """
     settings, clock = loaded.settings, SystemClock()
-    spool = Spool(settings.spool, durable=settings.durability == "strict")
+    spool = Spool(settings.spool, durable=settings.durability == "strict", pace=MeasuredPace())
     try:
         spool.check_one_file_system()
         if read_only:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from pqfs.pace import Pace
+from pqfs.pace import MeasuredPace, Pace
 
 
-def test_before_anything_is_measured_a_few_files_are_synced_one_by_one_and_many_at_once() -> None:
-    assert Pace().prefers_fsync(1, 3)
-    assert Pace().prefers_fsync(2, 3)
-    assert not Pace().prefers_fsync(3, 3)
-    assert not Pace().prefers_fsync(256, 3)
+@pytest.mark.parametrize("kind", [Pace, MeasuredPace])
+def test_before_anything_is_measured_a_few_files_are_synced_one_by_one_and_many_at_once(kind: type[Pace]) -> None:
+    chosen = [kind().prefers_fsync(files, 3) for files in (1, 2, 3, 256)]
+
+    assert chosen == [True, True, False, False]
 
 
 @pytest.mark.parametrize(("syncfs", "wanted"), [(0.002, False), (0.5, True)])
 def test_the_way_that_was_quicker_lately_is_taken(syncfs: float, wanted: bool) -> None:
-    pace = Pace()
+    pace = MeasuredPace()
     pace.note_fsync(4, 0.004)
     pace.note_syncfs(100, syncfs)
 
@@ -24,7 +24,7 @@ def test_the_way_that_was_quicker_lately_is_taken(syncfs: float, wanted: bool) -
 
 
 def test_neighbours_that_begin_to_write_turn_the_choice_and_their_end_turns_it_back() -> None:
-    pace = Pace()
+    pace = MeasuredPace()
     pace.note_fsync(4, 0.004)
     pace.note_syncfs(100, 0.02)
 
@@ -39,7 +39,7 @@ def test_neighbours_that_begin_to_write_turn_the_choice_and_their_end_turns_it_b
 
 def test_the_other_way_is_tried_now_and_then_and_the_less_often_the_slower_it_is() -> None:
     def trials(slower: float) -> int:
-        pace = Pace()
+        pace = MeasuredPace()
         pace.note_fsync(1, 0.001)
         pace.note_syncfs(1, 0.004 * slower)
         return sum(not pace.prefers_fsync(1, 3) for _ in range(1000))
@@ -49,7 +49,7 @@ def test_the_other_way_is_tried_now_and_then_and_the_less_often_the_slower_it_is
 
 
 def test_a_long_wait_for_few_says_nothing_of_many() -> None:
-    pace = Pace()
+    pace = MeasuredPace()
     pace.note_fsync(1, 0.001)
     pace.note_syncfs(1, 9.0)
 
@@ -58,7 +58,7 @@ def test_a_long_wait_for_few_says_nothing_of_many() -> None:
 
 
 def test_what_both_cost_is_told_in_milliseconds() -> None:
-    pace = Pace()
+    pace = MeasuredPace()
     assert pace.told() == {}
 
     pace.note_syncfs(5, 0.02)

@@ -116,7 +116,7 @@ MUTANTS = (
     Mutant(
         "of two names of one output none is removed",
         _SPOOL,
-        "        if here and there:  # two names of one inode: an interrupted move\n            self.remove(source)\n",
+        "        if here and there:  # two names of one inode: an interrupted move\n            self._drop_twin(source, target)\n",
         "",
         ("tests/test_spool.py", "tests/crash/test_races.py", "-k", "two_names or both_names"),
     ),
