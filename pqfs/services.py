@@ -137,10 +137,10 @@ def run_consumer(loaded: Loaded, queues: Sequence[str] | None = None, until_empt
     with _barring(app), _service(app, "consumer") as (presence, stop):
         identity = presence.identity
         lease = app.settings.consume.lease
+        beats_index = open_index(app.settings)  # first: who has registered is whole, whatever becomes of the index
         register(app.index, identity, os.getpid(), queues, lease, app.clock)
         link = RunnerLink(app.spool, app.settings, identity.owner, str((app.config or Path.cwd() / "x").parent))
         consumer = Consumer(app.jobqueue, link, identity, app.clock, queues)
-        beats_index = open_index(app.settings)
         beats = heartbeat(beats_index, consumer, identity, lease, app.clock, stop)
         beats.start()
         try:
