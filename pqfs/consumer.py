@@ -30,7 +30,7 @@ from pqfs.runtime import Heartbeat, Identity, Pause, Presence, Readable, Stop
 
 _FIRST_BATCH = 4
 _SETTLE_WITHIN = 0.05  # seconds after a batch's first result, while more work waits
-_SETTLE_SOON = 0.002  # the least of it while none does; then results wait as long as the last batch took to end
+_SETTLE_SOON = 0.002  # the least of it while none does; else a quarter of what the last batch took to end
 _GATHER = 0.005  # while the runner is busy, results are read this often and not one by one
 _SMOOTHING = 0.3
 _PAUSE = 1.0  # seconds without claims after trouble with the disk
@@ -259,7 +259,8 @@ class Consumer:
     def _patience(self) -> float:
         """Seconds that a first result waits for others.
 
-        Long while more work waits for us; else so that at most half of the time goes into ending batches.
+        Long while more work waits for us; else a part of what ending the last batch took, so that batches that are
+        dear to end become larger.
         """
         return _SETTLE_WITHIN if not self._is_dry else min(_SETTLE_WITHIN, max(_SETTLE_SOON, self._last_finish / 4))
 

@@ -243,7 +243,8 @@ class JobQueue:
             self._count_completed(kept, now)
             confirmed = self.index.confirm(moved)
             leased = self.index.claim(more.queues, more.limit, more.owner, now) if more else []
-        # Crash here: the commit point is passed; recovery rolls forward from the rows: the same outputs, once.
+        # Crash here: the commit point is passed; recovery rolls forward from the rows: the same outputs, once. What
+        # was leased lies in ready/ and is given back at no cost.
         if more:
             more.hand_over(leased)
         self._follow(moved, confirmed)

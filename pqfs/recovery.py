@@ -120,12 +120,16 @@ class Recovery:
         Race: who was declared dead and goes on (another machine, a stopped one) claims anew before its row is
         forgotten. What it writes for that lease is not ours to remove, and it is no longer dead.
         """
-        for name in self._spool.entries(f"work/{owner}", hidden=True):
+        place = f"work/{owner}"
+        for name in self._spool.entries(place, hidden=True):
             scratch = naming.parse_scratch(name)
             job = self._index.job(scratch.job) if scratch else None
             if not (job and scratch and _is_wanted(job, owner, scratch.attempt)):
-                self._spool.remove_tree(f"work/{owner}/{name}")
-        return self._spool.remove_directory(f"work/{owner}") or not self._spool.exists(f"work/{owner}")
+                self._spool.remove_tree(f"{place}/{name}")
+        found = self._spool.status(place)
+        if found and not stat.S_ISDIR(found.st_mode):  # a handler has put something else there
+            return self._spool.remove(place)
+        return found is None or self._spool.remove_directory(place)
 
     def _clear_asides(self) -> None:
         """Finish what the dead, whoever they are, were about to drop: it may be the ghost of what is adopted next."""

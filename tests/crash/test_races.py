@@ -262,6 +262,21 @@ def test_a_consumer_that_was_declared_dead_and_goes_on_keeps_what_it_writes_for_
     put_everything_right(world)
 
 
+def test_a_file_in_the_place_of_a_dead_owners_scratch_holds_up_nothing(world: World) -> None:
+    """A handler had replaced the folder that its runner wrote to."""
+    consumer = world.consumer()
+    scratch = world.spool.path(f"work/{consumer.owner}")
+    scratch.rmdir()
+    scratch.write_bytes(b"in its place")
+    world.kill(consumer.owner)
+
+    assert world.recovery().reap(consumer.owner).stuck == 0
+
+    assert not scratch.exists()
+    assert world.index.consumers() == []
+    put_everything_right(world)
+
+
 def test_a_janitor_between_the_moves_of_a_finish_doubles_nothing(world: World) -> None:
     waiting(world, b"a.txt", b"b.txt")
     consumer = world.consumer()
