@@ -530,6 +530,7 @@ def rebuild(world: World) -> Plan:
     queue.hold(jobs[3], "ann", None, now)
     queue.fail(jobs[4], "ann", None, now)
     queue.cancel(jobs[5], "ann", None, now)
+    queue.release(queue.hold(jobs[6], "ann", None, now), "ann", None, now)
     world.lose_index()
 
     def rebuilt(world: World) -> None:

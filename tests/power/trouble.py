@@ -171,11 +171,16 @@ def _told(look: Callable[[], Look], when: str) -> Look:
 
 
 def _look(roots: Roots, deed: Deed, boot: str) -> Look:
-    """Others recover and go on to the end; everything that is wrong then, and what are jobs now."""
+    """Others recover and go on to the end; everything that is wrong then, and what are jobs now.
+
+    What no producer had synced and no verb had promised was whole as long as the kernel knew it; what the disk has
+    of it after a reboot, in the inbox or on its way out of there, was its producer's to lose.
+    """
     clock = SettableClock(EPOCH + (60.0 if boot == "a-boot" else 120.0), 1060.0)
     world = DiskWorld(roots, clock, boot, alarms=roots.spool.parent.parent)
     _go_on(world)
-    return list(_wrong(world, deed)), {job.name for job in world.jobs().values()}
+    due = deed.promised | deed.new if boot == "a-boot" else deed.promised
+    return list(_wrong(world, deed, due)), {job.name for job in world.jobs().values()}
 
 
 def _go_on(world: DiskWorld) -> None:
@@ -191,11 +196,11 @@ def _go_on(world: DiskWorld) -> None:
             return
 
 
-def _wrong(world: DiskWorld, deed: Deed) -> Iterator[Violation]:
+def _wrong(world: DiskWorld, deed: Deed, due: dict[bytes, bytes]) -> Iterator[Violation]:
     yield from (Violation("broken", text) for text in violations(world.spool, world.index))
     yield from (Violation("stuck", f"nobody ends {job}") for job in world.waiting())
     jobs = {job.name: job for job in world.jobs().values()}
-    for name, data in (deed.promised | deed.new).items():
+    for name, data in due.items():
         job = jobs.get(name)
         if job is None and name in deed.promised:
             yield Violation("lost", f"{name!r} is no job")
