@@ -4,6 +4,7 @@
     ├── Misconfigured       stop and tell the operator        exit 2
     ├── Refused             fix the call; never retried       exit 1
     │   ├── JobNotFound                                       exit 4
+    │   ├── ConsumerNotFound                                  exit 4
     │   ├── IllegalTransition
     │   ├── Unconfirmed     it needs a yes and nobody is there  exit 2
     │   └── Rejected        a file that can not become a job
@@ -28,6 +29,7 @@ of an error of a file operation: the one place where errno is given a meaning fo
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 # What a file operation says when the machine is at fault and not the program; all else that it says is a bug.
@@ -66,6 +68,16 @@ class JobNotFound(Refused):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"There is no job {job_id}.", "List the jobs with: pqfs jobs list")
         self.job_id = job_id
+
+
+class ConsumerNotFound(Refused):
+    """No consumer of this name is there."""
+
+    exit_code = 4
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        there_are = ", ".join(known) or "none"
+        super().__init__(f"There is no consumer {name} here.", f"There are: {there_are}. See: pqfs consumers list")
 
 
 class IllegalTransition(Refused):

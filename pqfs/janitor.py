@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from typing import Protocol
 
+from pqfs.assignments import Assignments
 from pqfs.clock import Clock, day, parse_day
 from pqfs.doorbell import Bell
 from pqfs.errors import IndexGone, Unavailable, explained
@@ -69,6 +70,7 @@ class Janitor:
         self._index = jobqueue.index
         self._spool = jobqueue.spool
         self._recovery = recovery
+        self._assignments = Assignments(jobqueue, owners, clock)
         self._owners = owners
         self._clock = clock
         self._me = me
@@ -134,6 +136,7 @@ class Janitor:
         for owner in self._recovery.dead_owners():
             self._forget_watch(owner)
             repairs += self._reap(owner)
+        self._assignments.look()
         return repairs + self._recovery.reconcile()
 
     def _reap(self, owner: str) -> Repairs:

@@ -462,6 +462,31 @@ class JobQueue:
             self.spool.write_meta(job.id, self._meta(waiting, held=False))
         return waiting
 
+    def assign(self, job: Job, program: str | None, actor: str, reason: str | None, now: float) -> Job:
+        """Let one program alone (consumer-03) claim a waiting or held job; None: all again. Kept through a rebuild.
+
+        Who may be named is the caller's to check: the janitor lets all claim what was assigned to one that is gone.
+        """
+        if job.state not in (State.PENDING, State.HELD):
+            raise IllegalTransition(job.id, job.state, "assign")
+        wanted = replace(job, assigned_to=program)
+        if program is not None:
+            self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))
+        # Crash here: the meta file names a consumer, the row does not; only a rebuild would notice.
+        with self.index.transaction():
+            assigned = self.index.assign(job, program)
+            if assigned is None:
+                changed = self.index.job(job.id)
+                raise IllegalTransition(job.id, changed.state if changed else "gone", "assign")
+            self.index.add_event(
+                now, actor, "assign", job=job.id, reason=reason, before=job.assigned_to, after=program
+            )
+        # Crash here: the row names nobody any more, the meta file still does; as above.
+        if program is None:
+            self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))
+        self.ring()
+        return assigned
+
     def _steer(
         self,
         job: Job,
@@ -498,11 +523,16 @@ class JobQueue:
         meta: dict[str, Any] = {} if naming.is_whole(arrival.name) else {"name": naming.printable(arrival.name)}
         if arrival.priority != self.settings.queue(arrival.queue).priority:
             meta["priority"] = arrival.priority
-        optional = {"ready_at": arrival.ready_at, "held": arrival.held, "options": arrival.options}
+        optional = {
+            "ready_at": arrival.ready_at, "held": arrival.held, "options": arrival.options,
+            "assigned_to": arrival.assigned_to,
+        }  # fmt: skip
         return meta | {key: value for key, value in optional.items() if value}
 
     def _meta(self, job: Job, held: bool) -> dict[str, Any]:
-        arrival = Arrival(job.id, job.queue, job.name, job.size, job.priority, job.ready_at, held, job.options)
+        arrival = Arrival(
+            job.id, job.queue, job.name, job.size, job.priority, job.ready_at, held, job.options, job.assigned_to
+        )
         return self.meta_of(arrival)
 
     def delete(self, job: Job, actor: str, reason: str | None, now: float) -> bool:

@@ -129,7 +129,10 @@ def sources(verb: Verb) -> tuple[State, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One accepted file and its life, as the index knows it. Instants are Unix seconds, sizes bytes."""
+    """One accepted file and its life, as the index knows it. Instants are Unix seconds, sizes bytes.
+
+    `assigned_to`: the only program (consumer-03) that may claim it; None: any that serves its queue.
+    """
 
     id: str
     queue: str
@@ -154,6 +157,7 @@ class Job:
     error: str | None = None
     options: dict[str, Any] | None = None
     cancel_by: str | None = None
+    assigned_to: str | None = None
 
 
 class Outline(NamedTuple):
@@ -183,6 +187,7 @@ class Arrival:
     ready_at: float = 0.0
     held: bool = False
     options: dict[str, Any] | None = None
+    assigned_to: str | None = None
 
 
 class Kind(StrEnum):

@@ -270,6 +270,7 @@ def job_item(job: Job) -> dict[str, Any]:
         "priority": job.priority, "attempt": job.attempt, "failures": job.failures, "crashes": job.crashes,
         "size": job.size, "created_at": iso(job.created_at), "ready_at": iso(job.ready_at),
         "updated_at": iso(job.updated_at), "owner": job.owner, "output": job.output, "error": job.error,
+        "assigned_to": job.assigned_to,
     }  # fmt: skip
 
 

@@ -55,6 +55,7 @@ def _pending(source: Source, job: Job) -> Iterator[str]:
         what = "It is tried again" if job.attempt else "It is scheduled and may run"
         yield f"{what} at {iso(job.ready_at)}, in {job.ready_at - now:.0f} seconds."
         return
+    yield from _assigned(source, job)
     yield from _why_nobody_runs(source, job)
     ahead = source.index.jobs_ahead(job, _AHEAD)
     more = " or more" if ahead >= _AHEAD else ""
@@ -76,12 +77,29 @@ def _why_nobody_runs(source: Source, job: Job) -> Iterator[str]:
         yield f"No living consumer takes queue {job.queue}. Start one: pqfs consume -q {job.queue}"
 
 
+def _assigned(source: Source, job: Job) -> Iterator[str]:
+    """Which consumer alone may claim it, and what that one does meanwhile."""
+    if job.assigned_to is None:
+        return
+    event = next((each for each in reversed(source.index.events(job.id)) if each.verb == "assign"), None)
+    yield f"Only {job.assigned_to} may claim it" + (f", as {_who(event)} has said." if event else ".")
+    status = next((each for each in consumers(source) if each.program == job.assigned_to and each.is_alive), None)
+    if status is None:
+        patience = f"{source.settings.consume.lease:g} seconds"
+        yield f"{job.assigned_to} is not alive; once it has been gone for {patience}, all may claim the job."
+    elif not status.serves(job.queue):
+        yield f"{job.assigned_to} does not serve queue {job.queue}: within seconds all may claim the job."
+    elif status.running:
+        yield f"{job.assigned_to} has been running job {status.running.job} for {status.running.seconds:.1f} seconds."
+
+
 def _held(source: Source, job: Job) -> Iterator[str]:
     event = _last(source, job, Verb.HOLD)
     if event:
         yield f"It was put aside by {_who(event)}."
     if job.error:
         yield f"Note: {job.error}."
+    yield from _assigned(source, job)
     yield f"Let it go on with: pqfs jobs release {job.id}"
 
 

@@ -70,6 +70,7 @@ class Witness:
             ready_at=_number(meta.get("ready_at"), 0.0, 0.0, _FAR),
             held=bool(meta.get("held", False)),
             options=options if isinstance(options := meta.get("options"), dict) else None,
+            assigned_to=assigned if isinstance(assigned := meta.get("assigned_to"), str) else None,
         )
 
     def job(self, path: str, name: Parked | Claimed) -> Job | None:
@@ -90,7 +91,7 @@ class Witness:
             place=_PLACE_OF[state], confirmed=False, priority=arrival.priority,
             attempt=name.attempt if isinstance(name, Claimed) else 0, failures=0, crashes=0, losses=0,
             owner=None, size=arrival.size, created_at=created, ready_at=arrival.ready_at or created,
-            updated_at=ended, error=note, options=arrival.options,
+            updated_at=ended, error=note, options=arrival.options, assigned_to=arrival.assigned_to,
         )  # fmt: skip
         if state is not State.COMPLETED:
             return job

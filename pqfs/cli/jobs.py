@@ -90,6 +90,21 @@ def show(context: typer.Context, job: Annotated[str, typer.Argument(help="Its id
     app.close()
 
 
+@jobs.command(epilog="Examples: pqfs jobs assign 019ab3 consumer-03   pqfs jobs assign 019ab3 --anybody")
+def assign(
+    context: typer.Context,
+    job: Annotated[str, typer.Argument(help="Its id, or its beginning.")],
+    consumer: Annotated[str | None, typer.Argument(help="The consumer, as `pqfs consumers list` names it.")] = None,
+    anybody: Annotated[bool, typer.Option("--anybody", help="Let all consumers claim it again.")] = False,
+    reason: Reason = None,
+    as_json: Json = False,
+) -> None:
+    """Let one consumer alone run a waiting job. When that one is gone, all may run it again."""
+    from pqfs.cli import assigning
+
+    assigning.assign(context, job, consumer, assigning.Manner(anybody, reason, as_json))
+
+
 def _bulk(verb: selection.Bulk, help_: str) -> None:
     def command(
         context: typer.Context,

@@ -23,6 +23,7 @@ from pqfs.naming import id_floor
 from pqfs.retry import Budget
 
 Row = Sequence[Any]
+Roster = Mapping[str, tuple[str, ...] | None]  # a consumer that is to run -> the queues that it serves; None: all
 Parameters = Mapping[str, Any]
 
 
@@ -162,6 +163,8 @@ class Index:
         """Lease up to `limit` due jobs of these queues, in order of priority, ready_at and id."""
         self.engine.run("wake_due", {"now": now})
         heads = [self.engine.run("claimable", {"queue": queue, "limit": limit}) for queue in queues]
+        mine = {"program": program_of(owner), "list": json.dumps(list(queues)), "limit": limit}
+        heads.append(self.engine.run("claimable_assigned", mine))
         order = islice(merge(*heads, key=lambda row: (-row[0], row[1], row[2])), limit)
         wanted = [{"id": row[2], "owner": owner, "now": now} for row in order]
         return [_job(row) for row in self.engine.run_many("claim", wanted)]
@@ -202,6 +205,20 @@ class Index:
         self.engine.run_many("insert_attempt", (_attempt_row(job, outcome, now) for job, outcome in ended))
 
     # ---------------------------------------------------------------- steering
+
+    def assign(self, job: Job, program: str | None) -> Job | None:
+        """Let one program alone claim a waiting or held job, or (None) all again. None: its row has changed."""
+        row = {"id": job.id, "attempt": job.attempt, "before": job.assigned_to, "program": program}
+        return _first(self.engine.run("assign", row))
+
+    def assignments(self) -> list[tuple[str, str]]:
+        """Program and queue of the waiting jobs that one program alone may claim."""
+        return [(row[0], row[1]) for row in self.engine.run("assignments", {})]
+
+    def assigned(self, program: str, queue: str, limit: int) -> list[Job]:
+        """Waiting jobs of a queue that this program alone may claim."""
+        row = {"program": program, "queue": queue, "limit": limit}
+        return [_job(found) for found in self.engine.run("assigned", row)]
 
     def request_cancel(self, job: str, by: str) -> int | None:
         """Ask the consumer that runs a job to end it: the attempt that is asked; None when nobody runs it."""
@@ -349,6 +366,21 @@ class Index:
         """Remove a consumer's row, after its jobs have been given to others."""
         self.engine.run("forget_consumer", {"owner": owner})
 
+    def roster(self) -> Roster | None:
+        """Which consumers a person wants to run; None where nobody has said so: the settings decide."""
+        rows = self.engine.run("roster", {})
+        if not rows:
+            return None
+        found: dict[str, list[str] | None] = json.loads(rows[0][0])
+        return {name: None if queues is None else tuple(queues) for name, queues in found.items()}
+
+    def write_roster(self, roster: Roster | None) -> None:
+        """Note which consumers are to run; None: as many as the settings say."""
+        if roster is None:
+            self.engine.run("forget_roster", {})
+        else:
+            self.engine.run("write_roster", {"slots": json.dumps(dict(sorted(roster.items())))})
+
     def queues(self) -> list[Queue]:
         """Every queue."""
         return [Queue(*row) for row in self.engine.run("queues", {})]
@@ -416,6 +448,11 @@ def _job(row: Row) -> Job:
     return Job(*values)
 
 
+def program_of(owner: str) -> str:
+    """The program (consumer-03) under whose name an owner runs; it outlives each start of it."""
+    return owner.partition(".")[0]
+
+
 def _first(rows: list[Row]) -> Job | None:
     return _job(rows[0]) if rows else None
 
@@ -441,7 +478,7 @@ def _arrival_row(each: Arrival, arriver: str, now: float) -> Parameters:
 def _job_row(job: Job) -> Parameters:
     names = (
         "id", "queue", "name", "arriver", "state", "place", "priority", "attempt", "size", "created_at",
-        "ready_at", "updated_at", "output", "error",
+        "ready_at", "updated_at", "output", "error", "assigned_to",
     )  # fmt: skip
     row = {name: getattr(job, name) for name in names}
     return {**row, "confirmed": int(job.confirmed), "due": 0, "options": _options(job.options)}

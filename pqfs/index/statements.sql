@@ -12,9 +12,9 @@ ON CONFLICT (id) DO NOTHING;
 -- name: restore_job
 -- A row made again from the tree.
 INSERT INTO jobs (id, queue, name, arriver, state, place, confirmed, due, priority, attempt, failures, crashes,
-                  losses, size, created_at, ready_at, updated_at, output, options, error)
+                  losses, size, created_at, ready_at, updated_at, output, options, error, assigned_to)
 VALUES (:id, :queue, :name, :arriver, :state, :place, :confirmed, :due, :priority, :attempt, 0, 0, 0,
-        :size, :created_at, :ready_at, :updated_at, :output, :options, :error)
+        :size, :created_at, :ready_at, :updated_at, :output, :options, :error, :assigned_to)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: wake_due
@@ -26,12 +26,19 @@ SELECT min(ready_at) FROM jobs WHERE state = 'pending' AND due = 0;
 -- name: claimable
 -- Not confirmed: its payload is still on its way back to ready/, so that its next attempt would find nothing.
 SELECT priority, ready_at, id FROM jobs
-WHERE state = 'pending' AND due = 1 AND queue = :queue AND confirmed = 1
+WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue AND confirmed = 1
+ORDER BY priority DESC, ready_at, id LIMIT :limit {skip_locked};
+
+-- name: claimable_assigned
+-- The same of what is for one consumer alone.
+SELECT priority, ready_at, id FROM jobs
+WHERE state = 'pending' AND due = 1 AND assigned_to = :program AND queue IN ({listed}) AND confirmed = 1
 ORDER BY priority DESC, ready_at, id LIMIT :limit {skip_locked};
 
 -- name: head
 -- The job that is to be claimed next.
-SELECT {columns} FROM jobs WHERE state = 'pending' AND due = 1 AND queue = :queue AND confirmed = 1
+SELECT {columns} FROM jobs
+WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue AND confirmed = 1
 ORDER BY priority DESC, ready_at, id LIMIT 1;
 
 -- name: overslept
@@ -63,6 +70,20 @@ UPDATE jobs SET state = :state, place = :place, confirmed = 0, due = :due, ready
                 failures = :failures, crashes = :crashes, losses = :losses, error = :error, updated_at = :now
 WHERE id = :id AND state = :from_state AND attempt = :attempt AND place <> 'gone'
 RETURNING {columns};
+
+-- name: assign
+-- For one consumer alone, or (NULL) for all of them again.
+UPDATE jobs SET assigned_to = :program
+WHERE id = :id AND state IN ('pending', 'held') AND attempt = :attempt
+AND coalesce(assigned_to, '') = coalesce(:before, '')
+RETURNING {columns};
+
+-- name: assignments
+-- Whose jobs wait for one consumer alone, and in which queues.
+SELECT DISTINCT assigned_to, queue FROM jobs WHERE state = 'pending' AND assigned_to IS NOT NULL;
+
+-- name: assigned
+SELECT {columns} FROM jobs WHERE state = 'pending' AND assigned_to = :program AND queue = :queue LIMIT :limit;
 
 -- name: request_cancel
 UPDATE jobs SET cancel_by = :by WHERE id = :id AND state = 'processing' RETURNING attempt;
@@ -102,25 +123,28 @@ ORDER BY id DESC LIMIT 1;
 
 -- name: jobs_ahead
 SELECT count(*) FROM (
-  SELECT 1 FROM jobs WHERE state = 'pending' AND due = 1 AND queue = :queue
+  SELECT 1 FROM jobs WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue
   AND (priority > :priority OR priority = :priority AND (ready_at < :ready_at OR ready_at = :ready_at AND id < :id))
   LIMIT :limit) AS ahead;
 
 -- name: oldest_due
 -- Since when the longest waiting job of a queue has been due: one probe of jobs_to_claim for each priority in use.
 WITH RECURSIVE levels (priority) AS (
-  SELECT max(priority) FROM jobs WHERE state = 'pending' AND due = 1 AND queue = :queue
+  SELECT max(priority) FROM jobs WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue
   UNION ALL
   SELECT (SELECT max(jobs.priority) FROM jobs
-          WHERE state = 'pending' AND due = 1 AND queue = :queue AND jobs.priority < levels.priority)
+          WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue
+          AND jobs.priority < levels.priority)
   FROM levels WHERE levels.priority IS NOT NULL)
 SELECT min((SELECT min(ready_at) FROM jobs
-            WHERE state = 'pending' AND due = 1 AND queue = :queue AND jobs.priority = levels.priority))
+            WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue
+            AND jobs.priority = levels.priority))
 FROM levels WHERE levels.priority IS NOT NULL;
 
 -- name: waiting_bytes
 SELECT coalesce(sum(size), 0) FROM (
-  SELECT size FROM jobs WHERE state = 'pending' AND due = 1 AND queue = :queue
+  SELECT size FROM jobs WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue
+  UNION ALL SELECT size FROM jobs WHERE state = 'pending' AND due = 1 AND assigned_to IS NOT NULL AND queue = :queue
   UNION ALL SELECT size FROM jobs WHERE state = 'pending' AND due = 0 AND queue = :queue
   UNION ALL SELECT size FROM jobs
   WHERE state = 'held' AND state NOT IN ('pending', 'processing', 'completed') AND queue = :queue) AS waiting;
@@ -148,6 +172,15 @@ FROM consumers ORDER BY program, started_at;
 
 -- name: forget_consumer
 DELETE FROM consumers WHERE owner = :owner;
+
+-- name: roster
+SELECT slots FROM roster;
+
+-- name: write_roster
+INSERT INTO roster (only_one, slots) VALUES (1, :slots) ON CONFLICT (only_one) DO UPDATE SET slots = excluded.slots;
+
+-- name: forget_roster
+DELETE FROM roster;
 
 -- name: queues
 SELECT name, created_at, paused_at, paused_by, paused_reason FROM queues ORDER BY name;

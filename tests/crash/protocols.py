@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -387,6 +387,29 @@ def hold(world: World) -> Plan:
 @protocol(effects=6)
 def release(world: World) -> Plan:
     return steered(world, "release", "hold", State.PENDING)
+
+
+def assigned(world: World, programs: Sequence[str | None]) -> Plan:
+    """A job that is assigned to one consumer after the other (None: to all); the last of these acts is stopped."""
+    (job,) = ready(world, 1)
+    queue, now = world.jobqueue, world.clock.now()
+    for program in programs[:-1]:
+        job = queue.assign(job, program, "ann", "to begin with", now)
+
+    def kept(world: World) -> None:
+        assert world.job(b"0.txt").assigned_to == programs[-1]
+
+    return Plan(lambda: queue.assign(job, programs[-1], "ann", "because", now), kept)
+
+
+@protocol(effects=4)
+def assign(world: World) -> Plan:
+    return assigned(world, ["consumer"])
+
+
+@protocol(effects=4)
+def take_an_assignment_back(world: World) -> Plan:
+    return assigned(world, ["consumer", None])
 
 
 @protocol(effects=3)

@@ -919,12 +919,24 @@ def test_an_unknown_token_is_never_silent() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["claimable", "head", "overslept", "unconfirmed", "unconfirmed_of", "cancels_for", "wake_due", "job"]
+    "name",
+    [
+        "claimable",
+        "claimable_assigned",
+        "head",
+        "overslept",
+        "unconfirmed",
+        "unconfirmed_of",
+        "cancels_for",
+        "wake_due",
+        "job",
+    ],
 )
 def test_what_runs_all_the_time_is_found_through_an_index(index: Index, name: str) -> None:
     sql = catalogue.statements(sqlite._TOKENS)[name]
     plan = raw(index).execute(f"EXPLAIN QUERY PLAN {sql}", dict.fromkeys(re.findall(r":(\w+)", sql)))
 
     steps = [row[3] for row in plan]
-    assert all("USING" in step for step in steps if step.startswith(("SCAN", "SEARCH"))), steps
+    of_tables = [step for step in steps if step.startswith(("SCAN", "SEARCH")) and "json_each" not in step]
+    assert all("USING" in step for step in of_tables), steps
     assert not any("TEMP B-TREE" in step for step in steps) or name == "unconfirmed", steps

@@ -33,7 +33,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("opening",),
     ("intake",),
     ("sidecars", "ghosts", "recovery", "rejected", "submission", "report", "tree"),
-    ("waiting", "fsck", "mending", "story", "retention", "vitals"),
+    ("waiting", "fsck", "mending", "story", "retention", "vitals", "assignments"),
     ("health",),
     ("alarms", "concerns"),
     ("why",),

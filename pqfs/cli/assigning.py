@@ -1,0 +1,63 @@
+"""`pqfs jobs assign`: one consumer alone is to run a job."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pqfs.cli import terminal
+from pqfs.errors import ConsumerNotFound, Refused
+from pqfs.report import consumers
+
+if TYPE_CHECKING:
+    import typer
+
+    from pqfs.model import Job
+    from pqfs.wiring import App
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How it is done: for all again, why, answering in JSON."""
+
+    anybody: bool
+    reason: str | None
+    as_json: bool
+
+
+def assign(context: typer.Context, job: str, consumer: str | None, manner: Manner) -> None:
+    """Assign it, or take the assignment back, and say so.
+
+    Raises:
+        Refused: neither or both were named, or that consumer does not serve the job's queue.
+        ConsumerNotFound: no such consumer lives.
+    """
+    if (consumer is None) != manner.anybody:
+        raise Refused("Name one consumer, or say --anybody, but not both.", "See: pqfs consumers list")
+    app = terminal.opened(context)
+    try:
+        found = app.jobqueue.job(job)
+        if consumer is not None:
+            _check(app, found, consumer)
+        actor = f"cli:{getpass.getuser()}"
+        assigned = app.jobqueue.assign(found, consumer, actor, manner.reason, app.clock.now())
+    finally:
+        app.close()
+    if manner.as_json:
+        terminal.put_json("acts", [{"id": assigned.id, "done": True, "why": None}], verb="assign", dry_run=False)
+    else:
+        terminal.put(assigned.id)
+        terminal.say(f"Only {consumer} may claim it." if consumer else "Every consumer of its queue may claim it.")
+
+
+def _check(app: App, job: Job, program: str) -> None:
+    alive = [each for each in consumers(app) if each.is_alive]
+    named = [each for each in alive if each.program == program]
+    if not named:
+        raise ConsumerNotFound(program, sorted({each.program for each in alive}))
+    if not any(each.serves(job.queue) for each in named):
+        raise Refused(
+            f"{program} does not serve queue {job.queue}.",
+            f"One that does: pqfs consumers scale N -q {job.queue}",
+        )
