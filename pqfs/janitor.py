@@ -19,6 +19,7 @@ from pqfs.doorbell import Bell
 from pqfs.errors import IndexGone, Unavailable, explained
 from pqfs.events import Word, emit, trouble
 from pqfs.health import LOOK_EVERY
+from pqfs.index.audit import Audit
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Place, State
 from pqfs.naming import parse_parked
@@ -215,7 +216,7 @@ class Janitor:
         for job in self._to_forget(now):
             removed += bool(self._jobqueue.delete(job, "janitor", "retention", now))
         removed += self._purge_rejected(now)
-        self._forget_stats(now)
+        self._forget_the_oldest(now)
         if removed:
             emit(Word.PURGED, count=removed)
         return removed
@@ -271,8 +272,10 @@ class Janitor:
                 removed += 1
         return removed
 
-    def _forget_stats(self, now: float) -> None:
+    def _forget_the_oldest(self, now: float) -> None:
+        """Figures and events that are older than rows are kept. A pass makes no more events than it may remove."""
         rows = self._jobqueue.settings.keep.seconds("rows")
         if rows != float("inf"):
             with self._index.transaction():
                 self._index.forget_stats(now - rows)
+                Audit(self._index.engine).forget(now - rows, 4 * _CHUNK)

@@ -547,7 +547,7 @@ class JobQueue:
         with self.index.transaction():
             if job.place is not Place.GONE and not self.index.let_go(job.id):
                 return False
-            self.index.add_event(now, actor, "delete", queue=job.queue, reason=reason, before=f"{job.state} {job.id}")
+            self.index.add_event(now, actor, "delete", job=job.id, queue=job.queue, reason=reason, before=job.state)
         # Crash here: an unconfirmed row that says gone; the janitor removes the file, and the row but of a completed.
         return self.erase(job)
 

@@ -158,6 +158,8 @@ class Job:
     options: dict[str, Any] | None = None
     cancel_by: str | None = None
     assigned_to: str | None = None
+    fingerprint: str | None = None
+    origin: str | None = None
 
 
 class Outline(NamedTuple):
@@ -207,8 +209,20 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Used:
+    """What an attempt used: processor seconds, and the most memory of a process (None: not known), in bytes."""
+
+    user_seconds: float
+    system_seconds: float
+    peak_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of one attempt. `started_at` is None for an attempt that never ran."""
+    """The end of one attempt. `started_at` is None for an attempt that never ran.
+
+    `used` and `handler`, a description with its version, are told of handlers that are not built in.
+    """
 
     kind: Kind
     error: str | None = None
@@ -219,6 +233,8 @@ class Outcome:
     output_sha256: str | None = None
     exit_code: int | None = None
     log: str | None = None
+    used: Used | None = None
+    handler: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,3 +251,7 @@ class Attempt:
     error: str | None
     exit_code: int | None
     log: str | None
+    handler: str | None = None
+    user_seconds: float | None = None
+    system_seconds: float | None = None
+    peak_bytes: int | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
 from pqfs.settings import Settings
 from pqfs.spool import Spool
+from tests.shell import Shell
 from tests.world import SettableClock
 
 
@@ -71,6 +74,18 @@ def second_index(spool: Spool, index: Index) -> Iterator[Callable[[], Index]]:
     yield connect
     for each in opened:
         each.close()
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """A folder with a fresh spool, and `pqfs` run in it: `shell("jobs", "list")` gives the exit code."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    for name in [name for name in os.environ if name.startswith("PQFS_")]:
+        monkeypatch.delenv(name)
+    made = Shell(tmp_path, capsys)
+    assert made("init") == 0
+    return made
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,10 +21,8 @@ from pqfs.settings import Loaded, Settings
 from pqfs.spool import Spool
 from pqfs.wiring import App, open_app
 from tests.opened import live
-from tests.test_cli import Shell, shell
+from tests.shell import Shell
 from tests.world import invariants, new_id, submitted, write_output
-
-__all__ = ["shell"]
 
 # What becomes of a job of each name: whether its payload is kept, and the state that the tree tells.
 FATES = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -73,7 +72,7 @@ def _act(app: App, bulk: Bulk, text: str, reason: str | None, tally: Tally) -> N
     try:
         job = app.jobqueue.job(text)
         _check(bulk, job)
-        if bulk.act()(app.jobqueue, job, f"cli:{getpass.getuser()}", reason, app.clock.now()) is False:
+        if bulk.act()(app.jobqueue, job, terminal.actor(), reason, app.clock.now()) is False:
             raise PqfsError(f"The payload of job {job.id} is on the move.", "Try again in a moment.")
     except PqfsError as error:
         tally.skipped.append((text, error))

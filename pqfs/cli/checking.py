@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pqfs import fsck as checks
 from pqfs.cli import progress, terminal
+from pqfs.cli.recording import Act, note
 from pqfs.mending import Mending
 from pqfs.report import to_json
 from pqfs.retention import expired
@@ -44,6 +45,9 @@ def _repair(app: App, deep: bool) -> int:
     mended = 0
     while count := _mend_some(app, mending, deep):
         mended += count
+    note(
+        app.index, [Act("repair", after=f"recovery: {said or 'nothing to do'}; repaired: {mended}")], app.clock.now()
+    )
     terminal.say(f"Recovery: {said or 'nothing to do'}. Repaired: {mended}.")
     return mended
 
@@ -91,6 +95,7 @@ def cleanup(context: typer.Context, dry_run: bool, yes: bool) -> None:
             while chunk := janitor.purge():
                 removed += chunk
                 advance(chunk)
+        note(app.index, [Act("cleanup", after=f"{removed} removed")], app.clock.now())
         terminal.say(f"{removed} removed.")
     finally:
         app.close()

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pqfs import naming
 from pqfs.cli import progress, terminal
 from pqfs.cli.glance import size
+from pqfs.cli.recording import Act, note
 from pqfs.clock import SystemClock, stamp
 from pqfs.custody import (
     Custody,
@@ -73,7 +75,7 @@ def rebuild(context: typer.Context, fresh: bool, restart: bool, yes: bool) -> No
             terminal.confirm("The index is sound. Lose attempts, events and budgets, and begin anew?", yes)
         if problem or fresh or not site.path.exists():
             _put_aside(site.path)  # of one that is gone its log may be left
-        counts = _fill(site)
+        counts = _fill(site, Act("rebuild the index", reason=problem))
     said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing was missing"
     terminal.say(f"The index is made: {said}.")
 
@@ -150,8 +152,11 @@ def _put_aside(index: Path) -> None:
         terminal.say(f"It is kept as {index.with_name(aside)}.")
 
 
-def _fill(site: _Site) -> dict[State, int]:
-    """Register what the tree holds. Killed on the way: whoever opens the index next finds no mark, and goes on."""
+def _fill(site: _Site, act: Act) -> dict[State, int]:
+    """Register what the tree holds, and note who wanted that.
+
+    Killed on the way: whoever opens the index next finds no mark, and goes on.
+    """
     has_log = site.path.with_name("index.db-wal").exists()
     with closing(open_index(site.settings)) as index:
         mark, marked = read_identity(site.spool), index.identity()
@@ -165,6 +170,7 @@ def _fill(site: _Site) -> dict[State, int]:
                 counts = Rebuild(jobqueue, site.owners, clock).run(advance)
             else:
                 counts = Reckoning(jobqueue, site.owners, clock, found is not Relation.NEWER).run(advance)
+        note(index, [act], clock.now())
         seal(site.spool, index, is_open=False)
     return counts
 
@@ -203,7 +209,7 @@ def restore(context: typer.Context, file: Path, restart: bool, yes: bool) -> Non
             os.rename(copy, site.path)
         finally:
             copy.unlink(missing_ok=True)
-        counts = _fill(site)
+        counts = _fill(site, Act("restore the index", reason=f"from {naming.printable_path(str(file))}"))
     said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing had changed since"
     terminal.say(f"The index is restored. Brought up to date with the spool: {said}.")
 

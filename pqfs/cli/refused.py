@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pqfs import naming, rejected
 from pqfs.cli import progress, terminal
+from pqfs.cli.recording import Act, record
 from pqfs.errors import PqfsError, Refused
 from pqfs.rejected import Refusal
 from pqfs.report import to_json
@@ -16,6 +17,8 @@ from pqfs.spool import Spool
 
 if TYPE_CHECKING:
     import typer
+
+    from pqfs.settings import Loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def act(context: typer.Context, verb: str, choice: Choice) -> int:
             return 0
         if chosen and (verb == "purge" or choice.everything or len(chosen) > 1):
             terminal.confirm(f"{verb.capitalize()} {len(chosen)} rejected files?", choice.yes)
-        return _each(spool, verb, chosen)
+        return _each(terminal.loaded(context), spool, verb, chosen)
 
 
 def _chosen(spool: Spool, choice: Choice) -> list[Refusal]:
@@ -80,15 +83,20 @@ def _chosen(spool: Spool, choice: Choice) -> list[Refusal]:
     return [rejected.refusal(spool, number) for number in choice.numbers]
 
 
-def _each(spool: Spool, verb: str, chosen: Sequence[Refusal]) -> int:
+def _each(loaded: Loaded, spool: Spool, verb: str, chosen: Sequence[Refusal]) -> int:
     failed: list[PqfsError] = []
-    with progress.bar(verb, len(chosen)) as advance:
-        for found in chosen:
-            try:
-                terminal.put(_one(spool, verb, found))
-            except PqfsError as error:
-                failed.append(error)
-            advance(1)
+    acts: list[Act] = []
+    try:
+        with progress.bar(verb, len(chosen)) as advance:
+            for found in chosen:
+                try:
+                    terminal.put(_one(spool, verb, found))
+                    acts.append(Act(f"{verb} rejected", found.queue, found.reason, f"{found.number} {found.name}"))
+                except PqfsError as error:
+                    failed.append(error)
+                advance(1)
+    finally:
+        record(loaded, acts)  # what was done before it was interrupted, too
     if len(chosen) == 1 and failed:
         raise failed[0]
     for each in failed[:20]:

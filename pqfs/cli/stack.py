@@ -47,6 +47,7 @@ def up(
     if detach:
         stack.start()
         _announce(instance, "pqfs down")
+        _note(instance, "up")
     else:
         _stay(stack)
 
@@ -69,6 +70,7 @@ def _stay(stack: Stack) -> None:
     try:
         supervisord = stack.start_here()
         _announce(stack.instance, "Ctrl-C, or: pqfs down")
+        _note(stack.instance, "up")
         code = supervisord.wait()
     except KeyboardInterrupt:
         terminal.say("Stopping: what runs is finished first.")
@@ -79,6 +81,12 @@ def _stay(stack: Stack) -> None:
         raise Unavailable(
             f"supervisord ended with code {code}.", f"See: {stack.instance.settings.logs}/supervisord.log"
         )
+
+
+def _note(instance: Instance, verb: str) -> None:
+    from pqfs.cli.recording import Act, record
+
+    record(instance.loaded, [Act(verb)])
 
 
 def _announce(instance: Instance, how_to_stop: str) -> None:
@@ -97,7 +105,11 @@ def down(
     """Stop everything; jobs that run are finished first."""
     from pqfs.stack.starting import Stack
 
-    if not Stack(_instance(context)).stop(timeout):
+    instance = _instance(context)
+    stack = Stack(instance)
+    if stack.supervisor.is_listening():
+        _note(instance, "down")
+    if not stack.stop(timeout):
         terminal.say_error(f"Not everything has ended after {timeout:g} s; it goes on ending.", "Look: pqfs ps")
         raise typer.Exit(3)
     terminal.say("Stopped.")

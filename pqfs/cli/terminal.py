@@ -5,8 +5,10 @@ Every listing has `--json`: one object {"schema": "pqfs.<thing>/1", "items": [â€
 
 from __future__ import annotations
 
+import getpass
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,6 +54,14 @@ def opened(context: typer.Context, read_only: bool = False) -> App:
     from pqfs.wiring import open_app
 
     return open_app(loaded(context), read_only, tell=say)
+
+
+def actor() -> str:
+    """Who acts, as the audit names it."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"cli:{os.getuid()}"  # a user without a name
 
 
 def say(text: str) -> None:

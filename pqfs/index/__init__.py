@@ -10,6 +10,7 @@ The index knows no files. It never decides order between a commit and a rename: 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -18,7 +19,9 @@ from heapq import merge
 from itertools import islice
 from typing import Any, Protocol
 
-from pqfs.model import Arrival, Attempt, Job, Outcome, Place, State
+from pqfs.fingerprint import fingerprint
+from pqfs.index.chain import link
+from pqfs.model import DEAD, Arrival, Attempt, Job, Outcome, Place, State
 from pqfs.naming import id_floor
 from pqfs.retry import Budget
 
@@ -200,9 +203,12 @@ class Index:
         """Add an attempt to a job's history."""
         self.record_all([(job, outcome)], now)
 
-    def record_all(self, ended: Iterable[tuple[Job, Outcome]], now: float) -> None:
-        """Add attempts to the history of their jobs."""
-        self.engine.run_many("insert_attempt", (_attempt_row(job, outcome, now) for job, outcome in ended))
+    def record_all(self, ended: Sequence[tuple[Job, Outcome]], now: float) -> None:
+        """Add attempts to the history of their jobs, and what ran them where that is told."""
+        rows = [_attempt_row(job, outcome, now) for job, outcome in ended]
+        self.engine.run_many("insert_attempt", rows)
+        if told := {outcome.handler for _, outcome in ended if outcome.handler}:
+            self.engine.run_many("insert_handler", [{"id": _number(text), "text": text} for text in sorted(told)])
 
     # ---------------------------------------------------------------- steering
 
@@ -233,9 +239,13 @@ class Index:
         self, now: float, actor: str, verb: str, *, job: str | None = None, queue: str | None = None,
         reason: str | None = None, before: str | None = None, after: str | None = None,
     ) -> None:  # fmt: skip
-        """Record who did what, and why."""
-        row = {"at": now, "actor": actor, "verb": verb, "job": job, "queue": queue, "reason": reason}
-        self.engine.run("insert_event", {**row, "before": before, "after": after})
+        """Record who did what, and why: the next link of the audit's chain."""
+        head, last = self.engine.run("chain", {})[0][3:]
+        row = {"id": head + 1, "at": now, "actor": actor, "verb": verb, "job": job, "queue": queue, "reason": reason}
+        row |= {"before": before, "after": after}
+        row["hash"] = link(last, row)
+        self.engine.run("insert_event", row)
+        self.engine.run("move_head", {"id": row["id"], "hash": row["hash"]})
 
     # ---------------------------------------------------------------- questions
 
@@ -428,11 +438,13 @@ class Index:
         self.engine.run("confirm_gone", {"id": job})
 
     def delete(self, job: Job) -> bool:
-        """Forget a job with its history; False when its state has changed or its payload is on the move."""
+        """Forget a job with its attempts; False when its state has changed or its payload is on the move.
+
+        Its events stay: they are the audit's.
+        """
         if not self.engine.run("delete_job", {"id": job.id, "state": job.state}):
             return False
         self.engine.run("delete_attempts", {"job": job.id})
-        self.engine.run("delete_events", {"job": job.id})
         return True
 
     def close(self) -> None:
@@ -471,8 +483,14 @@ def _arrival_row(each: Arrival, arriver: str, now: float) -> Parameters:
         "id": each.id, "queue": each.queue, "name": each.name, "arriver": arriver, "error": None,
         "state": State.HELD if each.held else State.PENDING, "due": int(ready_at <= now),
         "priority": each.priority, "size": each.size, "created_at": now, "ready_at": ready_at,
-        "options": _options(each.options),
+        "options": _options(each.options), "origin": _origin(each.options),
     }  # fmt: skip
+
+
+def _origin(options: Mapping[str, Any] | None) -> str | None:
+    """The job that one is made of. It stands in the options, so that a rebuild knows it, too."""
+    found = (options or {}).get("origin")
+    return found if isinstance(found, str) else None
 
 
 def _job_row(job: Job) -> Parameters:
@@ -481,7 +499,17 @@ def _job_row(job: Job) -> Parameters:
         "ready_at", "updated_at", "output", "error", "assigned_to",
     )  # fmt: skip
     row = {name: getattr(job, name) for name in names}
-    return {**row, "confirmed": int(job.confirmed), "due": 0, "options": _options(job.options)}
+    row |= {
+        "options": _options(job.options),
+        "origin": _origin(job.options),
+        "fingerprint": mark(job.state, job.error),
+    }
+    return {**row, "confirmed": int(job.confirmed), "due": 0}
+
+
+def mark(state: State, error: str | None) -> str | None:
+    """The fingerprint that a job's row has: of its error, when it is a dead letter."""
+    return fingerprint(error) if state in DEAD else None
 
 
 def _settlement_row(each: Settlement, now: float) -> dict[str, Any]:
@@ -489,16 +517,25 @@ def _settlement_row(each: Settlement, now: float) -> dict[str, Any]:
         "id": each.job.id, "attempt": each.job.attempt, "owner": each.job.owner, "state": each.state,
         "place": each.place, "due": int(each.ready_at <= now), "ready_at": each.ready_at,
         "failures": each.budget.failures, "crashes": each.budget.crashes, "losses": each.budget.losses,
-        "error": each.error, "now": now,
+        "error": each.error, "now": now, "fingerprint": mark(each.state, each.error),
     }  # fmt: skip
 
 
 def _attempt_row(job: Job, outcome: Outcome, now: float) -> Parameters:
+    used = outcome.used
     return {
         "job": job.id, "attempt": job.attempt, "owner": job.owner, "started_at": outcome.started_at,
         "ended_at": now, "run_seconds": outcome.run_seconds, "outcome": outcome.kind, "error": outcome.error,
         "exit_code": outcome.exit_code, "log": outcome.log,
+        "handler": _number(outcome.handler) if outcome.handler else None,
+        "user_seconds": used.user_seconds if used else None, "system_seconds": used.system_seconds if used else None,
+        "peak_bytes": used.peak_bytes if used else None,
     }  # fmt: skip
+
+
+def _number(text: str) -> int:
+    """What a handler's description is called in the rows of its attempts: made of it, so that nobody has to ask."""
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "backslashreplace")).digest()[:5])
 
 
 def walk(index: Index, chunk: int = 1000) -> Iterator[Job]:

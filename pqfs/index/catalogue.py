@@ -9,7 +9,7 @@ from pathlib import Path
 COLUMNS = (
     "id", "queue", "name", "arriver", "state", "place", "confirmed", "priority", "attempt", "failures",
     "crashes", "losses", "owner", "size", "created_at", "ready_at", "updated_at", "output", "output_size",
-    "output_sha256", "error", "options", "cancel_by", "assigned_to",
+    "output_sha256", "error", "options", "cancel_by", "assigned_to", "fingerprint", "origin",
 )  # fmt: skip
 OUTLINE = ("id", "queue", "name", "arriver", "state", "place", "confirmed", "attempt", "size", "updated_at")
 _HERE = Path(__file__).parent

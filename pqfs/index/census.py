@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from pqfs.index import Engine
+from pqfs.index import Engine, mark
 from pqfs.model import Job, Outline
 
 _TOMORROW = 24 * 60  # minutes: figures further ahead were made by a clock that was wrong
@@ -41,7 +41,7 @@ class Census:
         return {row[0][-12:]: Outline._make(row) for row in rows}
 
     def was_deleted(self, tail: str) -> bool:
-        """Whether a person has deleted a completed job whose id ends so. Looks through all events."""
+        """Whether a completed job whose id ends so was deleted, as far as events are kept."""
         return bool(self._engine.run("deletion", {"tail": tail}))
 
     def miscounts(self) -> list[tuple[str, str, int, int]]:
@@ -77,6 +77,7 @@ class Census:
         names = ("id", "state", "place", "arriver", "attempt", "output", "updated_at", "error")
         values = {name: getattr(told, name) for name in names}
         values |= {"confirmed": int(told.confirmed), "from_state": row.state}
+        values["fingerprint"] = mark(told.state, told.error)
         return bool(self._engine.run("believe", values))
 
     def doubt(self, row: Outline) -> bool:

@@ -4,17 +4,19 @@
 
 -- name: insert_job
 INSERT INTO jobs (id, queue, name, arriver, state, place, confirmed, due, priority, attempt, failures, crashes,
-                  losses, size, created_at, ready_at, updated_at, options, error)
+                  losses, size, created_at, ready_at, updated_at, options, error, origin)
 VALUES (:id, :queue, :name, :arriver, :state, 'ready', 1, :due, :priority, 0, 0, 0, 0,
-        :size, :created_at, :ready_at, :created_at, :options, :error)
+        :size, :created_at, :ready_at, :created_at, :options, :error, :origin)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: restore_job
 -- A row made again from the tree.
 INSERT INTO jobs (id, queue, name, arriver, state, place, confirmed, due, priority, attempt, failures, crashes,
-                  losses, size, created_at, ready_at, updated_at, output, options, error, assigned_to)
+                  losses, size, created_at, ready_at, updated_at, output, options, error, assigned_to, fingerprint,
+                  origin)
 VALUES (:id, :queue, :name, :arriver, :state, :place, :confirmed, :due, :priority, :attempt, 0, 0, 0,
-        :size, :created_at, :ready_at, :updated_at, :output, :options, :error, :assigned_to)
+        :size, :created_at, :ready_at, :updated_at, :output, :options, :error, :assigned_to, :fingerprint,
+        :origin)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: wake_due
@@ -60,14 +62,15 @@ RETURNING id;
 -- name: settle
 -- An attempt that did not complete: back to pending, or to a final state.
 UPDATE jobs SET state = :state, place = :place, due = :due, ready_at = :ready_at, failures = :failures,
-                crashes = :crashes, losses = :losses, error = :error, updated_at = :now
+                crashes = :crashes, losses = :losses, error = :error, updated_at = :now, fingerprint = :fingerprint
 WHERE id = :id AND attempt = :attempt AND owner = :owner AND state = 'processing'
 RETURNING {columns};
 
 -- name: steer
 -- A person's verb on a job that nobody runs; the state it must be in is the guard.
 UPDATE jobs SET state = :state, place = :place, confirmed = 0, due = :due, ready_at = :ready_at,
-                failures = :failures, crashes = :crashes, losses = :losses, error = :error, updated_at = :now
+                failures = :failures, crashes = :crashes, losses = :losses, error = :error, updated_at = :now,
+                fingerprint = :fingerprint
 WHERE id = :id AND state = :from_state AND attempt = :attempt AND place <> 'gone'
 RETURNING {columns};
 
@@ -150,13 +153,19 @@ SELECT coalesce(sum(size), 0) FROM (
   WHERE state = 'held' AND state NOT IN ('pending', 'processing', 'completed') AND queue = :queue) AS waiting;
 
 -- name: insert_attempt
-INSERT INTO attempts (job, attempt, owner, started_at, ended_at, run_seconds, outcome, error, exit_code, log)
-VALUES (:job, :attempt, :owner, :started_at, :ended_at, :run_seconds, :outcome, :error, :exit_code, :log)
+INSERT INTO attempts (job, attempt, owner, started_at, ended_at, run_seconds, outcome, error, exit_code, log, handler,
+                      user_seconds, system_seconds, peak_bytes)
+VALUES (:job, :attempt, :owner, :started_at, :ended_at, :run_seconds, :outcome, :error, :exit_code, :log, :handler,
+        :user_seconds, :system_seconds, :peak_bytes)
 ON CONFLICT (job, attempt) DO NOTHING;
 
 -- name: attempts_of
-SELECT job, attempt, owner, started_at, ended_at, run_seconds, outcome, error, exit_code, log
+SELECT job, attempt, owner, started_at, ended_at, run_seconds, outcome, error, exit_code, log,
+       (SELECT text FROM handlers WHERE id = handler) AS handler, user_seconds, system_seconds, peak_bytes
 FROM attempts WHERE job = :job ORDER BY attempt;
+
+-- name: insert_handler
+INSERT INTO handlers (id, text) VALUES (:id, :text) ON CONFLICT (id) DO NOTHING;
 
 -- name: register_consumer
 INSERT INTO consumers (owner, program, pid, host, boot_id, queues, started_at, beat_at, beat_boottime, lease, completed)
@@ -210,15 +219,42 @@ SELECT coalesce(sum(ingested), 0) FROM stats WHERE minute >= :minute AND queue =
 DELETE FROM stats WHERE minute < :minute;
 
 -- name: insert_event
-INSERT INTO events (at, actor, verb, job, queue, reason, before, after)
-VALUES (:at, :actor, :verb, :job, :queue, :reason, :before, :after);
+INSERT INTO events (id, at, actor, verb, job, queue, reason, before, after, hash)
+VALUES (:id, :at, :actor, :verb, :job, :queue, :reason, :before, :after, :hash);
 
 -- name: events_of
 SELECT at, actor, verb, reason, before, after FROM events WHERE job = :job ORDER BY id;
 
 -- name: deletion
--- The event that a person's deletion of a completed job leaves behind; `before` ends with the job's id.
-SELECT id FROM events WHERE verb = 'delete' AND before LIKE 'completed %' || :tail LIMIT 1;
+-- The event that the deletion of a completed job leaves behind.
+SELECT id FROM events WHERE verb = 'delete' AND before = 'completed' AND substr(job, 25) = :tail LIMIT 1;
+
+-- name: chain
+SELECT anchor, anchor_at, anchor_hash, head, head_hash FROM chain;
+
+-- name: move_head
+UPDATE chain SET head = :id, head_hash = :hash;
+
+-- name: move_anchor
+UPDATE chain SET anchor = :id, anchor_at = :at, anchor_hash = :hash;
+
+-- name: list_events
+-- Newest first. NULL parameters do not filter.
+SELECT id, at, actor, verb, job, queue, reason, before, after, hash FROM events
+WHERE id < :below AND (:actor IS NULL OR actor = :actor OR actor LIKE :like ESCAPE '\')
+AND (:verb IS NULL OR verb = :verb) AND (:job IS NULL OR job = :job) AND (:queue IS NULL OR queue = :queue)
+AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until)
+ORDER BY id DESC LIMIT :limit;
+
+-- name: events_after
+SELECT id, at, actor, verb, job, queue, reason, before, after, hash FROM events
+WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: count_older
+SELECT count(*) FROM events WHERE id <= :anchor;
+
+-- name: forget_events
+DELETE FROM events WHERE id <= :last;
 
 -- name: set_aside_before
 -- Jobs in a final state other than completed, whose payload is where it belongs; an id below :high is older.
@@ -262,9 +298,6 @@ DELETE FROM jobs WHERE id = :id AND state = :state AND confirmed = 1 RETURNING i
 
 -- name: delete_attempts
 DELETE FROM attempts WHERE job = :job;
-
--- name: delete_events
-DELETE FROM events WHERE job = :job;
 
 -- name: jobs_after
 SELECT {columns} FROM jobs WHERE id > :after ORDER BY id LIMIT :limit;
@@ -331,7 +364,7 @@ ON CONFLICT (only_one) DO UPDATE SET spool = excluded.spool, era = excluded.era;
 -- The tree proves what became of a job since this index was copied. A completed job stays completed.
 UPDATE jobs SET state = :state, place = :place, confirmed = :confirmed, due = 0, arriver = :arriver, owner = NULL,
                 attempt = CASE WHEN attempt < :attempt THEN :attempt ELSE attempt END, cancel_by = NULL,
-                output = :output, updated_at = :updated_at, error = :error
+                output = :output, updated_at = :updated_at, error = :error, fingerprint = :fingerprint
 WHERE id = :id AND state = :from_state AND state <> 'completed'
 RETURNING id;
 

@@ -19,7 +19,7 @@ ROOT = Path(pqfs.__file__).parent
 LAYERS: list[tuple[str, ...]] = [
     ("errors", "clock", "kernel", "values"),
     ("events", "durations"),
-    ("model", "naming", "channel", "slot", "doorbell", "owners", "files", "arrivals", "pulse", "pace"),
+    ("model", "naming", "channel", "slot", "doorbell", "owners", "files", "arrivals", "pulse", "pace", "fingerprint"),
     ("retry", "handlersettings", "inputs", "outputs"),
     ("plain", "validation"),
     ("settings",),
