@@ -15,11 +15,10 @@ from pqfs.rebuild import Rebuild
 from pqfs.why import why
 from pqfs.wiring import App
 from tests.opened import app_of, consumer, live
-from tests.test_cli import Shell, shell
+from tests.shell import Shell
 from tests.world import SettableClock, invariants, submitted
 
 QUEUES = ["default"]
-__all__ = ["shell"]
 
 
 @pytest.fixture
