@@ -1,4 +1,4 @@
-"""The verbs. The only place where spool and index meet, and where the order of effects is decided.
+"""The verbs. The only place, with `steering`, where spool and index meet and the order of effects is decided.
 
     The spool decides that a job exists. The index decides who holds it and what became of it. When they
     disagree, recovery moves the file to where the index says, and registers a file that the index has never
@@ -20,31 +20,28 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pqfs import kernel, naming
-from pqfs.doorbell import ring
-from pqfs.errors import IllegalTransition, JobNotFound, Rejected
+from pqfs.errors import Rejected
 from pqfs.events import Word, emit
 from pqfs.inbox import Entry
 from pqfs.index import Completion, Index, Settlement
 from pqfs.model import (
     DEAD,
     DEFAULT_QUEUE,
-    TRANSITIONS,
     Arrival,
     Job,
     Kind,
     Outcome,
     Place,
     State,
-    Verb,
 )
 from pqfs.naming import Parked
 from pqfs.places import identity
 from pqfs.retry import Budget, judge
 from pqfs.settings import Settings
 from pqfs.spool import Spool
+from pqfs.steering import Steering
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +66,14 @@ class Lease:
     hand_over: Callable[[list[Job]], None]
 
 
-class JobQueue:
-    """What can be done to jobs, for the processes and for people."""
+class JobQueue(Steering):
+    """What can be done to jobs, for the processes and (as in `Steering`) for people."""
 
     def __init__(
         self, spool: Spool, index: Index, settings: Settings, chance: Callable[[], float] = random.random
     ) -> None:
-        self.spool = spool
-        self.index = index
-        self.settings = settings
+        super().__init__(spool, index, settings)
         self._chance = chance
-
-    def ring(self) -> None:
-        """Wake the consumers, who wait for work."""
-        ring(self.spool.path("run"), "consumer")
 
     # ---------------------------------------------------------------- arrival
 
@@ -341,28 +332,6 @@ class JobQueue:
         _say(settled, outcome)
         return settled
 
-    def confirm(self, jobs: Sequence[Job]) -> None:
-        """Note in the index that these payloads are where their rows say."""
-        if not jobs:
-            return
-        with self.index.transaction():
-            confirmed = self.index.confirm(jobs)
-        self._follow(jobs, confirmed)
-
-    def _follow(self, moved: Sequence[Job], confirmed: set[str]) -> None:
-        """Move payloads again whose rows have changed since they were moved.
-
-        Race: between our commit and our rename somebody steered one of them on and moved its payload; our rename
-        then moved it back. So it is moved once more, to where its row now says.
-        """
-        for job in moved:
-            if (
-                job.id not in confirmed
-                and (changed := self.index.job(job.id))
-                and changed.state is not State.PROCESSING
-            ):
-                self.spool.settle(changed)
-
     def end(self, job: Job, outcome: Outcome, now: float) -> None:
         """End one attempt and confirm its move."""
         self.confirm(self.finish([(job, outcome)], now))
@@ -400,165 +369,6 @@ class JobQueue:
         if given:
             self.ring()
         return given
-
-    # ---------------------------------------------------------------- people's verbs
-
-    def job(self, text: str) -> Job:
-        """The job with this id, or the only one whose id begins so.
-
-        Raises:
-            JobNotFound: none, or more than one.
-        """
-        found = self.index.job(text) if naming.is_text(text) else None
-        if found is None and len(text) >= 4 and not set(text) - set("0123456789abcdef-"):
-            like = self.index.jobs_like(text, 2)
-            if len(like) > 1:
-                raise JobNotFound(f"whose id alone begins with {text}")
-            found = like[0] if like else None
-        if found is None:
-            raise JobNotFound(text)
-        return found
-
-    def hold(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
-        """Put a waiting job aside: it is never claimed until it is released. Kept through a rebuild."""
-        if job.state is not State.PENDING:
-            raise IllegalTransition(job.id, job.state, Verb.HOLD)
-        self.spool.write_meta(job.id, self._meta(job, held=True))
-        # Crash here: the meta file says held, the row does not; nobody was told, only a rebuild would notice.
-        return self._steer(job, Verb.HOLD, State.HELD, actor, reason, now)
-
-    def release(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
-        """Let a held job go on."""
-        released = self._steer(job, Verb.RELEASE, State.PENDING, actor, reason, now)
-        # Crash here: the row is pending, the meta file says held; as above, the other way round.
-        self.spool.write_meta(job.id, self._meta(released, held=False))
-        return released
-
-    def cancel(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
-        """Withdraw a job. One that runs is asked to end: its consumer ends the attempt, then commits.
-
-        The job that is returned names the attempt that was asked, which may be a later one than the caller saw.
-        """
-        if job.state is not State.PROCESSING:
-            return self._steer(job, Verb.CANCEL, State.CANCELLED, actor, reason, now)
-        with self.index.transaction():
-            attempt = self.index.request_cancel(job.id, reason or f"cancelled by {actor}")
-            if attempt is None:
-                raise IllegalTransition(job.id, "no longer processing", Verb.CANCEL)
-            self.index.add_event(now, actor, Verb.CANCEL, job=job.id, reason=reason, before=job.state)
-        self.ring()
-        return replace(job, attempt=attempt, cancel_by=actor)
-
-    def fail(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
-        """Mark a waiting job failed: it becomes a dead letter."""
-        return self._steer(job, Verb.FAIL, State.FAILED, actor, reason, now, reason or f"marked failed by {actor}")
-
-    def redrive(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
-        """Give a dead or cancelled job both budgets back and make it wait again; its history stays."""
-        fresh = replace(job, failures=0, crashes=0, losses=0)
-        waiting = self._steer(fresh, Verb.REDRIVE, State.PENDING, actor, reason, now)
-        if self.spool.read_meta(job.id).get("held"):
-            # Crash here: the job was held before it was cancelled or failed; only a rebuild would hold it again.
-            self.spool.write_meta(job.id, self._meta(waiting, held=False))
-        return waiting
-
-    def assign(self, job: Job, program: str | None, actor: str, reason: str | None, now: float) -> Job:
-        """Let one program alone (consumer-03) claim a waiting or held job; None: all again. Kept through a rebuild.
-
-        Who may be named is the caller's to check: the janitor lets all claim what was assigned to one that is gone.
-        """
-        if job.state not in (State.PENDING, State.HELD):
-            raise IllegalTransition(job.id, job.state, "assign")
-        wanted = replace(job, assigned_to=program)
-        if program is not None:
-            self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))
-        # Crash here: the meta file names a consumer, the row does not; only a rebuild would notice.
-        with self.index.transaction():
-            assigned = self.index.assign(job, program)
-            if assigned is None:
-                changed = self.index.job(job.id)
-                raise IllegalTransition(job.id, changed.state if changed else "gone", "assign")
-            self.index.add_event(
-                now, actor, "assign", job=job.id, reason=reason, before=job.assigned_to, after=program
-            )
-        # Crash here: the row names nobody any more, the meta file still does; as above.
-        if program is None:
-            self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))
-        self.ring()
-        return assigned
-
-    def _steer(
-        self,
-        job: Job,
-        verb: Verb,
-        state: State,
-        actor: str,
-        reason: str | None,
-        now: float,
-        error: str | None = None,
-    ) -> Job:
-        if state not in TRANSITIONS.get((job.state, verb), ()) or job.state is State.PROCESSING:
-            raise IllegalTransition(job.id, job.state, verb)  # what runs is its consumer's: only cancel asks it
-        ready_at = now if verb is Verb.REDRIVE else max(job.ready_at, 0.0)
-        settlement = Settlement(
-            job, state, Budget(job.failures, job.crashes, job.losses), ready_at, error or job.error
-        )
-        with self.index.transaction():
-            steered = self.index.steer(settlement, now)
-            if steered is None:
-                changed = self.index.job(job.id)
-                raise IllegalTransition(job.id, changed.state if changed else "gone", verb)
-            self.index.add_event(now, actor, verb, job=job.id, reason=reason, before=job.state, after=state)
-        # Crash here: the row says where the payload belongs; the janitor moves it.
-        if verb is Verb.REDRIVE or not job.confirmed:  # it may still lie where recovery does not look
-            self.spool.settle_for_good(steered)
-        else:
-            self.spool.settle(steered)
-        self.confirm([steered])
-        self.ring()
-        return steered
-
-    def meta_of(self, arrival: Arrival) -> dict[str, Any]:
-        """What a payload's path and its queue's settings do not tell of a job; empty when they tell all."""
-        meta: dict[str, Any] = {} if naming.is_whole(arrival.name) else {"name": naming.printable(arrival.name)}
-        if arrival.priority != self.settings.queue(arrival.queue).priority:
-            meta["priority"] = arrival.priority
-        optional = {
-            "ready_at": arrival.ready_at, "held": arrival.held, "options": arrival.options,
-            "assigned_to": arrival.assigned_to,
-        }  # fmt: skip
-        return meta | {key: value for key, value in optional.items() if value}
-
-    def _meta(self, job: Job, held: bool) -> dict[str, Any]:
-        arrival = Arrival(
-            job.id, job.queue, job.name, job.size, job.priority, job.ready_at, held, job.options, job.assigned_to
-        )
-        return self.meta_of(arrival)
-
-    def delete(self, job: Job, actor: str, reason: str | None, now: float) -> bool:
-        """Purge one job that has ended: its payload, its row, its history. Outputs are never touched.
-
-        Tombstone first (the row no longer says that a payload is kept), then the file, then the row.
-        """
-        if job.state not in (State.COMPLETED, State.FAILED, State.UNPROCESSABLE, State.CANCELLED):
-            raise IllegalTransition(job.id, job.state, "delete")
-        if not job.confirmed:
-            return False
-        with self.index.transaction():
-            if job.place is not Place.GONE and not self.index.let_go(job.id):
-                return False
-            self.index.add_event(now, actor, "delete", job=job.id, queue=job.queue, reason=reason, before=job.state)
-        # Crash here: an unconfirmed row that says gone; the janitor removes the file, and the row but of a completed.
-        return self.erase(job)
-
-    def erase(self, job: Job) -> bool:
-        """The second half of `delete`: the files of a job whose row is a tombstone, then the row."""
-        self.spool.discard_for_good(job)
-        self.spool.remove(f"meta/{job.id}.json")
-        # Crash here: the same row without a file.
-        with self.index.transaction():
-            self.index.confirm_gone(job.id)
-            return self.index.delete(job)
 
 
 def _say_unmoved(what: str, job: Job, error: OSError) -> None:

@@ -26,6 +26,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("places",),
     ("ground",),
     ("spool", "inbox", "sidecar", "watch", "index.*", "handlers.*"),
+    ("steering",),
     ("jobqueue", "witness", "quota", "failures", "modes"),
     ("flaws", "sieve", "custody"),
     ("rebuild",),
@@ -144,7 +145,7 @@ def _reached(name: str) -> set[str]:
 
 @pytest.mark.parametrize("medium", MEDIA)
 def test_media_know_nothing_of_each_other_not_even_at_second_hand(medium: str) -> None:
-    others = [each for each in (*MEDIA, "jobqueue") if each != medium]
+    others = [each for each in (*MEDIA, "steering", "jobqueue") if each != medium]
     mine = [name for name in MODULES if _fits(name, medium)]
 
     known = {

@@ -68,18 +68,18 @@ MUTANTS = (
     Mutant(
         "the fence of an attempt that failed does not name the attempt",
         _SQL,
-        "                crashes = :crashes, losses = :losses, error = :error, updated_at = :now\n"
+        "                crashes = :crashes, losses = :losses, error = :error, updated_at = :now, fingerprint = :fingerprint\n"
         "WHERE id = :id AND attempt = :attempt AND owner = :owner AND state = 'processing'",
-        "                crashes = :crashes, losses = :losses, error = :error, updated_at = :now\n"
+        "                crashes = :crashes, losses = :losses, error = :error, updated_at = :now, fingerprint = :fingerprint\n"
         "WHERE id = :id AND owner = :owner AND state = 'processing'",
         ("tests/index/test_contract.py", "-k", "lease_changes_nothing"),
     ),
     Mutant(
         "the fence of an attempt that failed does not name the owner",
         _SQL,
-        "                crashes = :crashes, losses = :losses, error = :error, updated_at = :now\n"
+        "                crashes = :crashes, losses = :losses, error = :error, updated_at = :now, fingerprint = :fingerprint\n"
         "WHERE id = :id AND attempt = :attempt AND owner = :owner AND state = 'processing'",
-        "                crashes = :crashes, losses = :losses, error = :error, updated_at = :now\n"
+        "                crashes = :crashes, losses = :losses, error = :error, updated_at = :now, fingerprint = :fingerprint\n"
         "WHERE id = :id AND attempt = :attempt AND state = 'processing'",
         ("tests/index/test_contract.py", "-k", "lease_changes_nothing"),
     ),
@@ -151,7 +151,7 @@ MUTANTS = (
     ),
     Mutant(
         "a payload that was steered on between commit and rename stays where the rename left it",
-        _JOBQUEUE,
+        "pqfs/steering.py",
         "                and changed.state is not State.PROCESSING\n            ):\n                self.spool.settle(changed)",
         "                and changed.state is not State.PROCESSING\n            ):\n                pass",
         ("tests/crash/test_races.py", "-k", "redriven"),

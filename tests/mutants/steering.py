@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from tests.mutants.workshop import Mutant
 
-_JOBQUEUE, _SQL, _SPOOL = "pqfs/jobqueue.py", "pqfs/index/statements.sql", "pqfs/spool.py"
+_STEERING, _SQL, _SPOOL = "pqfs/steering.py", "pqfs/index/statements.sql", "pqfs/spool.py"
 
 MUTANTS = (
     Mutant(
         "a job that is steered on before its payload has arrived is not moved for good",
-        "pqfs/jobqueue.py",
+        _STEERING,
         "        if verb is Verb.REDRIVE or not job.confirmed:",
         "        if verb is Verb.REDRIVE:",
         ("tests/crash/test_races.py", "-k", "redrive_whose"),
     ),
     Mutant(
         "a hold is not kept through a rebuild",
-        _JOBQUEUE,
+        _STEERING,
         "        self.spool.write_meta(job.id, self._meta(job, held=True))\n",
         "",
         ("tests/crash/test_effects.py", "-k", "before_any_effect and (hold or rebuild)"),
     ),
     Mutant(
         "a release leaves the mark that would hold the job again",
-        _JOBQUEUE,
+        _STEERING,
         "        self.spool.write_meta(job.id, self._meta(released, held=False))\n",
         "",
         ("tests/crash/test_effects.py", "-k", "before_any_effect and (release or rebuild)"),
@@ -72,14 +72,14 @@ MUTANTS = (
     ),
     Mutant(
         "a payload is removed without a tombstone",
-        _JOBQUEUE,
+        _STEERING,
         "            if job.place is not Place.GONE and not self.index.let_go(job.id):\n                return False\n",
         "",
         ("tests/crash/test_effects.py", "tests/crash/test_races.py", "-k", "delete"),
     ),
     Mutant(
         "the row goes before the payload that it tells of",
-        _JOBQUEUE,
+        _STEERING,
         "        self.spool.discard_for_good(job)\n",
         "        with self.index.transaction():\n"
         "            self.index.confirm_gone(job.id)\n"
@@ -96,7 +96,7 @@ MUTANTS = (
     ),
     Mutant(
         "a redriven job keeps its used budget",
-        _JOBQUEUE,
+        _STEERING,
         "        fresh = replace(job, failures=0, crashes=0, losses=0)",
         "        fresh = job",
         ("tests/test_jobqueue.py", "-k", "redriven"),
