@@ -160,8 +160,8 @@ class Consumer:
         return len(self._outstanding) < self._batch and not self._has_no_room() and not self._runs_long()
 
     def _lease(self) -> Lease:
-        queues = self._jobqueue.queues(self._subscribed)
-        return Lease(self._identity.owner, queues, self._batch - len(self._outstanding), self._take_on)
+        room = self._batch - len(self._outstanding)
+        return Lease(self._identity.owner, self._subscribed, room, self._take_on)
 
     def _take_on(self, jobs: Sequence[Job]) -> None:
         """Leased jobs are ours to run; fewer than there was room for means that there are no more just now."""
@@ -247,6 +247,8 @@ class Consumer:
             # Race: a consumer that had lost its lease moved it after us; `settle` finds it and brings it back.
             outcome = Outcome(Kind.LOST, "its payload was moved by a consumer that had lost its lease")
         del self._outstanding[job.id]
+        if self._jobqueue.terms.queue(job.queue).concurrency is not None:
+            self._is_dry = False  # its end makes room for the next of its queue
         if self._ending and self._ending.job == job.id:
             wanted, self._ending = self._ending.outcome, None
             if outcome.kind is not Kind.DONE or wanted.kind is Kind.CANCELLED:
@@ -337,7 +339,7 @@ class Consumer:
 
     def _timeout(self, job: Job) -> float:
         asked = (job.options or {}).get("timeout")
-        return float(asked or self._jobqueue.settings.queue(job.queue).timeout)
+        return float(asked or self._jobqueue.terms.queue(job.queue).timeout)
 
     def _end_early(self, job: Job, outcome: Outcome) -> None:
         self._ending = _Ending(job.id, outcome, self._clock.boottime() + self._settings.kill_after)

@@ -64,12 +64,12 @@ Bytes = Annotated[Size, Read(parse_size)]
 
 
 def parse_rate(value: str) -> tuple[int, float]:
-    """How many, in how many seconds: from `100/m`, `5000/h` or `20000/d`.
+    """How many, in how many seconds: from `100/m`, `5000/hour` or `20000/d`.
 
     Raises:
         ValueError: it is none of these.
     """
-    match = re.fullmatch(r"([1-9]\d{0,9})\s*/\s*([mhd])", value.strip())
+    match = re.fullmatch(r"([1-9]\d{0,9})\s*/\s*(m(?:inute)?|h(?:our)?|d(?:ay)?)", value.strip())
     if not match:
         raise ValueError(f"{value!r} is not a rate; write 100/m, 5000/h or 20000/d")
-    return int(match[1]), _UNITS[match[2]]
+    return int(match[1]), _UNITS[match[2][0]]

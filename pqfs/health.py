@@ -159,7 +159,7 @@ def _said(vitals: Vitals, kind: str, what: str) -> dict[str, Any] | None:
 def _no_consumer(vitals: Vitals) -> Iterator[str]:
     silence = vitals.silence("consumer")
     for each in vitals.ledger.backlogs if vitals.is_running else ():
-        waits = vitals.at - each.since if each.since is not None and each.paused_at is None else 0.0
+        waits = vitals.at - each.waits_since if each.waits_since is not None else 0.0
         is_served = any(one.status.is_alive and one.status.serves(each.queue) for one in vitals.ledger.consumers)
         has_any = any(one.status.is_alive for one in vitals.ledger.consumers)
         missing = waits if has_any else min(waits, silence)
@@ -175,8 +175,8 @@ def _backlog_stuck(vitals: Vitals) -> Iterator[str]:
     for each in vitals.ledger.backlogs:
         serving = [one for one in vitals.ledger.consumers if one.status.is_alive and one.status.serves(each.queue)]
         is_free = bool(serving) and not any(map(_is_busy, serving))
-        if each.since is not None and each.paused_at is None and is_free and vitals.at - each.since > limit:
-            waits = _span(vitals.at - each.since)
+        if each.waits_since is not None and is_free and vitals.at - each.waits_since > limit:
+            waits = _span(vitals.at - each.waits_since)
             yield f"The next job of queue {each.queue} has waited for {waits}, consumers are free, none has ended."
 
 

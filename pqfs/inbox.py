@@ -26,7 +26,7 @@ from pathlib import Path
 from pqfs import kernel
 from pqfs.files import open_directory
 from pqfs.model import DEFAULT_QUEUE
-from pqfs.settings import QueueSettings, Settings
+from pqfs.settings import PerQueue, QueueSettings, Settings
 
 # Names that say "not yet": hidden files, and what rsync, browsers, office programs and transfer tools write.
 IGNORED = (
@@ -83,9 +83,10 @@ class _Seen:
 class Inbox:
     """The producers' directory, seen through descriptors so that no symbolic link is ever followed."""
 
-    def __init__(self, root: Path, settings: Settings) -> None:
+    def __init__(self, root: Path, settings: Settings, terms: PerQueue | None = None) -> None:
         self.path = root / "inbox"
         self._settings = settings
+        self._terms = terms or settings
         self._ignored = re.compile(
             "|".join(fnmatch.translate(p) for p in (*IGNORED, *settings.ingest.ignore)), re.DOTALL
         )
@@ -216,7 +217,7 @@ class Inbox:
 
     def _judge_open(self, handle: int, entry: Entry, now: float) -> Judgement:
         found = os.fstat(handle)
-        queue = self._settings.queue(entry.queue)
+        queue = self._terms.queue(entry.queue)
         if self._device is not None and found.st_dev != self._device:
             return Judgement(Verdict.WAIT, "another file system is mounted there", 5.0, found=found)
         if stat.S_ISDIR(found.st_mode):

@@ -87,6 +87,7 @@ class Ingester:
     ) -> None:
         self._jobqueue = jobqueue
         self._settings = jobqueue.settings
+        self._terms = jobqueue.terms
         self._inbox = inbox
         self._owner = owner
         self._clock = clock
@@ -97,7 +98,7 @@ class Ingester:
         self._intake = Intake(jobqueue, owner, clock, self._ids)
         self._sidecars = Sidecars(jobqueue, inbox, self._intake, clock)
         self._ghosts = Ghosts(jobqueue.spool, inbox, self._intake, clock)
-        self._quotas = Quotas(jobqueue.index, jobqueue.settings, clock.now())
+        self._quotas = Quotas(jobqueue.index, jobqueue.terms, clock.now())
         self._unsettled: list[Arrival] = []
         self._empty_since: dict[bytes, float] = {}
         self._stuck: set[bytes] = set()
@@ -190,7 +191,7 @@ class Ingester:
 
     def _take_all(self, payloads: Sequence[Entry], sweep: Sweep, began: float) -> None:
         """Take what can be taken, in batches, and not for long: what came meanwhile must not wait for a flood."""
-        self._quotas = Quotas(self._jobqueue.index, self._settings, self._clock.now())
+        self._quotas = Quotas(self._jobqueue.index, self._terms, self._clock.now())
         now, batch = self._clock.boottime(), self._settings.ingest.batch
         until = now + max(_PATIENCE, 4 * (now - began))
         for first in range(0, len(payloads), batch):
@@ -201,7 +202,7 @@ class Ingester:
 
     def _queues(self) -> frozenset[str]:
         """The names that make a directory a queue. With create_queues_by_mkdir any valid name does."""
-        known = {queue.name for queue in self._jobqueue.index.queues()} | set(self._settings.queues)
+        known = {queue.name for queue in self._terms.look()} | set(self._settings.queues)
         if self._settings.ingest.create_queues_by_mkdir:
             known |= self._make_queues(known)
         return frozenset(known)
@@ -335,7 +336,7 @@ class Ingester:
             sweep.rejected += 1 + self._intake.reject(directory, entry, error.message)
             return None
         except Wait as wait:
-            limit = self._settings.queue(entry.queue).sidecar_wait()
+            limit = self._terms.queue(entry.queue).sidecar_wait()
             self._wait(entry, wait.judgement, sweep, None if limit == float("inf") else limit)
             return None
         arrival = self._arrival(entry, judgement.found.st_size, beside)
@@ -350,7 +351,7 @@ class Ingester:
 
     def _arrival(self, entry: Entry, size: int, beside: tuple[Sidecar, Entry] | None) -> Arrival:
         now = self._clock.now()
-        queue = self._settings.queue(entry.queue)
+        queue = self._terms.queue(entry.queue)
         arrival = Arrival(self._ids.next(now), entry.queue, entry.name, size, queue.priority)
         return beside[0].apply(arrival, queue, now, mark_of(beside[1])) if beside else arrival
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pqfs import kernel, naming
+from pqfs.dispatch import Dispatch
 from pqfs.errors import Rejected
 from pqfs.events import Word, emit
 from pqfs.inbox import Entry
@@ -42,6 +43,7 @@ from pqfs.retry import Budget, judge
 from pqfs.settings import Settings
 from pqfs.spool import Spool
 from pqfs.steering import Steering
+from pqfs.terms import Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,10 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A wish for work: up to `limit` jobs of these queues for `owner`, given to `hand_over` once they are leased."""
+    """A wish for work: up to `limit` jobs of these queues (None: all), given to `hand_over` once they are leased."""
 
     owner: str
-    queues: Sequence[str]
+    queues: Sequence[str] | None
     limit: int
     hand_over: Callable[[list[Job]], None]
 
@@ -73,6 +75,8 @@ class JobQueue(Steering):
         self, spool: Spool, index: Index, settings: Settings, chance: Callable[[], float] = random.random
     ) -> None:
         super().__init__(spool, index, settings)
+        self.terms = Terms(index, settings)
+        self._dispatch = Dispatch(index, self.terms)
         self._chance = chance
 
     # ---------------------------------------------------------------- arrival
@@ -119,7 +123,7 @@ class JobQueue(Steering):
         found = os.lstat(path)
         if not stat.S_ISREG(found.st_mode):
             raise Rejected("it was exchanged for something that is not a regular file")
-        largest = self.settings.queue(arrival.queue).largest
+        largest = self.terms.queue(arrival.queue).largest
         if largest is not None and found.st_size > largest:
             raise Rejected(f"it has {found.st_size} bytes; queue {arrival.queue} takes at most {largest}")
         over = now - naming.id_time(arrival.id) >= self.settings.ingest.wait_limit
@@ -193,15 +197,13 @@ class JobQueue(Steering):
 
     # ---------------------------------------------------------------- attempts
 
-    def queues(self, subscribed: Sequence[str] | None) -> list[str]:
-        """The queues that may be claimed from just now: subscribed (None: all) and not paused."""
-        open_queues = [queue.name for queue in self.index.queues() if queue.paused_at is None]
-        return [name for name in open_queues if subscribed is None or name in subscribed]
+    def claim(self, owner: str, queues: Sequence[str] | None, limit: int, now: float) -> list[Job]:
+        """Lease jobs (effect 1 of claim). Each starts with the rename that the runner does right before it.
 
-    def claim(self, owner: str, queues: Sequence[str], limit: int, now: float) -> list[Job]:
-        """Lease jobs (effect 1 of claim). Each starts with the rename that the runner does right before it."""
+        `queues` None means all. `dispatch` decides which jobs: none of a queue that is paused or at its limits.
+        """
         with self.index.transaction():
-            return self.index.claim(queues, limit, owner, now)
+            return self._dispatch.claim(owner, queues, limit, now)
         # Crash here: leased jobs in ready/; recovery gives them back at no cost.
 
     def finish(
@@ -233,7 +235,7 @@ class JobQueue(Steering):
             self.index.record_all(kept, now)
             self._count_completed(kept, now)
             confirmed = self.index.confirm(moved)
-            leased = self.index.claim(more.queues, more.limit, more.owner, now) if more else []
+            leased = self._dispatch.claim(more.owner, more.queues, more.limit, now) if more else []
         # Crash here: the commit point is passed; recovery rolls forward from the rows: the same outputs, once. What
         # was leased lies in ready/ and is given back at no cost.
         if more:
@@ -313,7 +315,7 @@ class JobQueue(Steering):
 
     def _settle(self, job: Job, outcome: Outcome, now: float) -> Job | None:
         """Inside a transaction: end an attempt that did not complete, as the queue's policy says."""
-        policy = self.settings.queue(job.queue).retry_policy(job.options)
+        policy = self.terms.queue(job.queue).retry_policy(job.options)
         budget = Budget(job.failures, job.crashes, job.losses)
         verdict = judge(policy, budget, outcome, self._chance())
         if verdict.state is State.PENDING and (found := self.index.job(job.id)) and found.cancel_by:
@@ -327,6 +329,8 @@ class JobQueue(Steering):
             return None
         if outcome.started_at is not None or outcome.kind is not Kind.RELEASED:
             self.index.record(job, outcome, now)
+        else:
+            self._dispatch.take_back(job)
         if settled.state in DEAD:
             self.index.add_stats(job.queue, now, failed=1)
         _say(settled, outcome)

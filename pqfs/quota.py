@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pqfs.index import Index
 from pqfs.model import State
-from pqfs.settings import QueueSettings, Settings
+from pqfs.settings import PerQueue, QueueSettings
 
 _WAITING = (State.PENDING, State.HELD)
 _PERIODS = {60.0: "minute", 3600.0: "hour", 86400.0: "day"}
@@ -30,9 +30,9 @@ class _Room:
 class Quotas:
     """The quotas of all queues at one moment, `now`; take a new one for a new look."""
 
-    def __init__(self, index: Index, settings: Settings, now: float) -> None:
+    def __init__(self, index: Index, terms: PerQueue, now: float) -> None:
         self._index = index
-        self._settings = settings
+        self._terms = terms
         self._now = now
         self._rooms: dict[str, _Room] = {}
         self._shut: dict[str, str] = {}
@@ -58,17 +58,19 @@ class Quotas:
 
     def retry_in(self, queue: str) -> float:
         """Seconds after which it is worth asking again: jobs end at any time, a period when it ends."""
-        pace = self._settings.queue(queue).pace()
+        pace = self._terms.queue(queue).pace()
         if pace is None or self._room(queue).taken < pace[0]:
             return 1.0
         return pace[1] - self._now % pace[1]
 
     def _is_limited(self, queue: str) -> bool:
-        limits = self._settings.queue(queue)
-        return (limits.max_files, limits.max_bytes, limits.rate) != (None, None, None)
+        limits = self._terms.queue(queue)
+        return not limits.accepts or (limits.max_files, limits.max_bytes, limits.rate) != (None, None, None)
 
     def _reason(self, queue: str, size: int) -> str | None:
-        limits, room = self._settings.queue(queue), self._room(queue)
+        limits, room = self._terms.queue(queue), self._room(queue)
+        if not limits.accepts:
+            return f"queue {queue} takes nothing in: it was closed (accepts = false)"
         if limits.max_files is not None and room.files >= limits.max_files:
             return f"queue {queue} has {room.files} files waiting, and max_files is {limits.max_files}"
         if limits.max_bytes is not None and room.bytes + size > limits.max_bytes:
@@ -79,7 +81,7 @@ class Quotas:
 
     def _room(self, queue: str) -> _Room:
         if queue not in self._rooms:
-            self._rooms[queue] = self._measure(queue, self._settings.queue(queue))
+            self._rooms[queue] = self._measure(queue, self._terms.queue(queue))
         return self._rooms[queue]
 
     def _measure(self, queue: str, limits: QueueSettings) -> _Room:

@@ -22,6 +22,7 @@ from pqfs.owners import Life, Owners
 from pqfs.settings import Settings
 from pqfs.slot import read_slot
 from pqfs.spool import Spool
+from pqfs.terms import Terms
 
 LATE = 60.0  # seconds after which a payload that is not where its row says should long have been moved
 COUNT_LIMIT = 10_000  # directory entries that an overview counts, so that it answers at once
@@ -42,6 +43,10 @@ class Source(Protocol):
     @property
     def index(self) -> Index:
         """Its rows."""
+
+    @property
+    def terms(self) -> Terms:
+        """The terms of its queues as they are now."""
 
     @property
     def owners(self) -> Owners:

@@ -112,7 +112,7 @@ def run_ingester(loaded: Loaded, drain: float | None = None) -> int:
     app = _open(loaded)
     with _barring(app), _service(app, "ingester") as (presence, stop):
         owner = presence.identity.owner
-        inbox = Inbox(app.settings.spool, app.settings)
+        inbox = Inbox(app.settings.spool, app.settings, app.terms)
         ingester = Ingester(app.jobqueue, inbox, owner, app.clock, presence.pulse)
         if drain is not None:
             taken = ingester.drain(drain)

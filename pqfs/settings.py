@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pqfs import plain
 from pqfs.durations import Bytes, Duration, Size, parse_duration, parse_rate
@@ -53,6 +53,10 @@ class QueueSettings(Section):
     max_files: Annotated[int, at_least(1)] | None = None
     max_bytes: Annotated[Bytes, at_least(1)] | None = None
     rate: str | None = None
+    accepts: bool = True
+    concurrency: Annotated[int, at_least(1)] | None = None
+    claim_rate: str | None = None
+    aging: Annotated[Duration, above(0)] = 600.0
 
     @property
     def largest(self) -> int | None:
@@ -63,10 +67,15 @@ class QueueSettings(Section):
         """Refuse words that mean nothing."""
         self.sidecar_wait()
         self.pace()
+        self.claim_pace()
 
     def pace(self) -> tuple[int, float] | None:
         """How many files may be taken in how many seconds; None for any number."""
         return None if self.rate is None else parse_rate(self.rate)
+
+    def claim_pace(self) -> tuple[int, float] | None:
+        """How many jobs may start in how many seconds; None for any number."""
+        return None if self.claim_rate is None else parse_rate(self.claim_rate)
 
     def sidecar_wait(self) -> float:
         """Seconds that a payload waits for its sidecar: 0 for none, infinity where one is required."""
@@ -185,6 +194,13 @@ class Settings(Section):
     def queue_names(self) -> list[str]:
         """The queues that have a section, and the default one."""
         return sorted({DEFAULT_QUEUE, *self.queues})
+
+
+class PerQueue(Protocol):
+    """Whoever tells the settings of a queue: `Settings` as they stand in the file, `Terms` as they are now."""
+
+    def queue(self, name: str) -> QueueSettings:
+        """The settings of a queue."""
 
 
 @dataclass(frozen=True, slots=True)

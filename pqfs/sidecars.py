@@ -39,6 +39,7 @@ class Sidecars:
     def __init__(self, jobqueue: JobQueue, inbox: Inbox, intake: Intake, clock: Clock) -> None:
         self._index = jobqueue.index
         self._settings = jobqueue.settings
+        self._terms = jobqueue.terms
         self._inbox = inbox
         self._intake = intake
         self._clock = clock
@@ -81,7 +82,7 @@ class Sidecars:
                 os.close(judgement.descriptor)
 
     def _wait_for(self, entry: Entry) -> None:
-        wait = self._settings.queue(entry.queue).sidecar_wait()
+        wait = self._terms.queue(entry.queue).sidecar_wait()
         waited = self._inbox.waited(entry, self._clock.boottime())
         if waited < wait:
             raise Wait(Judgement(Verdict.WAIT, "it waits for its sidecar", min(1.0, wait - waited)))
@@ -102,7 +103,7 @@ class Sidecars:
         """Refuse one that sends the job where it may not go, or where nobody would ever claim it."""
         if found.queue in (None, entry.queue):
             return
-        if not self._settings.queue(entry.queue).sidecar_queue:
+        if not self._terms.queue(entry.queue).sidecar_queue:
             raise Rejected(f"its sidecar names queue {found.queue}; sidecar_queue is off for queue {entry.queue}")
         if found.queue not in self._known:
             raise Rejected(f"its sidecar names queue {found.queue}, and there is none")
@@ -162,7 +163,7 @@ class Sidecars:
         """The newest young job of its name: in its own queue, or in the one that it sent it to."""
         name = beside.name.removesuffix(SIDECAR)
         since = self._clock.now() - self._settings.ingest.wait_limit
-        if self._settings.queue(beside.queue).sidecar_queue:
+        if self._terms.queue(beside.queue).sidecar_queue:
             sent = self._index.job_by_name(None, name, since)
             if sent and _mark(sent) == mark_of(beside):
                 return sent

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from pqfs import naming
 from pqfs.clock import iso
-from pqfs.index import Event
+from pqfs.dispatch import why_held_back
+from pqfs.index import Event, Queue
 from pqfs.model import Job, Place, State, Verb
 from pqfs.owners import Life
 from pqfs.report import Source, consumers
@@ -63,11 +64,13 @@ def _pending(source: Source, job: Job) -> Iterator[str]:
 
 
 def _why_nobody_runs(source: Source, job: Job) -> Iterator[str]:
-    queue = next((each for each in source.index.queues() if each.name == job.queue), None)
-    if queue and queue.paused_at is not None:
-        by = f" by {queue.paused_by}" if queue.paused_by else ""
-        why = f": {queue.paused_reason}" if queue.paused_reason else ""
-        yield f"Its queue is paused{by} since {iso(queue.paused_at)}{why}."
+    queue = next((each for each in source.terms.look() if each.name == job.queue), None)
+    now = source.clock.now()
+    if queue and queue.is_paused(now):
+        yield paused(queue)
+    elif queue is None:
+        yield f"There is no queue {job.queue} any more; the janitor makes it again within seconds."
+    yield from why_held_back(source.index, source.terms, job.queue, now)
     if source.spool.is_below(int(source.settings.low_water)):
         yield f"Nothing is run: the disk is below low water ({source.spool.free_bytes():,} bytes free)."
     alive = [each for each in consumers(source) if each.is_alive]
@@ -91,6 +94,15 @@ def _assigned(source: Source, job: Job) -> Iterator[str]:
         yield f"{job.assigned_to} does not serve queue {job.queue}: within seconds all may claim the job."
     elif status.running:
         yield f"{job.assigned_to} has been running job {status.running.job} for {status.running.seconds:.1f} seconds."
+
+
+def paused(queue: Queue) -> str:
+    """Who paused a queue, since when, until when and why, as a sentence."""
+    by = f" by {queue.paused_by}" if queue.paused_by else ""
+    since = f" since {iso(queue.paused_at)}" if queue.paused_at is not None else ""
+    until = f" until {iso(queue.paused_until)}" if queue.paused_until is not None else ""
+    why = f": {queue.paused_reason}" if queue.paused_reason else ""
+    return f"Queue {queue.name} is paused{by}{since}{until}{why}."
 
 
 def _held(source: Source, job: Job) -> Iterator[str]:

@@ -85,7 +85,7 @@ class Submitter:
             Refused: it is larger than its queue takes, or the queue has as much as its quotas allow.
             DiskFull: the volume would fall below low water.
         """
-        settings = self._jobqueue.settings.queue(wish.queue)
+        settings = self._jobqueue.terms.queue(wish.queue)
         priority = settings.priority if wish.priority is None else wish.priority
         job = self._ids.next(self._clock.now())
         path = self._jobqueue.spool.scratch_path(self._lock.name, job, 1, "part")
@@ -104,7 +104,8 @@ class Submitter:
         return arrival
 
     def _ask_quotas(self) -> Quotas:
-        return Quotas(self._jobqueue.index, self._jobqueue.settings, self._clock.now())
+        self._jobqueue.terms.look()
+        return Quotas(self._jobqueue.index, self._jobqueue.terms, self._clock.now())
 
     def _check_quota(self, queue: str, size: int) -> None:
         if reason := self._quotas.why_not(queue, size):

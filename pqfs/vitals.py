@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pqfs.clock import Clock, boot_id
+from pqfs.dispatch import why_held_back
 from pqfs.errors import Corrupt, PqfsError, SchemaTooNew
-from pqfs.index import Index
+from pqfs.index import Queue
 from pqfs.model import DEAD, Job
 from pqfs.owners import Facts, Owners
 from pqfs.pulse import Beat, read_beats
@@ -43,6 +44,12 @@ class Backlog:
     since: float | None
     paused_at: float | None = None
     paused_by: str | None = None
+    held_back: str | None = None  # by which of its limits
+
+    @property
+    def waits_since(self) -> float | None:
+        """Since when it has waited for a consumer: None while it is paused or at its limits."""
+        return self.since if self.paused_at is None and self.held_back is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +214,7 @@ def _ledger(source: Source, beats: tuple[Beat, ...], now: float) -> Ledger:
     index, settings = source.index, source.settings
     minutes = index.stats(now - settings.health.backlog)
     return Ledger(
-        backlogs=tuple(_backlogs(index, now)),
+        backlogs=tuple(_backlogs(source, now)),
         consumers=tuple(_running(source, status, beats) for status in consumers(source)),
         is_moving=any(completed or failed for _, _, completed, failed, *_ in minutes),
         ahead=max((minute * 60.0 for minute, *_ in minutes), default=0.0),
@@ -216,17 +223,21 @@ def _ledger(source: Source, beats: tuple[Beat, ...], now: float) -> Ledger:
     )
 
 
-def _backlogs(index: Index, now: float) -> list[Backlog]:
+def _backlogs(source: Source, now: float) -> list[Backlog]:
     """What is to be claimed next of each queue. A job whose time came while nobody claimed counts as due."""
-    sleeper = index.overslept(now)
+    sleeper = source.index.overslept(now)
     return [
-        Backlog(
-            queue.name,
-            _since(index.head(queue.name), sleeper if sleeper and sleeper.queue == queue.name else None),
-            queue.paused_at, queue.paused_by,
-        )
-        for queue in index.queues()
-    ]  # fmt: skip
+        _backlog(source, queue, sleeper if sleeper and sleeper.queue == queue.name else None, now)
+        for queue in source.terms.look()
+    ]
+
+
+def _backlog(source: Source, queue: Queue, sleeper: Job | None, now: float) -> Backlog:
+    since = _since(source.index.head(queue.name), sleeper)
+    held_back = " ".join(why_held_back(source.index, source.terms, queue.name, now)) or None
+    if not queue.is_paused(now):
+        return Backlog(queue.name, since, held_back=held_back)
+    return Backlog(queue.name, since, queue.paused_at, queue.paused_by, held_back)
 
 
 def _since(*heads: Job | None) -> float | None:
@@ -239,5 +250,5 @@ def _running(source: Source, status: ConsumerStatus, beats: tuple[Beat, ...]) ->
     job = source.index.job(status.running.job) if status.running else None
     if job is None:
         return Running(status, None, beat)
-    timeout = float((job.options or {}).get("timeout") or source.settings.queue(job.queue).timeout)
+    timeout = float((job.options or {}).get("timeout") or source.terms.queue(job.queue).timeout)
     return Running(status, timeout + source.settings.consume.kill_after, beat)

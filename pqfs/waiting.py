@@ -23,7 +23,7 @@ from pqfs.report import Source
 
 def explain(source: Source, relative: str) -> Iterator[str]:
     """Sentences about a path below inbox/."""
-    inbox, path = Inbox(source.spool.root, source.settings), os.fsencode(relative)
+    inbox, path = Inbox(source.spool.root, source.settings, source.terms), os.fsencode(relative)
     yield from _ignored(inbox, source, relative)
     if not inbox.is_ignored(os.path.basename(path)):
         yield from _about_entry(source, inbox, path)
@@ -39,7 +39,7 @@ def _ignored(inbox: Inbox, source: Source, relative: str) -> Iterator[str]:
 
 
 def _about_entry(source: Source, inbox: Inbox, path: bytes) -> Iterator[str]:
-    queues = frozenset(queue.name for queue in source.index.queues()) | set(source.settings.queues)
+    queues = frozenset(queue.name for queue in source.terms.look()) | set(source.settings.queues)
     entries, _ = inbox.entries(queues)
     entry = next((each for each in entries if each.path == path), None)
     if entry is None:
@@ -97,14 +97,14 @@ def _about_complete(
     source: Source, inbox: Inbox, entry: Entry, entries: Sequence[Entry], descriptor: int | None
 ) -> Iterator[str]:
     beside = next((each for each in entries if each.path == entry.path + SIDECAR), None)
-    quota = Quotas(source.index, source.settings, source.clock.now()).why_not(entry.queue, entry.size)
+    quota = Quotas(source.index, source.terms, source.clock.now()).why_not(entry.queue, entry.size)
     if descriptor is not None and kernel.is_immovable(descriptor):
         yield "It is complete, but nobody may move it: it has the attribute i or a (see lsattr and chattr)."
     elif quota:
         yield f"It is complete and waits: {quota}. Files are taken as room appears, in order."
     elif beside:
         yield from _with_sidecar(source, inbox, entry, beside)
-    elif wait := source.settings.queue(entry.queue).sidecar_wait():
+    elif wait := source.terms.queue(entry.queue).sidecar_wait():
         yield _waits_for_sidecar(entry, wait)
     else:
         yield f"It is complete and can be taken, for queue {entry.queue}."

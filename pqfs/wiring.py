@@ -24,6 +24,7 @@ from pqfs.owners import Owners
 from pqfs.pace import MeasuredPace
 from pqfs.settings import Loaded, Settings
 from pqfs.spool import Spool
+from pqfs.terms import Terms
 
 if TYPE_CHECKING:
     from pqfs.janitor import Janitor
@@ -42,6 +43,11 @@ class App:
     owners: Owners
     clock: Clock
     custody: Custody | None = None
+
+    @property
+    def terms(self) -> Terms:
+        """The terms of the queues as they are now: pqfs.toml, and what people set over it."""
+        return self.jobqueue.terms
 
     def close(self) -> None:
         """Close the index and the spool."""

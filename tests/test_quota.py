@@ -230,7 +230,7 @@ def test_held_jobs_wait_and_completed_ones_do_not(docking: Docking, clock: Setta
     dock.sweep()
     first, second = walk(dock.jobqueue.index)
     dock.jobqueue.hold(first, "ann", None, clock.now())
-    quotas = Quotas(dock.jobqueue.index, dock.jobqueue.settings, clock.now())
+    quotas = Quotas(dock.jobqueue.index, dock.jobqueue.terms, clock.now())
     assert quotas.why_not("default", 1)
     assert dock.jobqueue.index.waiting_bytes("default") == 2
 
@@ -239,7 +239,7 @@ def test_held_jobs_wait_and_completed_ones_do_not(docking: Docking, clock: Setta
     dock.jobqueue.end(leased, Outcome(Kind.PERMANENT, "no", started_at=clock.now()), clock.now())
 
     assert leased.id == second.id
-    assert Quotas(dock.jobqueue.index, dock.jobqueue.settings, clock.now()).why_not("default", 1) is None
+    assert Quotas(dock.jobqueue.index, dock.jobqueue.terms, clock.now()).why_not("default", 1) is None
 
 
 @pytest.mark.parametrize("rate", ["10", "10/s", "0/m", "-1/m", "m", "1/m/m", "x/h"])

@@ -15,9 +15,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from heapq import merge
-from itertools import islice
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pqfs.fingerprint import fingerprint
 from pqfs.index.chain import link
@@ -115,13 +113,28 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue's row."""
+    """A queue's row. `settings`: what people set over pqfs.toml, as JSON; `paused_until` None: until resumed."""
 
     name: str
     created_at: float
-    paused_at: float | None
-    paused_by: str | None
-    paused_reason: str | None
+    paused_at: float | None = None
+    paused_by: str | None = None
+    paused_reason: str | None = None
+    paused_until: float | None = None
+    settings: str | None = None
+
+    def is_paused(self, now: float) -> bool:
+        """Whether nothing of it may be claimed: somebody paused it, and the time of that is not over."""
+        return self.paused_at is not None and (self.paused_until is None or now < self.paused_until)
+
+
+class Candidate(NamedTuple):
+    """A job that can be claimed, as far as the order of claims asks."""
+
+    priority: int
+    ready_at: float
+    id: str
+    queue: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +175,22 @@ class Index:
 
     # ---------------------------------------------------------------- attempts
 
-    def claim(self, queues: Sequence[str], limit: int, owner: str, now: float) -> list[Job]:
-        """Lease up to `limit` due jobs of these queues, in order of priority, ready_at and id."""
+    def wake_due(self, now: float) -> None:
+        """Make the delayed jobs claimable whose time has come."""
         self.engine.run("wake_due", {"now": now})
-        heads = [self.engine.run("claimable", {"queue": queue, "limit": limit}) for queue in queues]
-        mine = {"program": program_of(owner), "list": json.dumps(list(queues)), "limit": limit}
-        heads.append(self.engine.run("claimable_assigned", mine))
-        order = islice(merge(*heads, key=lambda row: (-row[0], row[1], row[2])), limit)
-        wanted = [{"id": row[2], "owner": owner, "now": now} for row in order]
+
+    def claimable(self, queue: str, limit: int) -> list[Candidate]:
+        """The jobs of a queue that are next, in order of priority, ready_at and id."""
+        return [Candidate(*row) for row in self.engine.run("claimable", {"queue": queue, "limit": limit})]
+
+    def claimable_assigned(self, owner: str, queues: Sequence[str], limit: int) -> list[Candidate]:
+        """The same of what is for this owner's program alone, of all these queues together."""
+        row = {"program": program_of(owner), "list": json.dumps(list(queues)), "limit": limit}
+        return [Candidate(*found) for found in self.engine.run("claimable_assigned", row)]
+
+    def lease(self, jobs: Iterable[str], owner: str, now: float) -> list[Job]:
+        """Lease these jobs, in this order, as far as they still can be claimed."""
+        wanted = [{"id": job, "owner": owner, "now": now} for job in jobs]
         return [_job(row) for row in self.engine.run_many("claim", wanted)]
 
     def complete(self, completions: Iterable[Completion], now: float) -> set[str]:
@@ -287,10 +308,13 @@ class Index:
         row = {"queue": job.queue, "priority": job.priority, "ready_at": job.ready_at, "id": job.id}
         return int(self.engine.run("jobs_ahead", {**row, "limit": limit})[0][0])
 
+    def levels(self, queue: str) -> list[tuple[int, float]]:
+        """The priorities of a queue's due jobs, highest first, and since when the longest waiting of each is due."""
+        return [(row[0], row[1]) for row in self.engine.run("levels", {"queue": queue})]
+
     def oldest_due(self, queue: str) -> float | None:
         """Since when the longest waiting job of a queue has been due; None when none is."""
-        found: float | None = self.engine.run("oldest_due", {"queue": queue})[0][0]
-        return found
+        return min((since for _, since in self.levels(queue)), default=None)
 
     def head(self, queue: str) -> Job | None:
         """The job of a queue that is to be claimed next; None when none can be claimed."""
@@ -395,9 +419,9 @@ class Index:
         """Every queue."""
         return [Queue(*row) for row in self.engine.run("queues", {})]
 
-    def create_queue(self, name: str, now: float) -> None:
-        """Make a queue; nothing happens when it is there."""
-        self.engine.run("create_queue", {"name": name, "now": now})
+    def create_queue(self, name: str, now: float) -> bool:
+        """Make a queue; False when it is there already."""
+        return bool(self.engine.run("create_queue", {"name": name, "now": now}))
 
     # ---------------------------------------------------------------- statistics, retention
 

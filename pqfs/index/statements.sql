@@ -27,15 +27,25 @@ SELECT min(ready_at) FROM jobs WHERE state = 'pending' AND due = 0;
 
 -- name: claimable
 -- Not confirmed: its payload is still on its way back to ready/, so that its next attempt would find nothing.
-SELECT priority, ready_at, id FROM jobs
+SELECT priority, ready_at, id, queue FROM jobs
 WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue AND confirmed = 1
 ORDER BY priority DESC, ready_at, id LIMIT :limit {skip_locked};
 
 -- name: claimable_assigned
 -- The same of what is for one consumer alone.
-SELECT priority, ready_at, id FROM jobs
+SELECT priority, ready_at, id, queue FROM jobs
 WHERE state = 'pending' AND due = 1 AND assigned_to = :program AND queue IN ({listed}) AND confirmed = 1
 ORDER BY priority DESC, ready_at, id LIMIT :limit {skip_locked};
+
+-- name: passed_over
+-- The next of one priority, behind those that are claimed in their turn.
+SELECT priority, ready_at, id, queue FROM jobs
+WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue AND priority = :priority
+AND confirmed = 1
+ORDER BY ready_at, id LIMIT :limit OFFSET :behind {skip_locked};
+
+-- name: leased_by
+SELECT count(*) FROM jobs WHERE confirmed = 0 AND owner = :owner AND state = 'processing' AND queue = :queue;
 
 -- name: head
 -- The job that is to be claimed next.
@@ -130,8 +140,9 @@ SELECT count(*) FROM (
   AND (priority > :priority OR priority = :priority AND (ready_at < :ready_at OR ready_at = :ready_at AND id < :id))
   LIMIT :limit) AS ahead;
 
--- name: oldest_due
--- Since when the longest waiting job of a queue has been due: one probe of jobs_to_claim for each priority in use.
+-- name: levels
+-- The priorities in use among a queue's due jobs, and since when the longest waiting of each has been due: one probe of
+-- jobs_to_claim for each.
 WITH RECURSIVE levels (priority) AS (
   SELECT max(priority) FROM jobs WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue
   UNION ALL
@@ -139,9 +150,9 @@ WITH RECURSIVE levels (priority) AS (
           WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue
           AND jobs.priority < levels.priority)
   FROM levels WHERE levels.priority IS NOT NULL)
-SELECT min((SELECT min(ready_at) FROM jobs
-            WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue
-            AND jobs.priority = levels.priority))
+SELECT levels.priority, (SELECT min(ready_at) FROM jobs
+                         WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue
+                         AND jobs.priority = levels.priority)
 FROM levels WHERE levels.priority IS NOT NULL;
 
 -- name: waiting_bytes
@@ -192,10 +203,26 @@ INSERT INTO roster (only_one, slots) VALUES (1, :slots) ON CONFLICT (only_one) D
 DELETE FROM roster;
 
 -- name: queues
-SELECT name, created_at, paused_at, paused_by, paused_reason FROM queues ORDER BY name;
+SELECT name, created_at, paused_at, paused_by, paused_reason, paused_until, settings FROM queues ORDER BY name;
 
 -- name: create_queue
-INSERT INTO queues (name, created_at) VALUES (:name, :now) ON CONFLICT (name) DO NOTHING;
+INSERT INTO queues (name, created_at) VALUES (:name, :now) ON CONFLICT (name) DO NOTHING RETURNING name;
+
+-- name: wish_queue
+UPDATE queues SET settings = :settings, paused_at = :paused_at, paused_by = :paused_by, paused_reason = :paused_reason,
+                  paused_until = :paused_until
+WHERE name = :name RETURNING name;
+
+-- name: delete_queue
+-- Completed jobs may name a queue that is no more; all others can come back to it.
+DELETE FROM queues WHERE name = :name AND NOT EXISTS (
+  SELECT 1 FROM counts WHERE queue = :name AND jobs <> 0 AND state <> 'completed')
+RETURNING name;
+
+-- name: lost_queues
+-- Queues that jobs are in and that have no row: deleted in the moment in which a file of theirs was taken.
+SELECT DISTINCT queue FROM counts WHERE jobs <> 0 AND state <> 'completed'
+AND queue NOT IN (SELECT name FROM queues);
 
 -- name: counts
 SELECT queue, state, jobs FROM counts WHERE jobs <> 0 ORDER BY queue, state;
@@ -207,6 +234,14 @@ ON CONFLICT (minute, queue) DO UPDATE SET
   ingested = stats.ingested + excluded.ingested, completed = stats.completed + excluded.completed,
   failed = stats.failed + excluded.failed, bytes = stats.bytes + excluded.bytes,
   run_seconds = stats.run_seconds + excluded.run_seconds;
+
+-- name: count_claimed
+INSERT INTO stats (minute, queue, ingested, completed, failed, bytes, run_seconds, claimed)
+VALUES (:minute, :queue, 0, 0, 0, 0, 0, :claimed)
+ON CONFLICT (minute, queue) DO UPDATE SET claimed = stats.claimed + excluded.claimed;
+
+-- name: claimed_since
+SELECT coalesce(sum(claimed), 0) FROM stats WHERE minute >= :minute AND queue = :queue;
 
 -- name: stats_since
 SELECT minute, sum(ingested), sum(completed), sum(failed), sum(bytes), sum(run_seconds)

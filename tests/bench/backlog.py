@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from pqfs.dispatch import Dispatch
 from pqfs.inbox import Inbox
 from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
@@ -29,6 +30,7 @@ from pqfs.model import DEFAULT_QUEUE, Arrival
 from pqfs.naming import JobIds, Parked
 from pqfs.settings import Loaded, Settings
 from pqfs.spool import Spool
+from pqfs.terms import Terms
 from pqfs.wiring import open_app
 from tests.bench import arena, figures
 from tests.bench.arena import Room, Stuck, running
@@ -116,11 +118,12 @@ def claims(settings: Settings) -> Costs:
     shutil.copy(settings.spool / "index.db", copy)
     arena.settle(settings.spool)
     index = Index(SqliteEngine(copy))
+    dispatch = Dispatch(index, Terms(index, settings))
 
     def claim() -> int:
         now = time.time()
         with index.transaction():
-            return len(index.claim([DEFAULT_QUEUE], _CLAIMED, _OWNER, now))
+            return len(dispatch.claim(_OWNER, [DEFAULT_QUEUE], _CLAIMED, now))
 
     try:
         return Costs.of(claim, _CLAIMS)

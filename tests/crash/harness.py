@@ -326,7 +326,7 @@ class StandIn:
 
     def claim(self, limit: int = 10) -> list[Job]:
         jobqueue = self.world.jobqueue
-        return jobqueue.claim(self.owner, jobqueue.queues(None), limit, self.world.clock.now())
+        return jobqueue.claim(self.owner, None, limit, self.world.clock.now())
 
     def start(self, job: Job) -> bool:
         """The runner's first two steps."""
@@ -375,7 +375,7 @@ class StandIn:
         """Finish a batch, confirm the one before and lease the next, in one commit; what was leased is started."""
         jobqueue = self.world.jobqueue
         leased: list[Job] = []
-        more = Lease(self.owner, jobqueue.queues(None), limit, leased.extend)
+        more = Lease(self.owner, None, limit, leased.extend)
         jobqueue.finish(ended, self.world.clock.now(), moved, more)
         return [job for job in leased if self.start(job)]
 

@@ -23,11 +23,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from pqfs.dispatch import Dispatch
 from pqfs.errors import Corrupt, IndexBusy, SchemaTooNew, Unavailable
 from pqfs.index import Completion, Consumer, Index, Settlement, catalogue, sqlite, walk
 from pqfs.index.sqlite import SqliteEngine, is_affected
 from pqfs.model import FINAL, PLACES, TRANSITIONS, Arrival, Job, Kind, Outcome, Place, State, Verb, sources
 from pqfs.retry import Budget
+from pqfs.settings import Settings
+from pqfs.terms import Terms
 from tests.world import EPOCH, new_id
 
 NOW = EPOCH
@@ -54,7 +57,12 @@ def claim(
     index: Index, limit: int = 1, owner: str = "me", now: float = NOW, queues: list[str] | None = None
 ) -> list[Job]:
     with index.transaction():
-        return index.claim(queues or ["default"], limit, owner, now)
+        return dispatch(index).claim(owner, queues or ["default"], limit, now)
+
+
+def dispatch(index: Index) -> Dispatch:
+    """Who decides what is leased."""
+    return Dispatch(index, Terms(index, Settings()))
 
 
 def bring_back(index: Index, leased: Job) -> None:
@@ -536,7 +544,7 @@ def _do(index: Index, verb: str, job: Job | None, queue: str) -> None:
         index.insert([Arrival(new_id(), queue, b"n", 1)], "arriver", NOW)
         raise _RolledBack
     elif verb == "claim":
-        index.claim(["default", "other"], 2, "me", NOW)
+        dispatch(index).claim("me", ["default", "other"], 2, NOW)
     elif job is not None and verb == "complete":
         index.complete([Completion(job, Place.DONE, job.id, DONE)], NOW)
     elif job is not None and verb == "fail":
@@ -745,15 +753,19 @@ def test_a_writer_that_waits_in_vain_says_that_the_index_is_busy(
 CLAIMER = """
 import json, sys
 from pathlib import Path
+from pqfs.dispatch import Dispatch
 from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
+from pqfs.settings import Settings
+from pqfs.terms import Terms
 index = Index(SqliteEngine(Path(sys.argv[1])))
+dispatch = Dispatch(index, Terms(index, Settings()))
 print("ready", flush=True)
 sys.stdin.readline()
 mine, dry = [], 0
 while dry < 3:
     with index.transaction():
-        jobs = index.claim(["default"], 3, sys.argv[2], 2e9)
+        jobs = dispatch.claim(sys.argv[2], ["default"], 3, 2e9)
     mine += [job.id for job in jobs]
     dry = 0 if jobs else dry + 1
 print(json.dumps(mine))
@@ -853,7 +865,7 @@ def test_a_reader_can_not_write(index: Index) -> None:
     arrive(index)
 
     with pytest.raises(Unavailable), reader.transaction():
-        reader.claim(["default"], 1, "me", NOW)
+        dispatch(reader).claim("me", ["default"], 1, NOW)
 
     assert len(list(walk(reader))) == 1
     reader.close()
@@ -930,6 +942,8 @@ def test_an_unknown_token_is_never_silent() -> None:
         "cancels_for",
         "wake_due",
         "job",
+        "leased_by",
+        "passed_over",
     ],
 )
 def test_what_runs_all_the_time_is_found_through_an_index(index: Index, name: str) -> None:
