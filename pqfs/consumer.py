@@ -4,7 +4,7 @@ Two processes: this one speaks the protocol, the runner runs handlers. The consu
 work at a time, hands it over, and ends attempts in batches: at once when the runner has nothing left, at the
 latest 50 ms after the batch's first result, sooner where no more work waits. When a job turns out long, what
 was leased behind it is given back at no cost. TERM drains: what runs is finished (bounded), the rest is given
-back.
+back. USR1 does the same without the bound.
 
 Trust: reads index rows and the runner's reports, never payloads. Writes index rows under its lease, moves
 files of jobs that it holds. Deletes only its own scratch.
@@ -93,8 +93,10 @@ class Consumer:
 
     def _is_over(self, stop: Stop, until_empty: bool) -> bool:
         idle = not (self._outstanding or self._ended or self._moved)
-        if stop.requested and self._drain_by is None:
-            self._drain()
+        if stop.retiring and self._drain_by is None:
+            self._drain(float("inf"))
+        if stop.requested and self._drain_by in (None, float("inf")):
+            self._drain(self._settings.drain)
         if self._drain_by is not None:
             return idle
         return until_empty and idle and self._is_dry
@@ -132,7 +134,8 @@ class Consumer:
         self._idle_since = (self._idle_since or now) if is_idle else None
         is_long = self._idle_since is not None and now - self._idle_since > _PAUSE
         pulse.note(barriers=self._jobqueue.spool.pace.told())
-        pulse.beat(idle_since=self._idle_since if is_long else None)
+        retiring = self._drain_by == float("inf") or None
+        pulse.beat(idle_since=self._idle_since if is_long else None, retiring=retiring)
 
     def _rest(self, error: PqfsError | None) -> None:
         self._pause_until(_PAUSE)
@@ -369,9 +372,9 @@ class Consumer:
             del self._outstanding[job_id]
         self._batch = 1
 
-    def _drain(self) -> None:
+    def _drain(self, patience: float) -> None:
         emit(Word.DRAINING, owner=self._identity.owner, outstanding=len(self._outstanding))
-        self._drain_by = self._clock.boottime() + self._settings.drain
+        self._drain_by = self._clock.boottime() + patience
         self._give_back("its consumer is being stopped")
 
     # ---------------------------------------------------------------- settle

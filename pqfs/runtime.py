@@ -1,6 +1,7 @@
 """What every process of pqfs shares: a name, a lock, a loop that stops, a heartbeat.
 
-TERM and INT mean *drain*: finish what runs, bounded, give the rest back. A process started by supervisord asks
+TERM and INT mean *drain*: finish what runs, bounded, give the rest back. USR1 means *retire*: the same, however long
+what runs may take. A process started by supervisord asks
 the kernel for TERM when supervisord dies, so that it outlives it only long enough to notice and drain.
 """
 
@@ -38,16 +39,21 @@ class Stop:
 
     def __init__(self) -> None:
         self.requested = False
+        self.retiring = False  # it is to end when what runs has ended by itself
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK) if hasattr(os, "pipe2") else os.pipe()
 
     def listen(self) -> None:
-        """Take TERM and INT as the request; only in a main thread."""
+        """Take TERM and INT as the request, USR1 as the wish to retire; only in a main thread."""
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGUSR1, self._on_wish)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
+
+    def _on_wish(self, number: int, frame: FrameType | None) -> None:
+        self.retiring = True
 
     def request(self) -> None:
         """Ask this process to end, from any thread."""

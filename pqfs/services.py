@@ -133,6 +133,11 @@ def run_consumer(loaded: Loaded, queues: Sequence[str] | None = None, until_empt
 
     check_confinement(loaded.settings)
     app = _open(loaded)
+    if not _is_wanted(app):
+        app.close()
+        _leave(loaded)
+        return 0
+    queues = queues or _subscription(app)
     kernel.become_subreaper()
     with _barring(app), _service(app, "consumer") as (presence, stop):
         identity = presence.identity
@@ -151,8 +156,30 @@ def run_consumer(loaded: Loaded, queues: Sequence[str] | None = None, until_empt
         with app.index.transaction():
             app.index.forget_consumer(identity.owner)
         app.spool.path(f"run/{identity.owner}.slot").unlink(missing_ok=True)
+        if stop.retiring and not (stop.requested or _is_wanted(app)):
+            _leave(loaded)
     app.close()
     return consumer.completed
+
+
+def _subscription(app: App) -> Sequence[str] | None:
+    """The queues that a person wants this consumer to serve; None for all."""
+    return (app.index.roster() or {}).get(program_name("consumer"))
+
+
+def _is_wanted(app: App) -> bool:
+    """Whether this consumer is to run. One that is not, and whose supervisor started it all the same, leaves."""
+    roster = app.index.roster()
+    if roster is None or "SUPERVISOR_ENABLED" not in os.environ or program_name("consumer") in roster:
+        return True
+    emit(Word.STOPPED, what="this consumer is not wanted; it runs again with: pqfs consumers start NAME")
+    return False
+
+
+def _leave(loaded: Loaded) -> None:
+    from pqfs.stack.supervisor import leave
+
+    leave(loaded.settings.spool / "run")
 
 
 def _checkup(app: App, presence: Presence) -> Checkup:

@@ -46,8 +46,8 @@ def up(
     stack = Stack(instance)
     if detach:
         stack.start()
-        _announce(instance, "pqfs down")
-        _note(instance, "up")
+        _announce(stack, "pqfs down")
+        _note(stack.instance, "up")
     else:
         _stay(stack)
 
@@ -69,7 +69,7 @@ def _stay(stack: Stack) -> None:
     supervisord = None
     try:
         supervisord = stack.start_here()
-        _announce(stack.instance, "Ctrl-C, or: pqfs down")
+        _announce(stack, "Ctrl-C, or: pqfs down")
         _note(stack.instance, "up")
         code = supervisord.wait()
     except KeyboardInterrupt:
@@ -89,13 +89,18 @@ def _note(instance: Instance, verb: str) -> None:
     record(instance.loaded, [Act(verb)])
 
 
-def _announce(instance: Instance, how_to_stop: str) -> None:
-    settings = instance.settings
+def _announce(stack: Stack, how_to_stop: str) -> None:
+    instance, settings = stack.instance, stack.instance.settings
     console = f"http://127.0.0.1:{settings.ui_port}" if instance.with_ui else "none (--no-ui)"
     terminal.put(f"Console:     {console}")
     terminal.put(f"Drop files:  {settings.spool}/inbox")
     terminal.put(f"Stop:        {how_to_stop}")
     sys.stdout.flush()
+    if stack.replaced is not None:
+        terminal.say(f"--consumers takes the place of {len(stack.replaced)} that `pqfs consumers` was asked for.")
+    elif instance.roster is not None:
+        usual = f"the settings say {settings.consumers} (back to them: pqfs up --consumers {settings.consumers})"
+        terminal.say(f"Consumers: {len(instance.consumers())}, as `pqfs consumers` was asked for; {usual}.")
 
 
 def down(
@@ -133,14 +138,7 @@ def _shown(row: Row) -> dict[str, object]:
     runs = f"{row.job} for {row.running_for:.1f} s" if row.job else None
     if row.progress:
         runs = f"{runs}, {row.progress:.0%}"
-    return {**asdict(row), "uptime": None if row.uptime is None else _elapsed(row.uptime), "runs": runs}
-
-
-def _elapsed(seconds: float) -> str:
-    """`0:00:07`, `3 d 4:05:06`."""
-    days, rest = divmod(int(seconds), 86400)
-    clock = f"{rest // 3600}:{rest // 60 % 60:02d}:{rest % 60:02d}"
-    return f"{days} d {clock}" if days else clock
+    return {**asdict(row), "uptime": None if row.uptime is None else terminal.elapsed(row.uptime), "runs": runs}
 
 
 def logs(

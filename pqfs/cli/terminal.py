@@ -153,6 +153,13 @@ def when(instant: float | None) -> str:
     return utc(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def elapsed(seconds: float) -> str:
+    """A time span for people: `0:00:07`, `3 d 4:05:06`."""
+    days, rest = divmod(int(seconds), 86400)
+    clock = f"{rest // 3600}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+    return f"{days} d {clock}" if days else clock
+
+
 def confirm(question: str, yes: bool) -> None:
     """Ask on a terminal; without one `-y` is needed.
 

@@ -10,16 +10,20 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from collections.abc import Sequence
 from configparser import RawConfigParser
 from dataclasses import dataclass
 from io import StringIO
+from itertools import groupby
 from pathlib import Path
 
 from pqfs.errors import Misconfigured
+from pqfs.index import Roster
 from pqfs.settings import Loaded, Settings
 from pqfs.stack.shipped import shipped
 
 SLOTS = 64  # consumers that can run at once; each is a named slot, because numprocs can not change while it runs
+SLOT_NAMES = [f"consumer-{number:02d}" for number in range(SLOTS)]
 SOCKET = "run/supervisor.sock"
 _SOCKET_LIMIT = 107  # bytes of sockaddr_un.sun_path, without the closing 0
 _PID_SUFFIX = len(".4194304")  # supervisor binds <socket>.<pid> first and links it to its name
@@ -35,6 +39,7 @@ class Instance:
     directory: Path
     with_ui: bool = True
     demo: bool = False
+    roster: Roster | None = None  # the consumers that a person wants; None: as many as the settings say
 
     @property
     def settings(self) -> Settings:
@@ -58,7 +63,13 @@ class Instance:
 
     def programs(self) -> list[str]:
         """The processes that must run before the stack counts as up."""
-        return ["janitor", *(f"consumer-{n:02d}" for n in range(self.settings.consumers)), "ingester"]
+        return ["janitor", *self.consumers(), "ingester"]
+
+    def consumers(self) -> list[str]:
+        """The consumers that start with the stack."""
+        if self.roster is None:
+            return SLOT_NAMES[: self.settings.consumers]
+        return [name for name in SLOT_NAMES if name in self.roster]
 
 
 def check_paths(instance: Instance) -> None:
@@ -94,7 +105,7 @@ def render(instance: Instance) -> str:
     _set_environment(parser, environment(instance))
     if os.geteuid() == 0:
         parser["supervisord"]["user"] = getpass.getuser()  # said aloud, else supervisor warns
-    _share_slots(parser, instance.settings.consumers)
+    _share_slots(parser, instance.consumers())
     if not instance.with_ui:
         parser.remove_section("program:ui")
     parser["program:produce"]["autostart"] = str(instance.demo).lower()
@@ -149,11 +160,13 @@ def _programs(parser: RawConfigParser) -> list[str]:
     return [name.removeprefix("program:") for name in parser.sections() if name.startswith("program:")]
 
 
-def _share_slots(parser: RawConfigParser, consumers: int) -> None:
-    """Slots up to `consumers` start by themselves, the rest is spare."""
-    parser["program:consumer"]["numprocs"] = str(consumers)
-    parser["program:consumer-spare"]["numprocs"] = str(SLOTS - consumers)
-    parser["program:consumer-spare"]["numprocs_start"] = str(consumers)
-    for name, count in (("consumer", consumers), ("consumer-spare", SLOTS - consumers)):
-        if not count:
-            parser.remove_section(f"program:{name}")
+def _share_slots(parser: RawConfigParser, wanted: Sequence[str]) -> None:
+    """The slots that are wanted start by themselves, the rest is spare. Neighbours share a section."""
+    sections = {True: dict(parser["program:consumer"]), False: dict(parser["program:consumer-spare"])}
+    for name in ("consumer", "consumer-spare"):
+        parser.remove_section(f"program:{name}")
+    for starts, run in groupby(range(SLOTS), key=lambda number: SLOT_NAMES[number] in wanted):
+        numbers = list(run)
+        parser[f"program:consumer-{numbers[0]:02d}-to-{numbers[-1]:02d}"] = {
+            **sections[starts], "numprocs": str(len(numbers)), "numprocs_start": str(numbers[0]),
+        }  # fmt: skip

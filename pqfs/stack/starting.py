@@ -15,11 +15,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from pqfs import kernel, wiring
 from pqfs.errors import Misconfigured, NotRunning, Refused, Unavailable
+from pqfs.index import Roster
 from pqfs.modes import mend
 from pqfs.owners import Owners, ProgramLock
 from pqfs.places import DIRECTORIES
@@ -40,6 +42,7 @@ class Stack:
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
+        self.replaced: Roster | None = None  # a wish of which a flag has taken the place
         self.supervisor = Supervisor(instance.socket)
         self._owners = Owners(instance.run)
 
@@ -89,12 +92,25 @@ class Stack:
                 raise Refused("Another pqfs up is starting on this spool just now.", "Look at it: pqfs ps")
             self._refuse_second()
             check_confinement(self.instance.settings)
-            wiring.open_app(self.instance.loaded, patience=_LOOK_THROUGH).close()
+            self._read_roster()
             self.instance.table.write_text(render(self.instance))
             self.instance.socket.unlink(missing_ok=True)  # nobody listens there any more
             yield self.instance.run / "supervisord.out"
         finally:
             lock.release()
+
+    def _read_roster(self) -> None:
+        """Which consumers a person wants. A number on the command line takes the place of that, from now on."""
+        app = wiring.open_app(self.instance.loaded, patience=_LOOK_THROUGH)
+        try:
+            found = app.index.roster()
+            if found is not None and self.instance.loaded.origins.get("consumers") == "flag":
+                with app.index.transaction():
+                    app.index.write_roster(None)
+                self.replaced, found = found, None
+            self.instance = replace(self.instance, roster=found)
+        finally:
+            app.close()
 
     def _refuse_second(self) -> None:
         if self.supervisor.is_listening():

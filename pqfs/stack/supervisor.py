@@ -21,6 +21,7 @@ from pqfs.vitals import Program
 
 _REMIND_EVERY = 3.0
 _SHUTTING_DOWN = 6  # a fault of supervisor's: Faults.SHUTDOWN_STATE
+_DONE_ALREADY = {"startProcess": 60, "stopProcess": 70}  # Faults.ALREADY_STARTED, NOT_RUNNING
 _SILENCE = (OSError, http.client.HTTPException, ProtocolError)
 
 
@@ -108,6 +109,10 @@ class Supervisor:
         """Ask one process to end, without waiting."""
         self._call("stopProcess", f"{process.group}:{process.name}", False)
 
+    def signal(self, process: Process, name: str) -> None:
+        """Send one process a signal (`USR1`)."""
+        self._call("signalProcess", f"{process.group}:{process.name}", name)
+
     def shut_down(self) -> None:
         """Ask supervisord to stop everything and end."""
         self._call("shutdown")
@@ -120,9 +125,25 @@ class Supervisor:
         except Fault as fault:
             if fault.faultCode == _SHUTTING_DOWN:
                 raise Stopping("pqfs is stopping on this spool.", "Look: pqfs ps") from fault
+            if fault.faultCode == _DONE_ALREADY.get(verb):
+                return None
             raise Unavailable(f"supervisord says: {fault.faultString}.") from fault
         finally:
             self._transport.close()
+
+
+def leave(run: Path) -> None:
+    """Have supervisor stop this process of its own, which is about to end, instead of starting it again.
+
+    Nothing happens where no supervisor has started it, or where it is gone.
+    """
+    name, group = (os.environ.get(f"SUPERVISOR_{which}_NAME", "") for which in ("PROCESS", "GROUP"))
+    if "SUPERVISOR_ENABLED" not in os.environ:
+        return
+    try:
+        Supervisor(run / "supervisor.sock").stop(Process(name, group, "", os.getpid(), 0.0, ""))
+    except Unavailable:
+        return  # it is ending itself, or has ended us already
 
 
 def programs(run: Path) -> list[Program] | None:
