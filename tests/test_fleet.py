@@ -13,9 +13,7 @@ from supervisor.options import ServerOptions
 from pqfs.settings import Loaded, Settings
 from pqfs.spool import Spool
 from pqfs.stack.configuration import SLOT_NAMES, Instance, render
-from tests.test_cli import Shell, shell
-
-__all__ = ["shell"]
+from tests.shell import Shell
 
 
 @pytest.fixture

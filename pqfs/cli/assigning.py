@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,8 +39,7 @@ def assign(context: typer.Context, job: str, consumer: str | None, manner: Manne
         found = app.jobqueue.job(job)
         if consumer is not None:
             _check(app, found, consumer)
-        actor = f"cli:{getpass.getuser()}"
-        assigned = app.jobqueue.assign(found, consumer, actor, manner.reason, app.clock.now())
+        assigned = app.jobqueue.assign(found, consumer, terminal.actor(), manner.reason, app.clock.now())
     finally:
         app.close()
     if manner.as_json:

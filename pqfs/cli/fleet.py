@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -81,7 +80,7 @@ def _runs(member: Member) -> str | None:
 def change(context: typer.Context, manner: Manner, act: Callable[[Fleet, Author], Change]) -> None:
     """Make a change, wait until it is carried out, and report; leaves with 3 when that takes too long."""
     with _opened(context) as (app, fleet):
-        begun = act(fleet, Author(f"cli:{getpass.getuser()}", manner.reason))
+        begun = act(fleet, Author(terminal.actor(), manner.reason))
         left = _wait(app, fleet, begun, manner.timeout) if begun.is_running else []
     _report(begun, left, manner.as_json)
     if left:
