@@ -291,6 +291,11 @@ def _dead_letters(vitals: Vitals) -> Iterator[str]:
         yield f"Jobs that have failed for good: {vitals.ledger.dead:,}."
 
 
+def _settings_changed(vitals: Vitals) -> Iterator[str]:
+    if vitals.outdated:
+        yield f"pqfs.toml has changed; as it was before is how these still work: {', '.join(vitals.outdated)}."
+
+
 def _paused(vitals: Vitals) -> Iterator[str]:
     for each in vitals.ledger.backlogs:
         if each.paused_at is not None:
@@ -340,5 +345,6 @@ RULES = (
     Rule("index-ahead", _NOTICE, "", _index_ahead, "The clock was wrong for a while, or is now: see date."),
     Rule("quota-reached", _NOTICE, "inbox", _quota_reached, "They are taken as room appears. See: pqfs why FILE"),
     Rule("dead-letters", _NOTICE, "", _dead_letters, "See: pqfs jobs list --state failed; pqfs why JOB"),
+    Rule("settings-changed", _NOTICE, "", _settings_changed, "Restart to apply: pqfs consumers restart"),
     Rule("paused", _NOTICE, "jobs", _paused, "It goes on when the queue is resumed."),
 )  # fmt: skip

@@ -29,7 +29,7 @@ class Beat:
     """What a pulse file says. `at` and `started_at` are boot time of the boot `boot_id`, `wall` is Unix seconds.
 
     `doing`: a step that was begun at that beat and may take long; `trouble`: the error since that beat, if there was
-    one; `said`: what the program adds about itself.
+    one; `said`: what the program adds about itself; `edition`: path and mark of the pqfs.toml that it has read.
     """
 
     program: str
@@ -41,15 +41,21 @@ class Beat:
     doing: str | None
     trouble: str | None
     said: Mapping[str, Any]
+    edition: tuple[str, str] | None = None
 
 
 class Pulse:
     """The writing end, of one process. A beat never fails: a process must not end because it can not say so."""
 
-    def __init__(self, run: Path, program: str, owner: str, boot_id: str, clock: Clock) -> None:
+    def __init__(
+        self, run: Path, program: str, owner: str, boot_id: str, clock: Clock, edition: tuple[str, str] | None = None
+    ) -> None:
         self._path = run / f"{program}{SUFFIX}"
         self._clock = clock
-        self._facts = {"program": program, "owner": owner, "boot_id": boot_id, "started_at": clock.boottime()}
+        self._facts = {
+            "program": program, "owner": owner, "boot_id": boot_id, "started_at": clock.boottime(),
+            "edition": edition,
+        }  # fmt: skip
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._at = self._wall = 0.0
         self._said: tuple[str | None, dict[str, Any]] | None = None

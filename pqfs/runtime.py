@@ -96,8 +96,10 @@ class Identity:
 class Presence:
     """A process's lock, bell and pulse for as long as it runs: `with Presence(...) as me:`."""
 
-    def __init__(self, run: Path, program: str, clock: Clock, patience: float = 30.0) -> None:
-        self._run, self._program, self._clock, self._patience = run, program, clock, patience
+    def __init__(
+        self, run: Path, program: str, clock: Clock, patience: float = 30.0, edition: tuple[str, str] | None = None
+    ) -> None:
+        self._run, self._program, self._clock, self._patience, self._edition = run, program, clock, patience, edition
 
     def __enter__(self) -> Self:
         self._program_lock = ProgramLock(self._run, self._program)
@@ -111,7 +113,7 @@ class Presence:
         self._lock = OwnerLock(self._run, self._program, boot, self._clock.now())
         self.identity = Identity(self._program, self._lock.name, socket.gethostname(), boot)
         self.bell = Bell(self._run, self._lock.name)
-        self.pulse = Pulse(self._run, self._program, self._lock.name, boot, self._clock)
+        self.pulse = Pulse(self._run, self._program, self._lock.name, boot, self._clock, self._edition)
         emit(Word.STARTED, owner=self._lock.name)
         ring(self._run, "janitor")  # there is a new owner to watch
         return self

@@ -34,14 +34,15 @@ _ASK_EVERY = 2.0  # seconds between two looks whether a broken index has been ma
 
 
 @contextmanager
-def _service(app: App, program: str) -> Iterator[tuple[Presence, Stop]]:
+def _service(app: App, program: str, loaded: Loaded) -> Iterator[tuple[Presence, Stop]]:
     """A process of pqfs: signals, supervisor, lock and bell."""
     kernel.ignore_lease_breaks()
     follow_supervisor()
     stop = Stop()
     stop.listen()
     _collect_less()
-    with Presence(app.spool.path("run"), program_name(program), app.clock) as presence:
+    edition = (loaded.edition.path, loaded.edition.mark) if loaded.edition else None
+    with Presence(app.spool.path("run"), program_name(program), app.clock, edition=edition) as presence:
         yield presence, stop
 
 
@@ -110,7 +111,7 @@ def run_ingester(loaded: Loaded, drain: float | None = None) -> int:
     from pqfs.watch import Watch
 
     app = _open(loaded)
-    with _barring(app), _service(app, "ingester") as (presence, stop):
+    with _barring(app), _service(app, "ingester", loaded) as (presence, stop):
         owner = presence.identity.owner
         inbox = Inbox(app.settings.spool, app.settings, app.terms)
         ingester = Ingester(app.jobqueue, inbox, owner, app.clock, presence.pulse)
@@ -139,7 +140,7 @@ def run_consumer(loaded: Loaded, queues: Sequence[str] | None = None, until_empt
         return 0
     queues = queues or _subscription(app)
     kernel.become_subreaper()
-    with _barring(app), _service(app, "consumer") as (presence, stop):
+    with _barring(app), _service(app, "consumer", loaded) as (presence, stop):
         identity = presence.identity
         lease = app.settings.consume.lease
         beats_index = open_index(app.settings)  # first: who has registered is whole, whatever becomes of the index
@@ -202,7 +203,7 @@ def _programs(run: Path) -> Sequence[Program] | None:
 def run_janitor(loaded: Loaded, once: bool = False) -> None:
     """Look after the spool until asked to stop, or once."""
     app = _open(loaded)
-    with _barring(app), _service(app, "janitor") as (presence, stop):
+    with _barring(app), _service(app, "janitor", loaded) as (presence, stop):
         janitor = app.janitor(presence.identity.owner)
         if once:
             janitor.look()

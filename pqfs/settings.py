@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pqfs import plain
 from pqfs.durations import Bytes, Duration, Size, parse_duration, parse_rate
+from pqfs.edition import Edition, mark_of
 from pqfs.errors import Misconfigured
 from pqfs.handlersettings import HandlerSpec, LimitSettings
 from pqfs.model import DEFAULT_QUEUE, PRIORITY_LIMIT
@@ -25,6 +26,7 @@ from pqfs.naming import check_queue
 from pqfs.retry import RetryPolicy
 from pqfs.values import Section, above, at_least, at_most
 
+_USUAL = Path("pqfs.toml")
 LOG_KEPT = 64 * 2**20  # bytes to which the index's log is cut back once it has been moved into the database
 
 # Set by pqfs itself for its children, or read before there are settings.
@@ -205,11 +207,15 @@ class PerQueue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings, with the origin of each value that is not a default: dotted key -> `pqfs.toml`, `PQFS_…`, flag."""
+    """Settings, with the origin of each value that is not a default: dotted key -> `pqfs.toml`, `PQFS_…`, flag.
+
+    `edition`: which pqfs.toml that was, or the place where one was looked for.
+    """
 
     settings: Settings
     origins: dict[str, str]
     config: Path | None
+    edition: Edition | None = None
 
 
 def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
@@ -228,13 +234,14 @@ def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | No
     config = _config_path(given.pop("config", None), environ)
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    if config:
-        _merge(values, origins, _read_file(config), str(config))
+    table = _read_file(config) if config else {}
+    edition = Edition(str(config or _USUAL.absolute()), mark_of(table))
+    _merge(values, origins, table, str(config))
     for key, (value, name) in _from_environment(environ).items():
         _put(values, origins, key, value, name)
     for key, value in given.items():
         _put(values, origins, key, value, "flag")
-    return Loaded(_absolute(_validate(values, origins), origins, config), origins, config)
+    return Loaded(_absolute(_validate(values, origins), origins, config), origins, config, edition)
 
 
 def _config_path(flag: Any, environ: Mapping[str, str]) -> Path | None:
@@ -243,8 +250,7 @@ def _config_path(flag: Any, environ: Mapping[str, str]) -> Path | None:
         if not Path(named).is_file():
             raise Misconfigured(f"The configuration {named} is not there.", "Check --config and PQFS_CONFIG.")
         return Path(named).absolute()
-    usual = Path("pqfs.toml")
-    return usual.absolute() if usual.is_file() else None
+    return _USUAL.absolute() if _USUAL.is_file() else None
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -7,13 +7,14 @@ some who ask can reach it. The rules in `health` judge the frozen answer and ask
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pqfs.clock import Clock, boot_id
 from pqfs.dispatch import why_held_back
+from pqfs.edition import Edition
 from pqfs.errors import Corrupt, PqfsError, SchemaTooNew
 from pqfs.index import Queue
 from pqfs.model import DEAD, Job
@@ -102,6 +103,7 @@ class Vitals:
     volume_alarm: str | None
     ledger: Ledger = field(default_factory=Ledger)
     index_trouble: PqfsError | None = None
+    outdated: tuple[str, ...] = ()  # programs that have read another pqfs.toml than lies there now
 
     @property
     def is_running(self) -> bool:
@@ -176,17 +178,26 @@ def look_without_index(
 def _body(
     settings: Settings, spool: Spool, owners: Owners, clock: Clock, programs: Sequence[Program] | None
 ) -> dict[str, Any]:
-    boot = boot_id()
+    boot, living = boot_id(), owners.living()
+    beats = tuple(beat for beat in read_beats(spool.path("run")) if beat.boot_id == boot)
     return {
         "settings": settings,
-        "living": tuple(owners.living()),
-        "beats": tuple(beat for beat in read_beats(spool.path("run")) if beat.boot_id == boot),
+        "living": tuple(living),
+        "beats": beats,
+        "outdated": outdated(beats, {each.owner for each in living}),
         "programs": None if programs is None else tuple(programs),
         "room": _room(spool, settings),
         "volume_alarm": _text(spool.alarm),
         "at": clock.now(),
         "boottime": clock.boottime(),
     }
+
+
+def outdated(beats: Sequence[Beat], living: Collection[str]) -> tuple[str, ...]:
+    """The programs, of these owners, that have read another pqfs.toml than lies there now."""
+    told = {each.program: Edition(*each.edition) for each in beats if each.edition and each.owner in living}
+    old = {edition for edition in set(told.values()) if edition.is_outdated}
+    return tuple(sorted(program for program, edition in told.items() if edition in old))
 
 
 def _room(spool: Spool, settings: Settings) -> Room:

@@ -132,6 +132,9 @@ def ps(context: typer.Context, as_json: terminal.Json = False) -> None:
         terminal.put_json("processes", [asdict(row) for row in rows])
     else:
         terminal.put_table(map(_shown, rows), ("program", "state", "pid", "uptime", "owner", "runs"))
+        if old := [row.program for row in rows if row.outdated]:
+            terminal.say(f"pqfs.toml has changed since these were started: {', '.join(old)}.")
+            terminal.say("Restart to apply: pqfs consumers restart")
 
 
 def _shown(row: Row) -> dict[str, object]:

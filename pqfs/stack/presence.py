@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pqfs.clock import Clock
 from pqfs.errors import NotRunning, Refused
 from pqfs.owners import Facts, Owners
+from pqfs.pulse import read_beats
 from pqfs.slot import Running, read_slot
 from pqfs.stack.supervisor import Process, Stopping, Supervisor
+from pqfs.vitals import outdated
 
 _LOCKLESS = ("ui", "produce")
 UNSUPERVISED = "UNSUPERVISED"  # started by hand, or draining after the end of its supervisord
@@ -18,7 +20,10 @@ UNSUPERVISED = "UNSUPERVISED"  # started by hand, or draining after the end of i
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One process. `owner` None: it holds no lock (yet); `uptime` and `running_for` in seconds."""
+    """One process. `owner` None: it holds no lock (yet); `uptime` and `running_for` in seconds.
+
+    `outdated`: pqfs.toml has changed since it was started.
+    """
 
     program: str
     state: str
@@ -29,6 +34,7 @@ class Row:
     attempt: int | None
     running_for: float | None
     progress: float | None
+    outdated: bool = False
 
 
 def processes(run: Path, supervisor: Supervisor, clock: Clock) -> list[Row]:
@@ -50,7 +56,9 @@ def processes(run: Path, supervisor: Supervisor, clock: Clock) -> list[Row]:
         supervised = []
     known = {each.pid for each in supervised}
     rows = [_row(run, clock, each, living.get(each.pid)) for each in supervised]
-    return [*rows, *_unsupervised(run, clock, [facts for pid, facts in living.items() if pid not in known])]
+    rows += _unsupervised(run, clock, [facts for pid, facts in living.items() if pid not in known])
+    old = outdated(read_beats(run), {facts.owner for facts in living.values()})
+    return [replace(row, outdated=True) if row.program in old else row for row in rows]
 
 
 def _row(run: Path, clock: Clock, process: Process, facts: Facts | None) -> Row:

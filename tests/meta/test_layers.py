@@ -21,7 +21,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("events", "durations"),
     ("model", "naming", "channel", "slot", "doorbell", "owners", "files", "arrivals", "pulse", "pace", "fingerprint"),
     ("retry", "handlersettings", "inputs", "outputs"),
-    ("plain", "validation"),
+    ("plain", "validation", "edition"),
     ("settings",),
     ("places",),
     ("ground",),
