@@ -70,6 +70,17 @@ class JobNotFound(Refused):
         self.job_id = job_id
 
 
+class QueueNotFound(Refused):
+    """There is no queue of this name."""
+
+    exit_code = 4
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"There is no queue {name}.", f"There are: {', '.join(known)}. Make it: pqfs queue create {name}"
+        )
+
+
 class ConsumerNotFound(Refused):
     """No consumer of this name is there."""
 

@@ -126,7 +126,7 @@ class Flaw(Enum):
 
     # small files
     META_ORPHAN = _Entry(
-        "meta file alone", "neither a row nor a payload has this id", "It is removed: pqfs fsck --repair"
+        "meta file alone", "neither a row nor a payload is of this name", "It is removed: pqfs fsck --repair"
     )
     REASON_MISSING = _Entry(
         "no reason",

@@ -293,11 +293,14 @@ class Fsck:
     # ---------------------------------------------------------------- small files
 
     def _check_meta(self) -> Iterator[Finding]:
+        queues = {queue.name for queue in self._index.queues()}
         for name in self._sieve.metas():
-            job, path = naming.parse_meta(name), f"meta/{name}"
+            job, queue, path = naming.parse_meta(name), naming.parse_note(name), f"meta/{name}"
             found = self._spool.status(path)
-            if found and (job is None or not stat.S_ISREG(found.st_mode)):
+            if found and ((job is None and queue is None) or not stat.S_ISREG(found.st_mode)):
                 yield Flaw.NAME_STRANGE.found(path)
+            elif queue and queue not in queues and self._is_old(path, _META_AGE):
+                yield Flaw.META_ORPHAN.found(path)
             elif job and job not in self._elsewhere and self._is_old(path, _META_AGE) and self._is_unknown(job):
                 yield Flaw.META_ORPHAN.found(path, job)
 

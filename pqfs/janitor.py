@@ -24,6 +24,7 @@ from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Place, State
 from pqfs.naming import parse_parked
 from pqfs.owners import Life, Owners
+from pqfs.queueing import Queueing
 from pqfs.recovery import Recovery, Repairs
 from pqfs.runtime import Pause, Stop
 from pqfs.slot import read_slot_beat
@@ -72,6 +73,7 @@ class Janitor:
         self._spool = jobqueue.spool
         self._recovery = recovery
         self._assignments = Assignments(jobqueue, owners, clock)
+        self._queueing = Queueing(jobqueue)
         self._owners = owners
         self._clock = clock
         self._me = me
@@ -138,6 +140,7 @@ class Janitor:
             self._forget_watch(owner)
             repairs += self._reap(owner)
         self._assignments.look()
+        self._queueing.look(self._clock.now())
         return repairs + self._recovery.reconcile()
 
     def _reap(self, owner: str) -> Repairs:

@@ -34,6 +34,7 @@ _CLAIMED = re.compile(
 )
 _SCRATCH = re.compile(_JOB + r"\.(?P<attempt>[1-9][0-9]{0,9})\.(?P<suffix>part|parts|out)")
 _META = re.compile(_JOB + r"\.json")
+_NOTE = re.compile(rf"queue\.(?P<queue>{_QUEUE.pattern})\.json")
 _OUTPUT = re.compile(r"(?P<stamp>\d{8}T\d{6}\.\d{6}Z)_(?P<id12>[0-9a-f]{12})_(?P<name>.+)", re.DOTALL)
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -98,6 +99,17 @@ def parse_meta(text: str) -> str | None:
     """The job that an entry of meta/ belongs to; None when it is not one."""
     match = _META.fullmatch(text)
     return match["job"] if match else None
+
+
+def note_path(queue: str) -> str:
+    """Where it stands what people set of a queue."""
+    return f"meta/queue.{queue}.json"
+
+
+def parse_note(text: str) -> str | None:
+    """The queue whose note an entry of meta/ is; None when it is not one."""
+    match = _NOTE.fullmatch(text)
+    return match["queue"] if match else None
 
 
 def output_id12(text: str) -> str | None:

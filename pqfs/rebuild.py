@@ -18,6 +18,7 @@ from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Place, State
 from pqfs.naming import Claimed, Parked
 from pqfs.owners import Life, Owners
+from pqfs.queueing import Queueing
 from pqfs.sieve import in_chunks
 from pqfs.witness import Witness
 
@@ -43,6 +44,7 @@ class Rebuild:
         `progress` is called with how many names have been looked at since it was called last.
         """
         counts: Counter[State] = Counter()
+        Queueing(self._jobqueue).restore(self._clock.now())
         for directory in self._spool.payload_directories():
             if self._is_arriving(directory):
                 continue

@@ -18,6 +18,7 @@ from pqfs.jobqueue import JobQueue
 from pqfs.model import FINAL, Job, Outline, Place, State
 from pqfs.naming import Claimed, Parked
 from pqfs.owners import Owners
+from pqfs.queueing import Queueing
 from pqfs.rebuild import Rebuild, parse_payload
 from pqfs.sieve import in_chunks
 from pqfs.witness import Witness
@@ -49,6 +50,8 @@ class Reckoning:
         """
         counts: Counter[State] = Counter()
         self._forget_consumers()
+        if self._is_older:
+            Queueing(self._jobqueue).restore(self._clock.now(), believe=True)
         for directory in self._spool.payload_directories():
             for entries in in_chunks(self._spool.listing(directory), _CHUNK):
                 counts.update(self._hear(f"{directory}/{name}" for name, is_file in entries if is_file))

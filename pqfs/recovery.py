@@ -331,12 +331,16 @@ class Recovery:
 
     def _sweep_meta(self) -> None:
         now = self._clock.now()
+        queues = {queue.name for queue in self._index.queues()}
         for name in self._spool.entries("meta", hidden=True):
-            job = naming.parse_meta(name)
+            job, queue = naming.parse_meta(name), naming.parse_note(name)
             found = self._spool.status(f"meta/{name}")
             old = found is not None and now - found.st_mtime > _META_AGE
             is_scratch = job is None and name.endswith(".tmp")
-            if old and (is_scratch or (job and self._index.job(job) is None and not self._spool.find(job))):
+            is_late = queue is not None and queue not in queues
+            if old and (
+                is_scratch or is_late or (job and self._index.job(job) is None and not self._spool.find(job))
+            ):
                 self._spool.remove(f"meta/{name}")
 
     # ---------------------------------------------------------------- files without rows

@@ -287,14 +287,26 @@ class Spool(Ground):
         data = json.dumps({"schema": "pqfs.meta/1", **meta}).encode()
         self.replace_small(f"meta/{job}.json", f"meta/.{job}.{os.getpid()}.tmp", data)
 
+    def write_note(self, queue: str, note: dict[str, Any]) -> None:
+        """Write or replace what people set of a queue, and make it durable."""
+        data = json.dumps({"schema": "pqfs.queue/1", **note}).encode()
+        self.replace_small(naming.note_path(queue), f"meta/.queue.{queue}.{os.getpid()}.tmp", data)
+
+    def read_note(self, queue: str) -> dict[str, Any]:
+        """What people set of a queue; empty when they set nothing, or it makes no sense. Errors as `read_meta`."""
+        return self._read_small(naming.note_path(queue))
+
     def read_meta(self, job: str) -> dict[str, Any]:
         """What meta/<job>.json says; empty when there is none or it makes no sense.
 
         Raises:
             OSError: it is there and can not be read now. To go on without it would lose a hold or a priority.
         """
+        return self._read_small(f"meta/{job}.json")
+
+    def _read_small(self, path: str) -> dict[str, Any]:
         try:
-            found = json.loads(self.path(f"meta/{job}.json").read_bytes())
+            found = json.loads(self.path(path).read_bytes())
         except (FileNotFoundError, IsADirectoryError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from pqfs.model import Job, Kind, Place, State
+from pqfs.queueing import Queueing
 from pqfs.settings import KeepSettings, QueueSettings, Settings
+from pqfs.terms import wishes_of
 from tests.crash.harness import Crash, World
 from tests.world import submitted
 
@@ -469,6 +471,58 @@ def cancel_a_job_that_then_fails(world: World) -> Plan:
         assert world.job(b"0.txt").state in (State.PROCESSING, State.CANCELLED)
 
     return Plan(partial(consumer.finish, [(job, outcome)]), cancelled, cancelled)
+
+
+# -------------------------------------------------------------------- queues
+
+
+def _of_mail(world: World) -> tuple[bool, dict[str, Any]]:
+    """Whether there is a queue `mail`, and what people want of it: as its row says."""
+    rows = [row for row in world.index.queues() if row.name == "mail"]
+    return bool(rows), {"timeout": wishes_of(rows[0]).get("timeout"), "by": rows[0].paused_by} if rows else {}
+
+
+def queue_act(world: World, verb: str, *arguments: Any, after: tuple[bool, dict[str, Any]]) -> Plan:
+    """An act on queue `mail`, which was made before but for `create`."""
+    now = world.clock.now()
+    if verb != "create":
+        Queueing(world.jobqueue).create("mail", {"timeout": "5m"}, "ann", None, now)
+    before = _of_mail(world)
+
+    def acted(world: World) -> None:
+        assert _of_mail(world) == after
+
+    def told_first(world: World) -> None:
+        """What the row says the note has said before; but for a queue that goes."""
+        assert _of_mail(world) in (before, after)
+        if _of_mail(world) == after and after[0]:
+            note = world.spool.read_note("mail")
+            assert note["settings"].get("timeout") == after[1]["timeout"]
+            assert note.get("paused", {}).get("by") == after[1]["by"]
+
+    return Plan(
+        lambda: getattr(Queueing(world.jobqueue), verb)("mail", *arguments, "ann", "because", now), acted, told_first
+    )
+
+
+@protocol(effects=6)
+def create_a_queue(world: World) -> Plan:
+    return queue_act(world, "create", {"timeout": "9m"}, after=(True, {"timeout": "9m", "by": None}))
+
+
+@protocol(effects=5)
+def set_what_is_wanted_of_a_queue(world: World) -> Plan:
+    return queue_act(world, "set", {"timeout": "9m"}, [], after=(True, {"timeout": "9m", "by": None}))
+
+
+@protocol(effects=5)
+def pause_a_queue(world: World) -> Plan:
+    return queue_act(world, "pause", None, after=(True, {"timeout": "5m", "by": "ann"}))
+
+
+@protocol(effects=3)
+def delete_a_queue(world: World) -> Plan:
+    return queue_act(world, "delete", after=(False, {}))
 
 
 # -------------------------------------------------------------------- purge

@@ -29,7 +29,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("terms",),
     ("dispatch", "steering"),
     ("jobqueue", "witness", "quota", "failures", "modes"),
-    ("flaws", "sieve", "custody"),
+    ("flaws", "sieve", "custody", "queueing"),
     ("rebuild",),
     ("reckoning",),
     ("opening",),
