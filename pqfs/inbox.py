@@ -51,7 +51,10 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something in the inbox. `path` is relative to the inbox; `name` is what the job will be called."""
+    """Something in the inbox. `path` is relative to the inbox; `name` is what the job will be called.
+
+    `ctime_ns` and `inode` are known of sidecars only.
+    """
 
     path: bytes
     queue: str
@@ -322,8 +325,8 @@ def _scan(directory: int) -> Iterator[tuple[bytes, os.stat_result]]:
 
 def _entry(path: bytes, queue: str | None, found: os.stat_result) -> Entry:
     name = path if queue is None else path.partition(b"/")[2]
-    times = found.st_mtime_ns, found.st_size, found.st_ctime_ns
-    return Entry(path, queue or DEFAULT_QUEUE, name, *times, found.st_ino)
+    told = (found.st_ctime_ns, found.st_ino) if path.endswith(SIDECAR) else ()  # a flood must fit into memory
+    return Entry(path, queue or DEFAULT_QUEUE, name, found.st_mtime_ns, found.st_size, *told)
 
 
 _KINDS: Mapping[str, str] = {

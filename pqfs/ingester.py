@@ -185,7 +185,7 @@ class Ingester:
         payloads = _in_turn(self._sidecars.split(entries, known))
         self._take_all(payloads, sweep, began)
         self._ghosts.lay()
-        sweep.rejected += self._sidecars.judge_lone({entry.path for entry in payloads})
+        sweep.rejected += self._sidecars.judge_lone(payloads)
         self._remove_empty(empty)
         return sweep
 

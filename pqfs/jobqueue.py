@@ -201,8 +201,10 @@ class JobQueue(Steering):
         """Lease jobs (effect 1 of claim). Each starts with the rename that the runner does right before it.
 
         `queues` None means all. `dispatch` decides which jobs: none of a queue that is paused or at its limits.
+        The commit waits for no flush: a loss of power may take the claims back, and nobody who holds them lives on.
+        Whatever becomes of them is a later, lasting commit, which makes them last, too.
         """
-        with self.index.transaction():
+        with self.index.transaction(lasting=False):
             return self._dispatch.claim(owner, queues, limit, now)
         # Crash here: leased jobs in ready/; recovery gives them back at no cost.
 

@@ -120,11 +120,15 @@ class Sidecars:
 
     # ---------------------------------------------------------------- alone
 
-    def judge_lone(self, payloads: set[bytes]) -> int:
-        """Remove, refuse or keep the sidecars that have no payload here; how many were refused."""
+    def judge_lone(self, payloads: Sequence[Entry]) -> int:
+        """Remove, refuse or keep the sidecars that have none of these payloads; how many were refused."""
+        if not self._found:
+            self._asked.clear()
+            return 0
+        present = {each.path for each in payloads}
         now, limit = self._clock.boottime(), self._settings.ingest.wait_limit
         self._asked &= {(each.path, each.inode) for each in self._found.values()}
-        lone = [beside for path, beside in self._found.items() if path not in payloads]
+        lone = [beside for path, beside in self._found.items() if path not in present]
         found = [each for each in lone if self._is_open(each, now, limit)]
         found.sort(key=lambda each: (each.path, each.inode) in self._asked)
         return sum(self._judge_one(each, self._inbox.waited(each, now) >= limit) for each in found[:_AT_ONCE])

@@ -31,8 +31,12 @@ Parameters = Mapping[str, Any]
 class Engine(Protocol):
     """What a database must offer. Errors come out as pqfs errors (Unavailable, DiskFull, Corrupt)."""
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """One write transaction: committed at the end, rolled back when the block raises."""
+    def transaction(self, lasting: bool = True) -> AbstractContextManager[None]:
+        """One write transaction: committed at the end, rolled back when the block raises.
+
+        One that is not `lasting` may be taken back by a loss of power, with all that is not lasting after it, until
+        a lasting one has followed.
+        """
 
     def run(self, name: str, parameters: Parameters) -> list[Row]:
         """Run a named statement and return its rows."""
@@ -155,9 +159,9 @@ class Index:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """One write transaction."""
-        return self.engine.transaction()
+    def transaction(self, lasting: bool = True) -> AbstractContextManager[None]:
+        """One write transaction; not `lasting`: a loss of power may take it back until a lasting one has followed."""
+        return self.engine.transaction(lasting)
 
     # ---------------------------------------------------------------- arrival
 

@@ -62,6 +62,7 @@ class SqliteEngine:
         self._statements = catalogue.statements(_TOKENS)
         self._connection = _open(path, durable, read_only)
         self._synchronous = "full" if durable else "normal"
+        self._is_lasting = True
         self._file = _identity(path)
         self._connections.add(self)
         try:
@@ -77,7 +78,7 @@ class SqliteEngine:
     # ---------------------------------------------------------------- engine
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, lasting: bool = True) -> Iterator[None]:
         """BEGIN IMMEDIATE … COMMIT, rolled back when the block raises."""
         with _translated(self._connection):
             if _identity(self.path) != self._file:
@@ -85,7 +86,7 @@ class SqliteEngine:
                     f"{self.path} was removed or exchanged while it was open.",
                     "Stop pqfs, then make the index again from the spool: pqfs index rebuild",
                 )
-            self._begin()
+            self._begin(lasting)
             try:
                 yield
                 self._commit()
@@ -94,8 +95,15 @@ class SqliteEngine:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def _begin(self) -> None:
-        """Wait for the write lock."""
+    def _begin(self, lasting: bool) -> None:
+        """Wait for the write lock.
+
+        Source: under `normal` a commit is written to the log without a flush; the flush of any later one, whoever
+        makes it, covers the log up to there (sqlite.org/pragma.html#pragma_synchronous).
+        """
+        if lasting is not self._is_lasting:
+            self._connection.pragma("synchronous", self._synchronous if lasting else "normal")
+            self._is_lasting = lasting
         self._connection.execute("BEGIN IMMEDIATE")
 
     def _commit(self) -> None:

@@ -884,6 +884,15 @@ def test_the_database_is_private_durable_and_in_wal_mode(index: Index) -> None:
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "mmap_size": 0, "trusted_schema": 0}
 
 
+def test_only_what_need_not_last_is_committed_without_a_flush(index: Index) -> None:
+    found = []
+    for lasting in (False, False, True, True, False, True):
+        with index.transaction(lasting):
+            found.append(raw(index).pragma("synchronous"))
+
+    assert found == [1, 1, 2, 2, 1, 2]
+
+
 def test_a_backup_is_a_whole_index(index: Index, tmp_path: Path) -> None:
     job = in_state(index, State.COMPLETED)
 

@@ -1,13 +1,13 @@
 """The index of a simulated world: SQLite in memory, a transaction one effect of its gate.
 
-A commit that returned is durable (`synchronous=FULL`), so a loss of power takes nothing from the index; a commit
-in flight has happened or has not, and its caller may not be told which. What SQLite makes of its own files when
-power is lost is the subject of other layers.
+A lasting commit that returned is durable (`synchronous=FULL`), with all before it; a loss of power may take back any
+number of the last commits that were not to last. A commit in flight has happened or has not, and its caller may not
+be told which. What SQLite makes of its own files when power is lost is the subject of other layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,8 @@ class SimulatedEngine(SqliteEngine):
     def __init__(self, here: Path, gate: Gate) -> None:
         self.path = here
         self._gate = gate
-        self._lies = False
+        self._lies, self._lasts, self._is_lasting = False, True, True
+        self._undoable: list[bytes] = []  # the index before each commit since the last lasting one
         self._statements = catalogue.statements(_TOKENS)
         self._connection = apsw.Connection(":memory:", statementcachesize=200)
         self._connection.pragma("foreign_keys", True)
@@ -38,26 +39,38 @@ class SimulatedEngine(SqliteEngine):
         """An empty index for the next history."""
         self.path, self._gate, self._lies = here, gate, False
         self._connection.deserialize("main", self._empty)
+        self._undoable.clear()
 
-    def _begin(self) -> None:
+    def lose_power(self, choose: Callable[[int], int]) -> None:
+        """None, some or all of the commits that were not to last have never been."""
+        if taken_back := choose(len(self._undoable) + 1):
+            self._connection.deserialize("main", self._undoable[-taken_back])
+        self._undoable.clear()
+
+    def _begin(self, lasting: bool) -> None:
         try:
             self._lies = bool(self._gate.effect("C"))
         except OSError as error:
             raise _ERRORS[error.errno or 0]("so the simulation wants") from error
-        super()._begin()
+        self._lasts = lasting
+        if not lasting:
+            self._undoable.append(self._connection.serialize("main"))
+        super()._begin(True)
         self._gate.in_transaction = True
 
     def _commit(self) -> None:
         super()._commit()
+        if self._lasts:
+            self._undoable.clear()
         if self._lies:
             self._lies = False
             raise apsw.IOError("the commit happened, its answer got lost")
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, lasting: bool = True) -> Iterator[None]:
         """One effect."""
         try:
-            with super().transaction():
+            with super().transaction(lasting):
                 yield
         finally:
             self._gate.in_transaction = False

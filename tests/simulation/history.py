@@ -169,6 +169,7 @@ class History:
         self._note(actor, "POWER")
         self.trace.append(f"power is lost, {self._universe.disk.pending} changes pending")
         self._kill_all()
+        self._stage.ledger.power_is_lost()
         self._universe.lose_power()
 
     def _die_together(self, actor: Actor) -> None:
@@ -196,6 +197,7 @@ class History:
         if self._choose(3) == 2:
             self.trace.append("power is lost at the end")
             self._kill_all()
+            self._stage.ledger.power_is_lost()
             self._universe.lose_power()
             self.counts["POWER"] += 1
         else:

@@ -76,6 +76,13 @@ class Ledger:
             if job.state in FINAL:
                 self._latest[job.id] = max(self._universe.clock.now(), self._latest.get(job.id, 0.0))
 
+    def power_is_lost(self) -> None:
+        """A claim that nothing has followed may be taken back, and its number be given again."""
+        self.look()
+        for job in self._rows.values():
+            if job.state is State.PROCESSING:
+                self._attempts[job.id] = job.attempt - 1
+
     def _forgotten(self, job: Job) -> None:
         """A row that went without a person's wish: retention did it, and only when its time was over."""
         assert job.state in FINAL, f"the row of job {job.id} is gone; it was {job.state}"

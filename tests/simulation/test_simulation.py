@@ -198,3 +198,22 @@ def test_an_input_that_was_let_go_is_let_go_again_when_power_is_lost(lost: Calla
 
     assert list(universe.spool.payloads()) == []
     assert universe.jobs()[job].state is State.COMPLETED
+
+
+def test_a_claim_that_a_loss_of_power_took_back_costs_the_job_nothing(lost: Callable[[int], Universe]) -> None:
+    for survivors in range(5):
+        universe = lost(survivors)
+        submitter = universe.owner("submit")
+        job = submitted(universe.jobqueue, universe.clock.now(), b"a.txt", b"data", submitter)
+        worker = Worker(universe)
+        (leased,) = worker.claim()
+        assert worker.start(leased)
+
+        universe.lose_power()
+        universe.recover()
+
+        universe.invariants()
+        found = universe.jobs()[job.id]
+        assert (found.state, found.failures, found.crashes) == (State.PENDING, 0, 0)
+        finish_all(universe)
+        assert universe.jobs()[job.id].state is State.COMPLETED

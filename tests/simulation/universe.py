@@ -90,6 +90,7 @@ class Universe(World):
         self._let_go()
         self.spool.close()
         self.files.lose_power(self.choose)
+        self.engine.lose_power(self.choose)
         shutil.rmtree(self.alarms)
         self.boots += 1
         self.boot = f"boot-{self.boots}"
