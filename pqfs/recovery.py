@@ -210,7 +210,7 @@ class Recovery:
             return Repairs()
         forward = job.state is State.COMPLETED and self._roll_forward(job)
         found = self._gather(job)
-        if job.place is Place.GONE and job.state is not State.COMPLETED:
+        if job.place is Place.GONE and not self._jobqueue.is_to_stay(job):
             self._jobqueue.erase(job)  # a tombstone: its deletion was interrupted
             return Repairs(moved=1)
         if not found:

@@ -1,4 +1,4 @@
-"""People's verbs: hold, release, cancel, fail, redrive, assign, delete. The other half of `jobqueue`.
+"""People's verbs: hold, release, cancel, fail, redrive, assign, prioritise, delete … The other half of `jobqueue`.
 
 Each commits first, fenced by the state (its event in the same transaction), then renames to where the row now says,
 then confirms. What a rebuild must know of a waiting job is made durable beside it *before* its row says it: a crash
@@ -14,13 +14,16 @@ from dataclasses import replace
 from typing import Any
 
 from pqfs import naming
+from pqfs.clock import iso
 from pqfs.doorbell import ring
-from pqfs.errors import IllegalTransition, JobNotFound
+from pqfs.errors import IllegalTransition, JobNotFound, Refused
 from pqfs.index import Index, Settlement
-from pqfs.model import TRANSITIONS, Arrival, Job, Place, State, Verb
+from pqfs.model import FINAL, TRANSITIONS, Arrival, Job, Place, State, Verb, sources
 from pqfs.retry import Budget
 from pqfs.settings import Settings
 from pqfs.spool import Spool
+
+DISCARD = "delete input"  # the event of an input that goes while its row stays
 
 
 class Steering:
@@ -87,14 +90,54 @@ class Steering:
         """Mark a waiting job failed: it becomes a dead letter."""
         return self._steer(job, Verb.FAIL, State.FAILED, actor, reason, now, reason or f"marked failed by {actor}")
 
-    def redrive(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
-        """Give a dead or cancelled job both budgets back and make it wait again; its history stays."""
-        fresh = replace(job, failures=0, crashes=0, losses=0)
+    def redrive(self, job: Job, actor: str, reason: str | None, now: float, ready_at: float = 0.0) -> Job:
+        """Give a dead or cancelled job both budgets back and make it wait again; its history stays.
+
+        It may run at once, or from `ready_at` on, which is kept through a rebuild, too.
+        """
+        fresh = replace(job, failures=0, crashes=0, losses=0, ready_at=max(now, ready_at))
+        if ready_at > now and job.state in sources(Verb.REDRIVE):
+            self.spool.write_meta(job.id, self._meta(fresh, held=False))
+        # Crash here: the meta file names a later instant, the job is still dead; nobody was told that it waits.
         waiting = self._steer(fresh, Verb.REDRIVE, State.PENDING, actor, reason, now)
         if self.spool.read_meta(job.id).get("held"):
             # Crash here: the job was held before it was cancelled or failed; only a rebuild would hold it again.
             self.spool.write_meta(job.id, self._meta(waiting, held=False))
         return waiting
+
+    def prioritise(self, job: Job, priority: int, actor: str, reason: str | None, now: float) -> Job:
+        """Give a waiting or held job another priority. Kept through a rebuild."""
+        told = (str(job.priority), str(priority))
+        return self._plan(job, replace(job, priority=priority), "priority", told, actor, reason, now)
+
+    def reschedule(self, job: Job, ready_at: float, actor: str, reason: str | None, now: float) -> Job:
+        """Let a waiting or held job run no sooner than at `ready_at` (now: at once). Kept through a rebuild."""
+        told = (iso(job.ready_at), iso(ready_at))
+        return self._plan(job, replace(job, ready_at=ready_at), "reschedule", told, actor, reason, now)
+
+    def _plan(
+        self, job: Job, wanted: Job, verb: str, told: tuple[str, str], actor: str, reason: str | None, now: float
+    ) -> Job:
+        """Change what a waiting job was asked for: durably beside its payload, then in its row."""
+        if job.state not in (State.PENDING, State.HELD):
+            raise IllegalTransition(job.id, job.state, verb)
+        if wanted == job:
+            return job
+        self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))
+        # Crash here: the meta file says what was wanted, the row does not; only a rebuild would notice.
+        with self.index.transaction():
+            planned = self.index.plan(wanted, now)
+            if planned is not None:
+                self.index.add_event(
+                    now, actor, verb, job=job.id, queue=job.queue, reason=reason, before=told[0], after=told[1]
+                )
+        if planned is None:
+            changed = self.index.job(job.id)
+            if changed is not None:
+                self.spool.write_meta(job.id, self._meta(changed, held=changed.state is State.HELD))
+            raise IllegalTransition(job.id, changed.state if changed else "gone", verb)
+        self.ring()
+        return planned
 
     def assign(self, job: Job, program: str | None, actor: str, reason: str | None, now: float) -> Job:
         """Let one program alone (consumer-03) claim a waiting or held job; None: all again. Kept through a rebuild.
@@ -133,10 +176,8 @@ class Steering:
     ) -> Job:
         if state not in TRANSITIONS.get((job.state, verb), ()) or job.state is State.PROCESSING:
             raise IllegalTransition(job.id, job.state, verb)  # what runs is its consumer's: only cancel asks it
-        ready_at = now if verb is Verb.REDRIVE else max(job.ready_at, 0.0)
-        settlement = Settlement(
-            job, state, Budget(job.failures, job.crashes, job.losses), ready_at, error or job.error
-        )
+        budget = Budget(job.failures, job.crashes, job.losses)
+        settlement = Settlement(job, state, budget, max(job.ready_at, 0.0), error or job.error)
         with self.index.transaction():
             steered = self.index.steer(settlement, now)
             if steered is None:
@@ -174,7 +215,7 @@ class Steering:
 
         Tombstone first (the row no longer says that a payload is kept), then the file, then the row.
         """
-        if job.state not in (State.COMPLETED, State.FAILED, State.UNPROCESSABLE, State.CANCELLED):
+        if job.state not in FINAL:
             raise IllegalTransition(job.id, job.state, "delete")
         if not job.confirmed:
             return False
@@ -184,6 +225,41 @@ class Steering:
             self.index.add_event(now, actor, "delete", job=job.id, queue=job.queue, reason=reason, before=job.state)
         # Crash here: an unconfirmed row that says gone; the janitor removes the file, and the row but of a completed.
         return self.erase(job)
+
+    def discard(self, job: Job, actor: str, reason: str | None, now: float) -> bool:
+        """Let go of the input of a job that has ended; its row and history stay. False: it is on the move."""
+        if job.state not in FINAL:
+            raise IllegalTransition(job.id, job.state, "delete its input")
+        if not job.confirmed:
+            return False
+        if job.place is Place.GONE:
+            return True
+        with self.index.transaction():
+            if not self.index.let_go(job.id):
+                return False
+            self.index.add_event(now, actor, DISCARD, job=job.id, queue=job.queue, reason=reason, before=job.state)
+        # Crash here: an unconfirmed row that says gone; its last event tells recovery that only the file is to go.
+        self.spool.discard_for_good(job)
+        with self.index.transaction():
+            self.index.confirm_gone(job.id)
+        return True
+
+    def forget(self, job: Job, actor: str, reason: str | None, now: float) -> bool:
+        """Delete the row of a job that has ended and whose input is no longer kept.
+
+        Raises:
+            Refused: its input is kept, and a payload without a row would come back as a job.
+        """
+        if job.state not in FINAL:
+            raise IllegalTransition(job.id, job.state, "delete its row")
+        if job.place is not Place.GONE:
+            raise Refused(f"The input of job {job.id} is still kept.", "Delete both, or the file first: --files-only")
+        return self.delete(job, actor, reason, now)
+
+    def is_to_stay(self, job: Job) -> bool:
+        """Whether of a job that is a tombstone only the input is to go: it completed, or a person wants it so."""
+        events = self.index.events(job.id)
+        return job.state is State.COMPLETED or (bool(events) and events[-1].verb == DISCARD)
 
     def erase(self, job: Job) -> bool:
         """The second half of `delete`: the files of a job whose row is a tombstone, then the row."""

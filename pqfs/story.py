@@ -156,7 +156,9 @@ def _dead(source: Source, job: Job) -> Iterator[str]:
         if attempt.log:
             yield f"The last attempt wrote: {attempt.log.strip()[-500:]}"
     if job.place is Place.GONE:
-        yield "It is being deleted."
+        yield (
+            "Its input is no longer kept, so it can not be tried again." if job.confirmed else "It is being deleted."
+        )
         return
     yield f"Its input is {source.spool.path(source.spool.payload_path(job))}."
     yield f"Try it again with: pqfs jobs retry {job.id}"
@@ -168,6 +170,9 @@ def _cancelled(source: Source, job: Job) -> Iterator[str]:
         yield f"It was cancelled by {_who(event)}."
     elif job.error:
         yield f"It was ended at {iso(job.updated_at)}: {job.error}."
+    if job.place is Place.GONE:
+        yield "Its input is no longer kept, so it can not run any more." if job.confirmed else "It is being deleted."
+        return
     yield f"Let it run after all with: pqfs jobs retry {job.id}"
 
 

@@ -7,14 +7,10 @@ from typing import Annotated
 
 import typer
 
-from pqfs.cli import bulk, selection, terminal
-from pqfs.cli.terminal import DryRun, Json, Reason, Yes
+from pqfs.cli import steer, terminal
+from pqfs.cli.filters import OfQueue, OfState
+from pqfs.cli.terminal import Json, Reason
 from pqfs.model import State
-
-Ids = Annotated[list[str] | None, typer.Argument(help="Job ids, or their beginnings; - reads them from stdin.")]
-OfState = Annotated[State | None, typer.Option("--state", "-s", help="Only jobs in this state.")]
-OfQueue = Annotated[str | None, typer.Option("--queue", "-q", help="Only jobs of this queue.")]
-Everything = Annotated[bool, typer.Option("--all", help="Every job that the verb is for.")]
 
 _BY_END = (State.HELD, State.FAILED, State.UNPROCESSABLE, State.CANCELLED)  # listed by end, so not by pages of ids
 _NEWEST = "~"  # sorts behind every id
@@ -105,33 +101,26 @@ def assign(
     assigning.assign(context, job, consumer, assigning.Manner(anybody, reason, as_json))
 
 
-def _bulk(verb: selection.Bulk, help_: str) -> None:
-    def command(
-        context: typer.Context,
-        ids: Ids = None,
-        state: OfState = None,
-        queue: OfQueue = None,
-        everything: Everything = False,
-        reason: Reason = None,
-        dry_run: DryRun = False,
-        yes: Yes = False,
-        as_json: Json = False,
-    ) -> None:
-        app = terminal.opened(context)
-        try:
-            chosen = selection.Selection(ids or [], state, queue, everything)
-            manner = bulk.Manner(reason, dry_run, yes, as_json)
-            bulk.perform(app, verb, selection.wanted(app, verb, chosen), manner)
-        finally:
-            app.close()
+@jobs.command(epilog="Example: pqfs submit a.pdf b.pdf | xargs pqfs jobs wait --timeout 10m")
+def wait(
+    context: typer.Context,
+    ids: Annotated[list[str], typer.Argument(help="Job ids, or their beginnings.")],
+    timeout: Annotated[str | None, typer.Option(help="Wait no longer than this (exit code 3).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Wait until jobs have ended: 0 when all were completed, 1 when one was not, 3 when time is over."""
+    from pqfs.cli import awaiting
+    from pqfs.cli.instants import seconds
 
-    example = f"Examples: pqfs jobs {verb.word} 019ab3   pqfs jobs {verb.word} --queue mail --dry-run"
-    jobs.command(verb.word, help=help_, epilog=example)(command)
+    patience = seconds(timeout)
+    app = terminal.opened(context, read_only=True)
+    try:
+        named = [app.jobqueue.job(each).id for each in ids]
+        awaiting.await_ends(app, named, float("inf") if patience is None else patience)
+        code = awaiting.say_ends(app, named, as_json)
+    finally:
+        app.close()
+    raise typer.Exit(code)
 
 
-_bulk(selection.RETRY, "Let dead (or cancelled) jobs wait again, with fresh budgets; their history stays.")
-_bulk(selection.CANCEL, "Withdraw jobs. One that runs is ended, and this waits until it has.")
-_bulk(selection.HOLD, "Put waiting jobs aside until they are released.")
-_bulk(selection.RELEASE, "Let held jobs go on.")
-_bulk(selection.FAIL, "Mark waiting jobs failed: they become dead letters.")
-_bulk(selection.DELETE, "Forget ended jobs, their inputs and their history. Outputs are never touched.")
+steer.register(jobs)

@@ -4,91 +4,120 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from pqfs.cli.filters import Wish
 from pqfs.errors import Refused
 from pqfs.model import FINAL, State
 
 if TYPE_CHECKING:
+    from pqfs.index.filters import Filter
     from pqfs.jobqueue import JobQueue
     from pqfs.model import Job
     from pqfs.wiring import App
 
     Act = Callable[[JobQueue, Job, str, str | None, float], object]
 
-_NEWEST = "~"  # sorts behind every id
-_PAGE = 1000
-_FEW = 10_000
+_SHOWN = 5
+_COUNTED = 1000  # jobs of a filter that are counted before the question, where counting means looking at each
 
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """A verb for people: how it is said, what it is done to, and the states that a filter means by itself."""
+    """A verb for people: how it is said, what it is done to, the states that a filter means by itself, and the act.
+
+    `would` goes before `done` where nothing is done yet. An act that answers False has found the payload on its way.
+    """
 
     word: str
     done: str
     states: tuple[State, ...]
     usual: tuple[State, ...]
-
-    def act(self) -> Act:
-        """The verb of jobqueue."""
-        from pqfs.jobqueue import JobQueue
-
-        verbs: dict[str, Act] = {
-            "retry": JobQueue.redrive, "cancel": JobQueue.cancel, "hold": JobQueue.hold,
-            "release": JobQueue.release, "fail": JobQueue.fail, "delete": JobQueue.delete,
-        }  # fmt: skip
-        return verbs[self.word]
+    act: Act
+    would: str = "would be "
 
 
 _DEAD = (State.FAILED, State.UNPROCESSABLE)
+_WAITING = (State.PENDING, State.HELD)
 _ENDED = tuple(state for state in State if state in FINAL)
-RETRY = Bulk("retry", "wait again", (*_DEAD, State.CANCELLED), _DEAD)
-CANCEL = Bulk("cancel", "cancelled", (State.PENDING, State.HELD, State.PROCESSING), (State.PENDING, State.HELD))
-HOLD = Bulk("hold", "held", (State.PENDING,), (State.PENDING,))
-RELEASE = Bulk("release", "released", (State.HELD,), (State.HELD,))
-FAIL = Bulk("fail", "marked failed", (State.PENDING, State.HELD), (State.PENDING, State.HELD))
-DELETE = Bulk("delete", "deleted", _ENDED, _ENDED)
+RETRY = Bulk("retry", "wait again", (*_DEAD, State.CANCELLED), _DEAD, lambda q, *how: q.redrive(*how), "would ")
+CANCEL = Bulk("cancel", "cancelled", (*_WAITING, State.PROCESSING), _WAITING, lambda q, *how: q.cancel(*how))
+HOLD = Bulk("hold", "held", (State.PENDING,), (State.PENDING,), lambda q, *how: q.hold(*how))
+RELEASE = Bulk("release", "released", (State.HELD,), (State.HELD,), lambda q, *how: q.release(*how))
+FAIL = Bulk("fail", "marked failed", _WAITING, _WAITING, lambda q, *how: q.fail(*how))
+DELETE = Bulk("delete", "deleted", _ENDED, _ENDED, lambda q, *how: q.delete(*how))
+DISCARD = Bulk("delete", "without their inputs", _ENDED, _ENDED, lambda q, *how: q.discard(*how), "would be ")
+FORGET = Bulk("delete", "forgotten", _ENDED, _ENDED, lambda q, *how: q.forget(*how))
+
+
+def to_priority(priority: int) -> Bulk:
+    """Give waiting jobs this priority."""
+
+    def act(queue: JobQueue, job: Job, actor: str, reason: str | None, now: float) -> object:
+        return queue.prioritise(job, priority, actor, reason, now)
+
+    return Bulk("priority", f"of priority {priority}", _WAITING, _WAITING, act)
+
+
+def to_instant(ready_at: float) -> Bulk:
+    """Let waiting jobs run no sooner than at an instant."""
+
+    def act(queue: JobQueue, job: Job, actor: str, reason: str | None, now: float) -> object:
+        return queue.reschedule(job, ready_at, actor, reason, now)
+
+    return Bulk("reschedule", "rescheduled", _WAITING, _WAITING, act)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The jobs that a command line names. `is_one`: one id was written out, so nothing need be asked."""
+    """The jobs that a command line names, read as they are needed.
 
-    ids: list[str]
+    `is_one`: one id was written out, so nothing need be asked. `total`: how many; None where more than `counted`
+    would have to be looked at to know.
+    """
+
+    ids: Callable[[], Iterator[str]]
     is_one: bool
+    total: int | None
+    counted: int = 0
+    first: list[str] = field(default_factory=list)
+
+    @property
+    def number(self) -> str:
+        """How many, for people: `1 job`, `12 jobs`, `more than 1000 jobs`."""
+        if self.total is None:
+            return f"more than {self.counted} jobs"
+        return f"{self.total} job" if self.total == 1 else f"{self.total} jobs"
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What a command line names: ids (`-`: more from stdin), or a filter."""
-
-    ids: Sequence[str]
-    state: State | None = None
-    queue: str | None = None
-    everything: bool = False
-
-
-def wanted(app: App, bulk: Bulk, selection: Selection) -> Wanted:
-    """The ids that are meant.
+def wanted(app: App, bulk: Bulk, ids: Sequence[str], wish: Wish) -> Wanted:
+    """The jobs that are meant.
 
     Raises:
         Refused: nothing is named, ids and a filter are named together, or no job in that state can be meant.
     """
-    ids, state, queue = selection.ids, selection.state, selection.queue
-    has_filter = bool(state or queue or selection.everything)
-    if bool(ids) == has_filter:
+    if bool(ids) == wish.is_given:
         raise Refused(
             "Name jobs by id, or by --state, --queue or --all, but not both.", f"See: pqfs jobs {bulk.word} --help"
         )
     if ids:
         named = list(dict.fromkeys(_expanded(ids)))
-        return Wanted(named, is_one=len(ids) == 1 and ids[0] != "-")
-    if state and state not in bulk.states:
-        raise Refused(f"{bulk.word} is not possible for jobs that are {state}.")
-    states = (state,) if state else bulk.usual
-    return Wanted([job for each in states for job in _matching(app, each, queue)], is_one=False)
+        return Wanted(lambda: iter(named), len(ids) == 1 and ids[0] != "-", len(named), first=named[:_SHOWN])
+    if wish.state and wish.state not in bulk.states:
+        raise Refused(f"{bulk.word} is not possible for jobs that are {wish.state}.")
+    return filtered(app, wish.filter((wish.state,) if wish.state else bulk.usual, app.clock.now()))
+
+
+def filtered(app: App, meant: Filter) -> Wanted:
+    """The jobs that a filter means: chunk by chunk, never all at once."""
+    from pqfs.index.filters import Filters
+
+    source = Filters(app.index)
+    count, is_all = source.count(meant, _COUNTED)
+    first = [job.id for job in islice(source.jobs(meant), _SHOWN)]
+    return Wanted(lambda: (job.id for job in source.jobs(meant)), False, count if is_all else None, count, first)
 
 
 def _expanded(ids: Sequence[str]) -> Iterator[str]:
@@ -97,20 +126,3 @@ def _expanded(ids: Sequence[str]) -> Iterator[str]:
             yield from (line.split()[0] for line in sys.stdin if line.strip())
         else:
             yield each
-
-
-def _matching(app: App, state: State, queue: str | None) -> Iterator[str]:
-    """The ids of all jobs in a state. Those set aside are listed in another order, so at once, or by a walk."""
-    from pqfs.index import walk
-
-    if state in (State.HELD, State.FAILED, State.UNPROCESSABLE, State.CANCELLED):
-        page = app.index.jobs(state, queue, _NEWEST, _FEW + 1)
-        if len(page) > _FEW:
-            yield from (job.id for job in walk(app.index) if job.state is state and queue in (None, job.queue))
-        else:
-            yield from (job.id for job in page)
-        return
-    before = _NEWEST
-    while page := app.index.jobs(state, queue, before, _PAGE):
-        yield from (job.id for job in page)
-        before = page[-1].id

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +12,12 @@ from typing import IO
 
 import typer
 
-from pqfs.cli import progress, terminal
+from pqfs.cli import awaiting, progress, terminal
 from pqfs.clock import parse_iso
 from pqfs.durations import parse_duration
-from pqfs.errors import Misconfigured, PqfsError, Refused
-from pqfs.model import DEFAULT_QUEUE, FINAL, Job, State
+from pqfs.errors import Misconfigured, Refused
+from pqfs.model import DEFAULT_QUEUE
 from pqfs.settings import Settings
-from pqfs.story import is_unpublished
 from pqfs.submission import Submitter, Wish, check_source, drop, may_submit
 from pqfs.wiring import App
 
@@ -77,7 +75,10 @@ def submit(context: typer.Context, files: Sequence[Path], order: Order) -> int:
             app.close()
             raise
     try:
-        return _wait(app, ids, order) if order.wait else 0
+        if not order.wait:
+            return 0
+        awaiting.await_ends(app, ids, order.patience())
+        return awaiting.say_ends(app, ids, order.as_json)
     finally:
         app.close()
 
@@ -126,14 +127,8 @@ def _submit_all(app: App, files: Sequence[Path], order: Order, advance: Callable
                 for arrival in arrivals:
                     terminal.put(arrival.id)
     if order.as_json and not order.wait:
-        _put_items(app, ids)
+        awaiting.put_jobs(app, ids)
     return ids
-
-
-def _put_items(app: App, ids: Sequence[str]) -> None:
-    from pqfs.report import job_item
-
-    terminal.put_json("jobs", [job_item(job) for each in ids if (job := app.index.job(each))])
 
 
 def _drop_all(settings: Settings, files: Sequence[Path], order: Order, advance: Callable[[int], None]) -> int:
@@ -149,42 +144,3 @@ def _drop_all(settings: Settings, files: Sequence[Path], order: Order, advance: 
             target = drop(settings.spool, source, _name(path, order), wish, advance)
         terminal.say(f"No rights on the spool: dropped into the inbox as {target}. Ask later: pqfs why {target}")
     return 0
-
-
-def _wait(app: App, ids: Sequence[str], order: Order) -> int:
-    """Wait until all have ended and their outputs are there: 0 all completed, 1 one is not, 3 when time is over."""
-    deadline = time.monotonic() + order.patience()
-    left = list(ids)
-    while left:
-        left = [each for each in left if _is_open(app, app.index.job(each))]
-        if left and time.monotonic() >= deadline:
-            raise TimedOut(f"{len(left)} of {len(ids)} jobs have not ended.", f"See: pqfs why {left[0]}")
-        if left:
-            time.sleep(0.05)
-    if order.as_json:
-        _put_items(app, ids)
-    return _say_ends(app, ids)
-
-
-def _is_open(app: App, job: Job | None) -> bool:
-    return job is not None and (job.state not in FINAL or is_unpublished(app, job))
-
-
-def _say_ends(app: App, ids: Sequence[str]) -> int:
-    code = 0
-    for each in ids:
-        job = app.index.job(each)
-        if job is None:
-            continue
-        if job.state is State.COMPLETED and job.output:
-            terminal.say(f"{job.id} completed: {app.spool.path(app.spool.output_path(job.queue, job.output))}")
-        else:
-            terminal.say(f"{job.id} {job.state}: {job.error}")
-            code = 1
-    return code
-
-
-class TimedOut(PqfsError):
-    """Somebody's patience is over; what was waited for goes on."""
-
-    exit_code = 3

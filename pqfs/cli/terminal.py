@@ -86,21 +86,46 @@ def put_styled(text: str) -> None:
     typer.echo(text)
 
 
+class JsonItems:
+    """The same object, written item by item: for more of them than should be held in memory."""
+
+    def __init__(self, thing: str, fields: Mapping[str, Any]) -> None:
+        self._head = {"schema": f"pqfs.{thing}/1", **fields}
+        self._is_first = True
+
+    def begin(self) -> None:
+        """Write what comes before the items."""
+        typer.echo(_said(self._head)[:-1] + ', "items": [', nl=False)
+
+    def add(self, item: Mapping[str, Any]) -> None:
+        """Write one more item."""
+        typer.echo(("" if self._is_first else ",") + "\n" + _said(item), nl=False)
+        self._is_first = False
+
+    def end(self) -> None:
+        """Write what comes after them."""
+        typer.echo("]}")
+
+
 def put_json(thing: str, items: Sequence[Any] | None = None, **fields: Any) -> None:
     """Write one JSON object with its schema's name."""
     body: dict[str, Any] = {"schema": f"pqfs.{thing}/1", **fields}
     if items is not None:
         body["items"] = items
+    typer.echo(_said(body, 2 if sys.stdout.isatty() else None))
+
+
+def _said(body: Any, indent: int | None = None) -> str:
     try:
-        text = _json(body)
+        text = _json(body, indent)
         text.encode()
     except ValueError:  # NaN, or half a surrogate pair, in what an older pqfs took in
-        text = _json(_plain(body))
-    typer.echo(text)
+        text = _json(_plain(body), indent)
+    return text
 
 
-def _json(body: Any) -> str:
-    text = json.dumps(body, indent=None if not sys.stdout.isatty() else 2, ensure_ascii=False, allow_nan=False)
+def _json(body: Any, indent: int | None) -> str:
+    text = json.dumps(body, indent=indent, ensure_ascii=False, allow_nan=False)
     return "".join(char if harmless(char) == char else json.dumps(char)[1:-1] for char in text)
 
 

@@ -237,6 +237,11 @@ class Index:
 
     # ---------------------------------------------------------------- steering
 
+    def plan(self, job: Job, now: float) -> Job | None:
+        """Give a waiting or held job this priority and ready_at. None: its row has changed."""
+        row = {"id": job.id, "state": job.state, "attempt": job.attempt, "priority": job.priority}
+        return _first(self.engine.run("plan", {**row, "ready_at": job.ready_at, "due": int(job.ready_at <= now)}))
+
     def assign(self, job: Job, program: str | None) -> Job | None:
         """Let one program alone claim a waiting or held job, or (None) all again. None: its row has changed."""
         row = {"id": job.id, "attempt": job.attempt, "before": job.assigned_to, "program": program}
@@ -306,6 +311,10 @@ class Index:
         elif state in (State.HELD, State.FAILED, State.UNPROCESSABLE, State.CANCELLED):
             name = "list_set_aside"
         return [_job(found) for found in self.engine.run(name, row)]
+
+    def select(self, name: str, parameters: Parameters) -> list[Job]:
+        """The jobs that a named statement selects (see `filters`)."""
+        return [_job(row) for row in self.engine.run(name, parameters)]
 
     def jobs_ahead(self, job: Job, limit: int) -> int:
         """How many due jobs of its queue come before a job, counted up to `limit`."""

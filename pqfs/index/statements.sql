@@ -84,6 +84,12 @@ UPDATE jobs SET state = :state, place = :place, confirmed = 0, due = :due, ready
 WHERE id = :id AND state = :from_state AND attempt = :attempt AND place <> 'gone'
 RETURNING {columns};
 
+-- name: plan
+-- What a person changes of a job that waits.
+UPDATE jobs SET priority = :priority, ready_at = :ready_at, due = :due
+WHERE id = :id AND state = :state AND attempt = :attempt AND state IN ('pending', 'held')
+RETURNING {columns};
+
 -- name: assign
 -- For one consumer alone, or (NULL) for all of them again.
 UPDATE jobs SET assigned_to = :program
@@ -387,6 +393,47 @@ ORDER BY id DESC LIMIT :limit;
 SELECT {columns} FROM jobs
 WHERE confirmed = 0 AND state = 'processing' AND (:queue IS NULL OR queue = :queue) AND id < :before
 ORDER BY id DESC LIMIT :limit;
+
+-- name: select_jobs
+-- The next jobs in order of id that a filter means. NULL parameters do not filter.
+SELECT {columns} FROM jobs
+WHERE id > :after AND id < :high AND state = :state
+AND (:queue IS NULL OR queue = :queue) AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
+AND (:since IS NULL OR updated_at >= :since) AND (:until IS NULL OR updated_at < :until)
+ORDER BY id LIMIT :limit;
+
+-- name: select_set_aside
+SELECT {columns} FROM jobs
+WHERE id > :after AND id < :high AND state = :state AND state NOT IN ('pending', 'processing', 'completed')
+AND (:queue IS NULL OR queue = :queue) AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
+AND (:since IS NULL OR updated_at >= :since) AND (:until IS NULL OR updated_at < :until)
+ORDER BY id LIMIT :limit;
+
+-- name: select_processing
+SELECT {columns} FROM jobs
+WHERE id > :after AND id < :high AND confirmed = 0 AND state = 'processing'
+AND (:queue IS NULL OR queue = :queue) AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
+AND (:since IS NULL OR updated_at >= :since) AND (:until IS NULL OR updated_at < :until)
+ORDER BY id LIMIT :limit;
+
+-- name: dead_groups
+SELECT fingerprint, queue, count(*), min(updated_at), max(updated_at) FROM jobs
+WHERE fingerprint IS NOT NULL AND (:queue IS NULL OR queue = :queue)
+GROUP BY fingerprint, queue ORDER BY 3 DESC, 5 DESC, fingerprint LIMIT :limit;
+
+-- name: dead_example
+SELECT error FROM jobs WHERE fingerprint = :fingerprint AND queue = :queue ORDER BY updated_at DESC LIMIT 1;
+
+-- name: dead_queues
+SELECT DISTINCT queue FROM jobs WHERE fingerprint = :fingerprint ORDER BY queue;
+
+-- name: dead_of_group
+SELECT {columns} FROM jobs
+WHERE fingerprint = :fingerprint AND queue = :queue AND (updated_at < :at OR updated_at = :at AND id < :id)
+ORDER BY updated_at DESC, id DESC LIMIT :limit;
+
+-- name: descendants
+SELECT {columns} FROM jobs WHERE origin = :origin ORDER BY id LIMIT :limit;
 
 -- name: identity
 SELECT spool, era FROM identity;

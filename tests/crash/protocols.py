@@ -525,6 +525,50 @@ def delete_a_queue(world: World) -> Plan:
     return queue_act(world, "delete", after=(False, {}))
 
 
+def planned(world: World, verb: str, value: float, key: str, before: str | None = None) -> Plan:
+    """What a person changes of a job that waits stands in its row, and beside its payload for a rebuild."""
+    (job,) = ready(world, 1)
+    now = world.clock.now()
+    for earlier in (before or "").split():
+        job = getattr(world.jobqueue, earlier)(job, "ann", "to begin with", now)
+
+    def acted(world: World) -> None:
+        assert getattr(world.job(b"0.txt"), key) == value
+        assert world.spool.read_meta(job.id)[key] == value
+        assert bool(world.spool.read_meta(job.id).get("held")) == (before == "hold")
+
+    return Plan(lambda: getattr(world.jobqueue, verb)(job, value, "ann", "because", now), acted)
+
+
+@protocol(effects=4)
+def change_a_priority(world: World) -> Plan:
+    return planned(world, "prioritise", 7, "priority")
+
+
+@protocol(effects=4)
+def change_the_priority_of_a_held_job(world: World) -> Plan:
+    return planned(world, "prioritise", 7, "priority", before="hold")
+
+
+@protocol(effects=4)
+def reschedule(world: World) -> Plan:
+    return planned(world, "reschedule", world.clock.now() + 0.25, "ready_at")
+
+
+@protocol(effects=7)
+def redrive_for_later(world: World) -> Plan:
+    (job,) = ready(world, 1)
+    now = world.clock.now()
+    job = world.jobqueue.fail(job, "ann", None, now)
+
+    def waits(world: World) -> None:
+        found = world.job(b"0.txt")
+        assert found.state in (State.PENDING, State.COMPLETED)
+        assert found.ready_at == now + 0.25 == world.spool.read_meta(job.id)["ready_at"]
+
+    return Plan(lambda: world.jobqueue.redrive(job, "ann", None, now, now + 0.25), waits)
+
+
 # -------------------------------------------------------------------- purge
 
 
@@ -564,6 +608,43 @@ def delete_a_dead_letter(world: World) -> Plan:
 @protocol(effects=4)
 def delete_a_cancelled_job(world: World) -> Plan:
     return deletion(world, "cancel")
+
+
+def discarding(world: World, before: str) -> Plan:
+    (job,) = ready(world, 1)
+    if before == "work":
+        consumer = world.consumer()
+        consumer.work()
+        consumer.leave()
+    else:
+        getattr(world.jobqueue, before)(job, "ann", None, world.clock.now())
+    job = world.job(b"0.txt")
+    world.deleted.add(b"0.txt")
+
+    def gone(world: World) -> None:
+        found = world.jobs()[job.id]
+        assert (found.state, found.place) == (job.state, Place.GONE)
+        assert not list(world.spool.payloads())
+
+    def stays(world: World) -> None:
+        assert world.jobs()[job.id].state is job.state
+
+    return Plan(lambda: world.jobqueue.discard(job, "ann", None, world.clock.now()), gone, stays)
+
+
+@protocol(effects=3)
+def delete_the_input_of_a_dead_letter(world: World) -> Plan:
+    return discarding(world, "fail")
+
+
+@protocol(effects=3)
+def delete_the_input_of_a_cancelled_job(world: World) -> Plan:
+    return discarding(world, "cancel")
+
+
+@protocol(effects=3)
+def delete_the_input_of_a_completed_job(world: World) -> Plan:
+    return discarding(world, "work")
 
 
 @protocol(effects=8, settings=SHORT)

@@ -80,11 +80,11 @@ MUTANTS = (
     Mutant(
         "the row goes before the payload that it tells of",
         _STEERING,
-        "        self.spool.discard_for_good(job)\n",
+        '        self.spool.discard_for_good(job)\n        self.spool.remove(f"meta/',
         "        with self.index.transaction():\n"
         "            self.index.confirm_gone(job.id)\n"
         "            self.index.delete(job)\n"
-        "        self.spool.discard_for_good(job)\n",
+        '        self.spool.discard_for_good(job)\n        self.spool.remove(f"meta/',
         ("tests/crash/test_effects.py", "-k", "before_any_effect and delete"),
     ),
     Mutant(
@@ -97,8 +97,66 @@ MUTANTS = (
     Mutant(
         "a redriven job keeps its used budget",
         _STEERING,
-        "        fresh = replace(job, failures=0, crashes=0, losses=0)",
-        "        fresh = job",
+        "        fresh = replace(job, failures=0, crashes=0, losses=0, ready_at=max(now, ready_at))",
+        "        fresh = replace(job, ready_at=max(now, ready_at))",
         ("tests/test_jobqueue.py", "-k", "redriven"),
+    ),
+    Mutant(
+        "a priority that a person gave is not kept through a rebuild",
+        _STEERING,
+        "        self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))\n"
+        "        # Crash here: the meta file says what was wanted",
+        "        # Crash here: the meta file says what was wanted",
+        ("tests/test_steering.py", "-k", "kept_through_a_rebuild"),
+    ),
+    Mutant(
+        "a plan that came too late stays beside the payload",
+        _STEERING,
+        "                self.spool.write_meta(job.id, self._meta(changed, held=changed.state is State.HELD))\n",
+        "                pass\n",
+        ("tests/test_steering.py", "-k", "has_changed_meanwhile"),
+    ),
+    Mutant(
+        "a plan does not ask for the state",
+        _SQL,
+        "WHERE id = :id AND state = :state AND attempt = :attempt AND state IN ('pending', 'held')\nRETURNING {columns};\n\n"
+        "-- name: assign",
+        "WHERE id = :id\nRETURNING {columns};\n\n-- name: assign",
+        ("tests/test_steering.py", "-k", "has_changed_meanwhile"),
+    ),
+    Mutant(
+        "recovery deletes the row of a job of which only the input was to go",
+        _STEERING,
+        "        return job.state is State.COMPLETED or (bool(events) and events[-1].verb == DISCARD)",
+        "        return job.state is State.COMPLETED",
+        ("tests/crash/test_effects.py", "-k", "before_any_effect and delete_the_input"),
+    ),
+    Mutant(
+        "a row goes alone although its input is kept",
+        _STEERING,
+        "        if job.place is not Place.GONE:\n            raise Refused",
+        "        if job.place is Place.READY:\n            raise Refused",
+        ("tests/test_steering.py", "-k", "be_gone or alone_only"),
+    ),
+    Mutant(
+        "an event does not cover the one before it",
+        "pqfs/index/__init__.py",
+        '        row["hash"] = link(last, row)',
+        '        row["hash"] = link("", row)',
+        ("tests/index/test_audit.py",),
+    ),
+    Mutant(
+        "the end of the chain is not remembered",
+        "pqfs/index/audit.py",
+        "    if number < end.head:",
+        "    if number < 0:",
+        ("tests/index/test_audit.py", "-k", "names_the_first"),
+    ),
+    Mutant(
+        "the beginning of a chain that was cut is not remembered",
+        "pqfs/index/audit.py",
+        "        if last.id > chain.anchor:",
+        "        if last.id < chain.anchor:",
+        ("tests/index/test_audit.py", "-k", "be_cut"),
     ),
 )
