@@ -105,6 +105,12 @@ class Unconfirmed(Refused):
     exit_code = 2
 
 
+class TimedOut(PqfsError):
+    """Somebody's patience is over; what was waited for goes on."""
+
+    exit_code = 3
+
+
 class Rejected(Refused):
     """A file that can not become a job: what is wrong with it, in words."""
 

@@ -143,8 +143,8 @@ class Queueing:
 
     # ---------------------------------------------------------------- the end of a queue
 
-    def refuse_to_delete(self, name: str) -> None:
-        """Say why a queue can not be deleted.
+    def refuse_to_delete(self, name: str, even_if_full: bool = False) -> None:
+        """Say why a queue can not be deleted; with `even_if_full` but for what is in it.
 
         Raises:
             QueueNotFound: there is no such queue.
@@ -158,6 +158,8 @@ class Queueing:
                 f"Queue {name} has a section in pqfs.toml, so it would be made again at the next start.",
                 "Remove the section first.",
             )
+        if even_if_full:
+            return
         if left := self.left(name):
             said = ", ".join(f"{count} {state}" for state, count in left.items())
             raise Refused(

@@ -1,7 +1,7 @@
 """Read-only questions that the command line, the API and the console ask. Nothing here changes anything.
 
 `overview` is one look at a whole spool; what in it needs a person is for `health` to say. Answers are frozen
-values; `to_json` turns any of them into plain data: instants (fields named `at` or `…_at`) as ISO 8601 in UTC,
+values; `to_json` turns any of them into plain data: instants (`at`, `…_at`, `…_until`) as ISO 8601 in UTC,
 names in their printable form, durations in seconds, sizes in bytes.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from pqfs import naming
 from pqfs.clock import Clock, boot_id, iso
 from pqfs.inbox import Inbox
-from pqfs.index import Consumer, Index
+from pqfs.index import Consumer, Index, Queue
 from pqfs.model import Job, State
 from pqfs.owners import Life, Owners
 from pqfs.settings import Settings
@@ -65,6 +65,7 @@ class QueueStatus:
     paused_at: float | None
     paused_by: str | None
     paused_reason: str | None
+    paused_until: float | None
     jobs: dict[State, int]
     oldest_wait: float | None
 
@@ -158,7 +159,7 @@ def overview(source: Source) -> Overview:
     """Everything that `pqfs status` and the console's first page show, in a few milliseconds."""
     now = source.clock.now()
     counts = source.index.counts()
-    queues = tuple(_queue_statuses(source, counts, now))
+    queues = tuple(queue_statuses(source, counts, now))
     waits = [each.oldest_wait for each in queues if each.oldest_wait is not None]
     wake = source.index.next_wake()
     if wake is not None and wake <= now:
@@ -205,14 +206,16 @@ def _by_state(counts: list[tuple[str, State, int]]) -> dict[State, int]:
     return {state: sum(jobs for _, each, jobs in counts if each is state) for state in State}
 
 
-def _queue_statuses(source: Source, counts: list[tuple[str, State, int]], now: float) -> list[QueueStatus]:
+def queue_statuses(source: Source, counts: list[tuple[str, State, int]], now: float) -> list[QueueStatus]:
+    """Every queue. A pause whose time is over is none, whether the janitor has seen to it or not."""
+    rows = [row if row.is_paused(now) else Queue(row.name, row.created_at) for row in source.terms.look()]
     return [
         QueueStatus(
-            queue.name, queue.paused_at, queue.paused_by, queue.paused_reason,
-            {state: jobs for name, state, jobs in counts if name == queue.name},
-            _oldest_wait(source, queue.name, now),
+            row.name, row.paused_at, row.paused_by, row.paused_reason, row.paused_until,
+            {state: jobs for name, state, jobs in counts if name == row.name},
+            _oldest_wait(source, row.name, now),
         )
-        for queue in source.index.queues()
+        for row in rows
     ]  # fmt: skip
 
 
@@ -290,7 +293,7 @@ def to_json(value: Any, name: str = "") -> Any:
             return {str(key): to_json(each, str(key)) for key, each in value.items()}
         case list() | tuple():
             return [to_json(each) for each in value]
-        case float() if name == "at" or name.endswith("_at"):
+        case float() if name == "at" or name.endswith(("_at", "_until")):
             return iso(value)
         case float():
             return round(value, 3)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pqfs.cli import terminal
-from pqfs.errors import PqfsError
+from pqfs.errors import TimedOut
 from pqfs.model import FINAL, State
 from pqfs.story import is_unpublished
 
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     from pqfs.wiring import App
 
 _POLL = 0.05  # seconds
-
-
-class TimedOut(PqfsError):
-    """Somebody's patience is over; what was waited for goes on."""
-
-    exit_code = 3
 
 
 def await_ends(app: App, ids: Sequence[str], patience: float) -> None:

@@ -14,7 +14,7 @@ from pqfs.errors import Corrupt, IndexGone, PqfsError, Unavailable
 from pqfs.health import Finding, Severity, alarms, examine, exit_code
 from pqfs.model import State
 from pqfs.naming import harmless
-from pqfs.report import Overview, Rates, overview, to_json
+from pqfs.report import Overview, QueueStatus, Rates, overview, to_json
 from pqfs.stack.supervisor import programs
 from pqfs.vitals import look, look_without_index
 
@@ -112,8 +112,15 @@ def _print_queues(found: Overview) -> None:
     for queue in found.queues:
         if len(found.queues) > 1 or queue.paused_at is not None:
             said = " ".join(f"{state} {jobs}" for state, jobs in queue.jobs.items()) or "empty"
-            paused = "" if queue.paused_at is None else f"  paused by {queue.paused_by}: {queue.paused_reason or ''}"
-            terminal.put(f"queue      {queue.name}: {said}{paused}")
+            terminal.put(f"queue      {queue.name}: {said}{_paused(queue)}")
+
+
+def _paused(queue: QueueStatus) -> str:
+    if queue.paused_at is None:
+        return ""
+    until = f" until {terminal.when(queue.paused_until)}" if queue.paused_until is not None else ""
+    why = f": {queue.paused_reason}" if queue.paused_reason else ""
+    return f"  paused by {queue.paused_by} since {terminal.when(queue.paused_at)}{until}{why}"
 
 
 def _print_consumers(found: Overview) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from pqfs.durations import format_duration
+from pqfs.errors import PqfsError
 from pqfs.handlersettings import CommandHandler, PythonHandler
-from pqfs.settings import Loaded
+from pqfs.settings import Loaded, PerQueue
+from pqfs.terms import ORIGIN, wishes_of
 from pqfs.values import Section
 
 
@@ -18,6 +20,38 @@ def rows(loaded: Loaded) -> list[dict[str, str]]:
     return [
         {"setting": key, "value": _shown(value), "origin": _origin(key, loaded.origins)}
         for key, value in _flat(loaded.settings)
+    ]
+
+
+def in_force(loaded: Loaded) -> Loaded:
+    """The settings with what people set of queues over them, as far as there is an index that says so."""
+    from pqfs.wiring import open_app
+
+    if not (loaded.settings.spool / "index.db").exists():
+        return loaded
+    try:
+        app = open_app(loaded, read_only=True)
+    except PqfsError:
+        return loaded  # what the file says can be shown all the same; `pqfs status` tells of the index
+    try:
+        wishes = {row.name: found for row in app.terms.look() if (found := wishes_of(row))}
+        queues = {**loaded.settings.queues, **{name: app.terms.queue(name) for name in wishes}}
+    finally:
+        app.close()
+    set_ = {f"queues.{name}.{key}": ORIGIN for name, found in wishes.items() for key in found}
+    return replace(loaded, settings=replace(loaded.settings, queues=queues), origins={**loaded.origins, **set_})
+
+
+def rows_of_queue(loaded: Loaded, terms: PerQueue, name: str, wishes: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The settings of one queue as they are now; `wishes` are those that people set over pqfs.toml."""
+    at = f"queues.{name}."
+    return [
+        {
+            "setting": key.removeprefix(at),
+            "value": _shown(value),
+            "origin": ORIGIN if key.removeprefix(at) in wishes else _origin(key, loaded.origins),
+        }
+        for key, value in _flat(terms.queue(name), at)
     ]
 
 

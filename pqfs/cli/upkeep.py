@@ -190,7 +190,7 @@ def show_config(context: typer.Context, as_json: Json = False) -> None:
     """Every setting with its value and where that came from."""
     from pqfs.cli import settings
 
-    items = settings.rows(terminal.loaded(context))
+    items = settings.rows(settings.in_force(terminal.loaded(context)))
     if as_json:
         terminal.put_json("config", items)
     else:
