@@ -12,6 +12,7 @@ from pqfs.model import Job, Place, State, Verb
 from pqfs.owners import Life
 from pqfs.report import Source, consumers
 
+_ALIKE = 10_000  # dead letters with the same error are counted up to this many
 _AHEAD = 10_000  # jobs in front are counted up to this many
 
 
@@ -152,6 +153,10 @@ def _completed(source: Source, job: Job) -> Iterator[str]:
 def _dead(source: Source, job: Job) -> Iterator[str]:
     yield f"It ended at {iso(job.updated_at)}: {job.error or 'no reason was given'}."
     yield f"Counted until then: attempts {job.attempt}, failures {job.failures}, crashes {job.crashes}."
+    others = source.index.alike(job) - 1 if job.fingerprint else 0
+    if others > 0:
+        more = " or more" if others >= _ALIKE else ""
+        yield f"{others}{more} other dead letters of its queue have such an error: pqfs dead show {job.fingerprint}"
     for attempt in source.index.attempts(job.id)[-1:]:
         if attempt.log:
             yield f"The last attempt wrote: {attempt.log.strip()[-500:]}"

@@ -28,7 +28,8 @@ _COUNTED = 1000  # jobs of a filter that are counted before the question, where 
 class Bulk:
     """A verb for people: how it is said, what it is done to, the states that a filter means by itself, and the act.
 
-    `would` goes before `done` where nothing is done yet. An act that answers False has found the payload on its way.
+    `group` is the command that it stands below. `would` goes before `done` where nothing is done yet. An act that
+    answers False has found the payload on its way.
     """
 
     word: str
@@ -37,6 +38,7 @@ class Bulk:
     usual: tuple[State, ...]
     act: Act
     would: str = "would be "
+    group: str = "jobs"
 
 
 _DEAD = (State.FAILED, State.UNPROCESSABLE)
@@ -50,6 +52,9 @@ FAIL = Bulk("fail", "marked failed", _WAITING, _WAITING, lambda q, *how: q.fail(
 DELETE = Bulk("delete", "deleted", _ENDED, _ENDED, lambda q, *how: q.delete(*how))
 DISCARD = Bulk("delete", "without their inputs", _ENDED, _ENDED, lambda q, *how: q.discard(*how), "would be ")
 FORGET = Bulk("delete", "forgotten", _ENDED, _ENDED, lambda q, *how: q.forget(*how))
+REDRIVE = Bulk("redrive", "wait again", _DEAD, _DEAD, lambda q, *how: q.redrive(*how), "would ", "dead")
+PURGE = Bulk("purge", "purged", _DEAD, _DEAD, lambda q, *how: q.delete(*how), group="dead")
+EXPORT = Bulk("export", "exported", _DEAD, _DEAD, lambda q, *how: None, group="dead")
 
 
 def to_priority(priority: int) -> Bulk:
@@ -100,7 +105,8 @@ def wanted(app: App, bulk: Bulk, ids: Sequence[str], wish: Wish) -> Wanted:
     """
     if bool(ids) == wish.is_given:
         raise Refused(
-            "Name jobs by id, or by --state, --queue or --all, but not both.", f"See: pqfs jobs {bulk.word} --help"
+            "Name jobs by id, or by a filter (--queue, --since, --all …), but not both.",
+            f"See: pqfs {bulk.group} {bulk.word} --help",
         )
     if ids:
         named = list(dict.fromkeys(_expanded(ids)))

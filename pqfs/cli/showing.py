@@ -19,6 +19,7 @@ def show_job(app: App, job: Job, as_json: bool) -> None:
     item = {
         **report.job_item(job), "place": str(job.place), "confirmed": job.confirmed, "losses": job.losses,
         "output_size": job.output_size, "output_sha256": job.output_sha256, "options": job.options,
+        "group": job.fingerprint, "origin": job.origin,
     }  # fmt: skip
     if as_json:
         terminal.put_json("job", [{**item, "attempts": attempts, "events": events}])

@@ -312,6 +312,11 @@ class Index:
             name = "list_set_aside"
         return [_job(found) for found in self.engine.run(name, row)]
 
+    def alike(self, job: Job, limit: int = 10_001) -> int:
+        """How many dead letters of a queue have an error like this one's, counted up to a limit."""
+        row = {"fingerprint": job.fingerprint, "queue": job.queue, "limit": limit}
+        return int(self.engine.run("dead_alike", row)[0][0])
+
     def select(self, name: str, parameters: Parameters) -> list[Job]:
         """The jobs that a named statement selects (see `filters`)."""
         return [_job(row) for row in self.engine.run(name, parameters)]

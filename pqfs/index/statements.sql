@@ -424,6 +424,9 @@ GROUP BY fingerprint, queue ORDER BY 3 DESC, 5 DESC, fingerprint LIMIT :limit;
 -- name: dead_example
 SELECT error FROM jobs WHERE fingerprint = :fingerprint AND queue = :queue ORDER BY updated_at DESC LIMIT 1;
 
+-- name: dead_alike
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE fingerprint = :fingerprint AND queue = :queue LIMIT :limit) AS alike;
+
 -- name: dead_queues
 SELECT DISTINCT queue FROM jobs WHERE fingerprint = :fingerprint ORDER BY queue;
 
