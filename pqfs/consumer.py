@@ -91,12 +91,15 @@ class Consumer:
         finally:
             self._link.close()
 
-    def _is_over(self, stop: Stop, until_empty: bool) -> bool:
-        idle = not (self._outstanding or self._ended or self._moved)
+    def _heed(self, stop: Stop) -> None:
+        """Begin to drain when that is asked for."""
         if stop.retiring and self._drain_by is None:
             self._drain(float("inf"))
         if stop.requested and self._drain_by in (None, float("inf")):
             self._drain(self._settings.drain)
+
+    def _is_over(self, until_empty: bool) -> bool:
+        idle = not (self._outstanding or self._ended or self._moved)
         if self._drain_by is not None:
             return idle
         return until_empty and idle and self._is_dry
@@ -104,9 +107,10 @@ class Consumer:
     def _turn(self, stop: Stop, presence: Presence, until_empty: bool) -> bool:
         """One round of the loop; whether there is to be another."""
         try:
+            self._heed(stop)
             self._tell(presence.pulse)
             self._fill()
-            if self._is_over(stop, until_empty):
+            if self._is_over(until_empty):
                 return False
             if self._wait(stop, presence):
                 self._is_dry = False

@@ -91,12 +91,12 @@ def test_consumers_for_a_queue_are_counted_apart_from_the_others(shell: Shell) -
         (["scale", "65"], 2, "Invalid value for 'N'"),
         (["scale", "-1"], 2, ""),
         (["scale", "many"], 2, "a valid integer"),
-        (["scale", "2", "-q", "nowhere"], 1, "There is no queue nowhere"),
+        (["scale", "2", "-q", "nowhere"], 4, "There is no queue nowhere"),
         (["stop", "consumer-64"], 4, "There is no consumer consumer-64"),
         (["stop", "consumer-07"], 4, "There is no consumer consumer-07"),
         (["start", "../x"], 4, "There is no consumer ../x"),
         (["drain", "consumer-00"], 5, "not running"),
-        (["restart", "-y"], 5, "not running"),
+        (["restart"], 5, "not running"),
     ],
 )
 def test_a_wish_that_can_not_be_is_one_sentence_and_changes_nothing(

@@ -81,7 +81,7 @@ def _run(stage: Stage, command: str) -> subprocess.CompletedProcess[str]:
 _ANSWERS = {
     "pqfs rejected retry": {4}, "pqfs fsck": {0}, "pqfs doctor": {0, 6}, "pqfs jobs retry": {0},
     "pqfs jobs assign": {0, 1}, "pqfs consumers drain": {0, 4}, "pqfs consumers stop": {0, 4},
-    "pqfs consumers scale 2 -q mail": {0, 1},
+    "pqfs consumers scale 2 -q mail": {0, 4},
 }  # fmt: skip
 
 
@@ -101,8 +101,8 @@ def test_every_command_runs_as_written(stage: Stage) -> None:
     assert is_job_id(job)
     inline = sorted(set(re.findall(r"`(pqfs [a-z][^`]*)`", README)))
     for command in inline:
-        if command.split()[1] in ("up", "down", "COMMAND"):
-            continue  # run around all others
+        if command.split()[1] in ("up", "down", "COMMAND") or command == "pqfs monitor":
+            continue  # run around all others, or for ever
         filled = command.replace("JOB", job).replace("spool/inbox/FILE", "spool/inbox/README.md")
         filled = filled.replace("FILE", "backup.db").replace(" ID", " 0123456789ab").partition(" > ")[0]
         if filled == "pqfs index rebuild":

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pqfs.cli.terminal import Json, Yes
+from pqfs.cli.terminal import Json
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `pqfs consumers list` names it: consumer-03.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Which; all that are wanted by default.")]
@@ -91,12 +91,12 @@ def drain(
     fleet.change(context, fleet.Manner(reason, timeout, as_json), lambda each, author: each.drain(name, author))
 
 
-@consumers.command(epilog="Examples: pqfs consumers restart   pqfs consumers restart consumer-03 -y")
-def restart(context: typer.Context, names: Names = None, timeout: Timeout = _PATIENCE, yes: Yes = False) -> None:
+@consumers.command(epilog="Examples: pqfs consumers restart   pqfs consumers restart consumer-03")
+def restart(context: typer.Context, names: Names = None, timeout: Timeout = _PATIENCE) -> None:
     """Start consumers anew, one after another, so that they take up today's pqfs.toml and handlers.
 
     Without names also the ingester and the janitor. What runs has `consume.drain` to finish.
     """
     from pqfs.cli import fleet
 
-    fleet.restart(context, names or [], timeout, yes)
+    fleet.restart(context, names or [], timeout)

@@ -136,7 +136,7 @@ def _later(begun: Change) -> str:
 # -------------------------------------------------------------------- restart
 
 
-def restart(context: typer.Context, names: Sequence[str], timeout: float, yes: bool) -> None:
+def restart(context: typer.Context, names: Sequence[str], timeout: float) -> None:
     """Start consumers anew, one after another; without names all that are wanted, then ingester and janitor.
 
     Raises:
@@ -151,7 +151,6 @@ def restart(context: typer.Context, names: Sequence[str], timeout: float, yes: b
                 raise ConsumerNotFound(name, sorted(each for each, slot in there.items() if not slot.is_spare))
         wanted = list(names) or sorted(set(fleet.roster()) & there.keys())
         more = () if names else _SERVICES
-        terminal.confirm(f"Start {', '.join((*wanted, *more))} anew, one after another?", yes)
         for name in (*wanted, *more):
             fleet.restart(name)
             _await_return(fleet, name, timeout)

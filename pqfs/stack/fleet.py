@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pqfs.errors import ConsumerNotFound, NotRunning, Refused
+from pqfs.errors import ConsumerNotFound, NotRunning, QueueNotFound, Refused
 from pqfs.index import Roster
 from pqfs.owners import ProgramLock
 from pqfs.pulse import read_beats
@@ -88,7 +88,8 @@ class Fleet:
         """Have so many consumers that serve exactly these queues (None: all). Others are left as they are.
 
         Raises:
-            Refused: there are not so many slots, or a queue is not there.
+            Refused: there are not so many slots.
+            QueueNotFound: a queue is not there.
         """
         self._check(queues)
 
@@ -159,7 +160,7 @@ class Fleet:
         known = {queue.name for queue in self._app.index.queues()}
         for queue in queues or ():
             if queue not in known:
-                raise Refused(f"There is no queue {queue}.", f"There are: {', '.join(sorted(known))}")
+                raise QueueNotFound(queue, sorted(known))
 
     def _free(self, wanted: dict[str, Queues], count: int) -> list[str]:
         """Slots for more, the lowest numbers first; none that is still ending, while others are free."""
