@@ -271,10 +271,15 @@ class World:
         found = set()
         for path in (self.root / "run").glob("*.slot"):
             running = read_slot(path)
-            staged = self.root / "work" / path.stem
-            if running and not (staged / f"{running.job}.{running.attempt}.out").exists():
+            if running is None or not self.may_charge(path.stem):
+                continue
+            if not (self.root / "work" / path.stem / f"{running.job}.{running.attempt}.out").exists():
                 found.add((running.job, running.attempt))
         return found
+
+    def may_charge(self, owner: str) -> bool:
+        """Whether an owner's death may be the fault of what it ran."""
+        return True
 
     def recover(self) -> Repairs:
         """What a janitor does at its start: reap the dead, reconcile."""

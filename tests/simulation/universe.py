@@ -121,11 +121,10 @@ class Universe(World):
         self.engine.begin_anew(self.root / "index.db", self.gate)
         self.die_again()
 
-    def in_slots(self) -> set[tuple[str, int]]:
-        """Of this boot: nobody is charged across one, nor where nobody knows of which boot a slot is."""
-        jobs = self.jobs()
-        facts = {job: self.owners.facts(str(jobs[job].owner)) for job, _ in super().in_slots() if job in jobs}
-        return {(job, n) for job, n in super().in_slots() if (told := facts.get(job)) and told.boot_id == self.boot}
+    def may_charge(self, owner: str) -> bool:
+        """Only in its own boot: nobody is charged across one, nor where nobody knows of which boot a slot is."""
+        facts = self.owners.facts(owner)
+        return facts is not None and facts.boot_id == self.boot
 
     def drop(self, name: bytes, data: bytes | None = None, queue: str | None = None) -> bytes:
         """A producer delivers a file, durably."""
