@@ -41,7 +41,7 @@ from pqfs.sidecars import Sidecars, Wait, mark_of
 from pqfs.watch import Watch
 
 _MANY = 64  # a sweep that takes this many drops the watch
-_PATIENCE = 2.0  # seconds of taking after which a sweep ends and the inbox is listed anew
+_PATIENCE, _LISTINGS = 2.0, 8  # after so many seconds of taking, or listings' time, the inbox is listed anew
 # What one object alone can cause, whoever touches it: it must not be moved, or something is mounted on it.
 _ITS_OWN = frozenset({errno.EACCES, errno.EPERM, errno.EXDEV, errno.EBUSY, errno.ENOTDIR})
 _PAUSE = 1.0  # seconds until the next try after trouble with the machine
@@ -193,7 +193,7 @@ class Ingester:
         """Take what can be taken, in batches, and not for long: what came meanwhile must not wait for a flood."""
         self._quotas = Quotas(self._jobqueue.index, self._terms, self._clock.now())
         now, batch = self._clock.boottime(), self._settings.ingest.batch
-        until = now + max(_PATIENCE, 4 * (now - began))
+        until = now + max(_PATIENCE, _LISTINGS * (now - began))
         for first in range(0, len(payloads), batch):
             self._take_batch(payloads[first : first + batch], sweep)
             if sweep.taken and self._clock.boottime() > until:
