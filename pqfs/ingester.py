@@ -25,6 +25,7 @@ from typing import Any
 from pqfs import naming
 from pqfs.clock import Clock
 from pqfs.doorbell import Bell
+from pqfs.duplicates import Twin
 from pqfs.errors import IndexGone, PqfsError, Rejected, Unavailable, VolumeFault, explained
 from pqfs.events import Word, emit
 from pqfs.ghosts import Ghosts
@@ -254,13 +255,24 @@ class Ingester:
             return
         self._beat("making files durable")
         try:
-            self._jobqueue.ingest(self._owner, arrivals, directories, self._clock.now())
+            twins = self._jobqueue.ingest(self._owner, arrivals, directories, self._clock.now())
         except (Unavailable, OSError):
             # No room, or the index is busy: the files wait in ready/<me>/ and are committed by a later sweep.
             self._unsettled += arrivals
             raise
+        away = {twin.arrival.id: twin for twin in twins if twin.is_turned_away}
         for arrival in arrivals:
-            emit(Word.INGESTED, job=arrival.id, queue=arrival.queue, name=naming.printable(arrival.name))
+            if arrival.id in away:
+                self._turn_away(away[arrival.id])
+            else:
+                emit(Word.INGESTED, job=arrival.id, queue=arrival.queue, name=naming.printable(arrival.name))
+
+    def _turn_away(self, twin: Twin) -> None:
+        """Refuse a duplicate; one that can not be moved now is asked again, and is a duplicate again."""
+        try:
+            self._jobqueue.turn_away(self._owner, twin, self._clock.now())
+        except OSError:
+            self._unsettled.append(twin.arrival)
 
     def _open_parents(self, entries: Sequence[Entry], descriptors: ExitStack) -> dict[bytes, int]:
         """A descriptor of each directory that holds an entry; none for a directory that went away."""

@@ -20,9 +20,11 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pqfs import kernel, naming
 from pqfs.dispatch import Dispatch
+from pqfs.duplicates import Duplicates, Twin
 from pqfs.errors import Rejected
 from pqfs.events import Word, emit
 from pqfs.inbox import Entry
@@ -76,6 +78,7 @@ class JobQueue(Steering):
     ) -> None:
         super().__init__(spool, index, settings)
         self.terms = Terms(index, settings)
+        self.duplicates = Duplicates(spool, index, self.terms)
         self._dispatch = Dispatch(index, self.terms)
         self._chance = chance
 
@@ -150,50 +153,83 @@ class JobQueue(Steering):
             changed = os.fstat(descriptor).st_ctime
             return now is not None and 0.0 <= now - changed < self.settings.ingest.settle
 
-    def refuse(self, arriver: str, parked: Parked, reason: str, now: float) -> None:
-        """Put what can not become a job although it has left the inbox into rejected/, with its reason."""
+    def refuse(self, arriver: str, parked: Parked, reason: str, now: float, **more: Any) -> None:
+        """Put what can not become a job although it has left the inbox into rejected/, with its reason.
+
+        `more` is told with the reason: the `job` that it is about, where that is another one.
+        """
         source = self.spool.ready_path(arriver, parked)
         found = self.spool.status(source)
         said = {
             "name": parked.name, "queue": parked.queue, "reason": reason, "at": now,
-            "size": found.st_size if found else 0, "job": parked.job,
+            "size": found.st_size if found else 0, "job": parked.job, **more,
         }  # fmt: skip
         path = self.spool.refuse(source, naming.original(parked.name), parked.job, said)
         emit(Word.REJECTED, name=parked.name, reason=reason, path=path)
 
     def ingest(
         self, arriver: str, arrivals: Sequence[Arrival], directories: Sequence[str | int] | None, now: float
-    ) -> None:
+    ) -> list[Twin]:
         """Make accepted payloads jobs (effects 4 to 6 of ingest).
 
         The barrier covers the payloads, the removal from the inbox and the arrival in ready/, in this order:
-        btrfs keeps both names otherwise. Once this returns the jobs survive anything.
+        btrfs keeps both names otherwise. Once this returns the jobs survive anything. Returns the duplicates among
+        them: those that are turned away lie in ready/ and are the caller's to put away (`turn_away`).
 
         Raises:
             VolumeFault: the sync failed; nothing is committed and the files stay where they are.
         """
+        arrivals = self._marked(arriver, arrivals)
         paths = [self._ready_path(arriver, each) for each in arrivals]
         ours = [f"ready/{arriver}", "ready"]
         self.spool.barrier(paths, None if directories is None else [*directories, *ours])
         # Crash here: durable payloads without rows; recovery adopts them.
         with self.index.transaction():
-            self.index.insert(arrivals, arriver, now)
-            for queue, count in Counter(each.queue for each in arrivals).items():
-                size = sum(each.size for each in arrivals if each.queue == queue)
+            made, twins = self.duplicates.sift(arrivals)
+            self.index.insert(made, arriver, now)
+            self.duplicates.note(made, twins, now)
+            for queue, count in Counter(each.queue for each in made).items():
+                size = sum(each.size for each in made if each.queue == queue)
                 self.index.add_stats(queue, now, ingested=count, size=size)
-        # Crash here: pending jobs whose bell has not rung; consumers poll.
+        # Crash here: pending jobs whose bell has not rung: consumers poll. A duplicate in ready/ without a row:
+        # recovery adopts it, and finds it to be one again.
         self.ring()
+        return twins
+
+    def _marked(self, arriver: str, arrivals: Sequence[Arrival]) -> list[Arrival]:
+        """With the hashes of those that may be duplicates; durable beside them, so that a rebuild knows them."""
+        marked = self.duplicates.mark(arrivals, lambda each: self._ready_path(arriver, each))
+        for before, after in zip(arrivals, marked, strict=True):
+            if before.options != after.options:
+                self.spool.write_meta(after.id, self.meta_of(after))
+        return marked
+
+    def turn_away(self, arriver: str, twin: Twin, now: float) -> None:
+        """Put a duplicate into rejected/, with a reason that names the earlier job."""
+        arrival = twin.arrival
+        parked = Parked(arrival.id, arrival.queue, naming.disk_name(arrival.name))
+        self.refuse(arriver, parked, self.duplicates.reason(twin), now, job=twin.earlier, options=arrival.options)
+        self.spool.remove(f"meta/{arrival.id}.json")
 
     def _ready_path(self, arriver: str, arrival: Arrival) -> str:
         return self.spool.ready_path(arriver, Parked(arrival.id, arrival.queue, naming.disk_name(arrival.name)))
 
-    def submit(self, arriver: str, staged: Sequence[tuple[Arrival, str]], now: float) -> None:
-        """Make files that the submitter staged in its own work/<arriver>/ jobs; durable when this returns."""
+    def submit(self, arriver: str, staged: Sequence[tuple[Arrival, str]], now: float) -> list[Twin]:
+        """Make files that the submitter staged in its own work/<arriver>/ jobs; durable when this returns.
+
+        Returns the duplicates among them. The copies of those that are turned away are removed: the submitter, who
+        still has the file, is told.
+        """
         for arrival, path in staged:
             if meta := self.meta_of(arrival):
                 self.spool.write_meta(arrival.id, meta)
             self.spool.move(path, self._ready_path(arriver, arrival))
-        self.ingest(arriver, [arrival for arrival, _ in staged], [f"work/{arriver}"], now)
+        twins = self.ingest(arriver, [arrival for arrival, _ in staged], [f"work/{arriver}"], now)
+        for twin in twins:
+            if twin.is_turned_away:
+                self.spool.remove(self._ready_path(arriver, twin.arrival))
+                self.spool.remove(f"meta/{twin.arrival.id}.json")
+        return twins
 
     # ---------------------------------------------------------------- attempts
 

@@ -31,6 +31,7 @@ DEFAULT_QUEUE = "default"
 # What may be asked of a job, by whoever brings it.
 PRIORITY_LIMIT = 1000  # from minus this to this
 FURTHEST = 3653 * 86400.0  # seconds that it may be made to wait: ten years
+LONGEST_KEY = 200  # characters
 LONGEST_RUN = 365 * 86400.0  # seconds that an attempt may be allowed
 
 
@@ -52,6 +53,16 @@ def check_ready_at(instant: float, now: float) -> None:
     """
     if not 0.0 <= instant <= now + FURTHEST:
         raise ValueError("A job can be scheduled between 1970 and ten years from now")
+
+
+def check_key(key: str | None) -> None:
+    """Refuse an idempotency key that is none.
+
+    Raises:
+        ValueError: what is possible, in words.
+    """
+    if key is not None and not 0 < len(key) <= LONGEST_KEY:
+        raise ValueError(f"A key must have 1 to {LONGEST_KEY} characters")
 
 
 class State(StrEnum):

@@ -81,6 +81,7 @@ class Rebuild:
             for queue in sorted({job.queue for job in jobs}):
                 self._index.create_queue(queue, self._clock.now())
             self._index.restore_all(jobs)
+            self._jobqueue.duplicates.remember(jobs)
         # Crash here: rows not confirmed; reconcile moves their payloads and confirms.
         moving = [job for job in jobs if not job.confirmed]
         for job in moving:

@@ -324,6 +324,7 @@ class Recovery:
             return Repairs()
         with self._index.transaction():
             self._index.restore(job)
+            self._jobqueue.duplicates.remember([job])
         self._spool.settle(job)
         self._jobqueue.confirm([job])
         emit(Word.ADOPTED, job=job.id, found=f"claimed/{name}", state=job.state)
@@ -382,7 +383,10 @@ class Recovery:
             return Repairs()
         if self._spool.alarm.exists():
             self._spool.copy_anew(path, origins)
-        self._jobqueue.ingest(arriver, [complete], origins, now)
+        for twin in self._jobqueue.ingest(arriver, [complete], origins, now):
+            if twin.is_turned_away:
+                self._jobqueue.turn_away(arriver, twin, now)
+                return Repairs(adopted=1)
         emit(Word.ADOPTED, job=parked.job, found=path)
         return Repairs(adopted=1)
 

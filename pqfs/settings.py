@@ -59,6 +59,7 @@ class QueueSettings(Section):
     concurrency: Annotated[int, at_least(1)] | None = None
     claim_rate: str | None = None
     aging: Annotated[Duration, above(0)] = 600.0
+    duplicates: Literal["off", "warn", "link", "reject"] = "off"
 
     @property
     def largest(self) -> int | None:

@@ -17,20 +17,19 @@ from pqfs import plain
 from pqfs.clock import SystemClock, parse_iso
 from pqfs.durations import Duration
 from pqfs.errors import PqfsError, Rejected
-from pqfs.model import FURTHEST, LONGEST_RUN, PRIORITY_LIMIT, Arrival, check_ready_at
+from pqfs.model import FURTHEST, LONGEST_KEY, LONGEST_RUN, PRIORITY_LIMIT, Arrival, check_ready_at
 from pqfs.naming import check_queue
 from pqfs.settings import QueueSettings
 from pqfs.values import Section, Then, above, at_least, at_most
 
 _LIMIT = 64 * 1024
 _DEEPEST = 16
-_LONGEST_KEY = 200
 _DIGITS = 18  # what every reader of JSON can hold as a whole number
 
 
 def _short(text: str) -> str:
-    if len(text) > _LONGEST_KEY:
-        raise ValueError(f"String should have at most {_LONGEST_KEY} characters")
+    if len(text) > LONGEST_KEY:
+        raise ValueError(f"String should have at most {LONGEST_KEY} characters")
     return text
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pqfs import naming
 from pqfs.clock import iso
 from pqfs.dispatch import why_held_back
+from pqfs.duplicates import CONTENT, KEY, VERB
 from pqfs.index import Event, Queue
 from pqfs.model import Job, Place, State, Verb
 from pqfs.owners import Life
@@ -29,8 +30,18 @@ def tell(source: Source, job: Job) -> Iterator[str]:
         State.CANCELLED: _cancelled,
     }
     yield from tellers[job.state](source, job)
+    yield from _duplicate(source, job)
     if job.state is not State.PROCESSING and not job.confirmed:
         yield f"Its payload is on its way to {job.place}/; the janitor moves it if nobody else does."
+
+
+def _duplicate(source: Source, job: Job) -> Iterator[str]:
+    """That it was taken although there was one like it (`duplicates = warn`)."""
+    if not (job.options or {}).keys() & {CONTENT, KEY}:
+        return
+    for event in source.index.events(job.id):
+        if event.verb == VERB:
+            yield f"When it came, {event.reason}."
 
 
 def is_unpublished(source: Source, job: Job) -> bool:

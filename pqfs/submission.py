@@ -13,16 +13,17 @@ import os
 import secrets
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from pqfs import kernel, naming
 from pqfs.clock import Clock, boot_id, iso
+from pqfs.duplicates import Twin
 from pqfs.errors import DiskFull, Refused
 from pqfs.jobqueue import JobQueue
-from pqfs.model import DEFAULT_QUEUE, Arrival, check_priority, check_ready_at
+from pqfs.model import DEFAULT_QUEUE, Arrival, check_key, check_priority, check_ready_at
 from pqfs.naming import JobIds
 from pqfs.owners import OwnerLock
 from pqfs.quota import Quotas
@@ -37,6 +38,7 @@ class Wish:
     queue: str = DEFAULT_QUEUE
     priority: int | None = None
     ready_at: float = 0.0
+    key: str | None = None
 
     def check(self, now: float) -> None:
         """Refuse what no job can be asked for.
@@ -47,6 +49,7 @@ class Wish:
         if self.priority is not None:
             check_priority(self.priority)
         check_ready_at(self.ready_at, now)
+        check_key(self.key)
 
 
 class Submitter:
@@ -61,6 +64,7 @@ class Submitter:
         self._progress = progress
         self._ids = JobIds()
         self._staged: list[tuple[Arrival, str]] = []
+        self.twins: list[Twin] = []  # the duplicates of the last commit
         self._quotas = self._ask_quotas()
 
     def __enter__(self) -> Self:
@@ -99,7 +103,8 @@ class Submitter:
             self._jobqueue.spool.remove(path)
             raise
         self._quotas.count(wish.queue, size)
-        arrival = Arrival(job, wish.queue, name, size, priority, wish.ready_at)
+        options = {"key": wish.key} if wish.key is not None else None
+        arrival = Arrival(job, wish.queue, name, size, priority, wish.ready_at, options=options)
         self._staged.append((arrival, path))
         return arrival
 
@@ -124,12 +129,23 @@ class Submitter:
         return size
 
     def commit(self) -> list[Arrival]:
-        """Make everything staged so far jobs; once this returns they survive anything."""
+        """Make everything staged so far jobs; once this returns they survive anything.
+
+        A duplicate that its queue links is answered with the id of the earlier job, one that it rejects is left out;
+        `twins` tells of all of them.
+        """
         staged, self._staged = self._staged, []
-        if staged:
-            self._jobqueue.submit(self._lock.name, staged, self._clock.now())
-            self._quotas = self._ask_quotas()
-        return [arrival for arrival, _ in staged]
+        if not staged:
+            return []
+        self.twins = self._jobqueue.submit(self._lock.name, staged, self._clock.now())
+        self._quotas = self._ask_quotas()
+        linked = {twin.arrival.id: twin.earlier for twin in self.twins if twin.policy == "link"}
+        rejected = {twin.arrival.id for twin in self.twins if twin.policy == "reject"}
+        return [
+            replace(arrival, id=linked.get(arrival.id, arrival.id))
+            for arrival, _ in staged
+            if arrival.id not in rejected
+        ]
 
 
 def drop(spool: Path, source: IO[bytes], name: bytes, wish: Wish, progress: Callable[[int], None]) -> Path:
@@ -150,6 +166,7 @@ def drop(spool: Path, source: IO[bytes], name: bytes, wish: Wish, progress: Call
 
 def _sidecar(wish: Wish) -> dict[str, Any]:
     wished: dict[str, Any] = {} if wish.priority is None else {"priority": wish.priority}
+    wished |= {} if wish.key is None else {"key": wish.key}
     return wished | ({"not_before": iso(wish.ready_at)} if wish.ready_at else {})
 
 

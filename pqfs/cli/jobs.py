@@ -36,6 +36,9 @@ def submit(
     delay: Annotated[str | None, typer.Option(help="Run no sooner than in 90s, 5m, 2h, 7d.")] = None,
     at: Annotated[str | None, typer.Option(help="Run no sooner than at this instant (ISO 8601).")] = None,
     name: Annotated[str | None, typer.Option(help="What the job is called; needed with -.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="An idempotency key: its queue's `duplicates` says what a second one means.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until every job has ended.")] = False,
     timeout: Annotated[str | None, typer.Option(help="Wait no longer than this (exit code 3).")] = None,
     as_json: Json = False,
@@ -43,7 +46,7 @@ def submit(
     """Copy files into the spool and make them jobs; one job id a line, printed once the job is durable."""
     from pqfs.cli import submitting
 
-    order = submitting.Order(queue, priority, delay, at, name, wait, timeout, as_json)
+    order = submitting.Order(queue, priority, delay, at, name, key, wait, timeout, as_json)
     raise typer.Exit(submitting.submit(context, files, order))
 
 

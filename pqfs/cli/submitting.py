@@ -12,8 +12,10 @@ from typing import IO
 
 import typer
 
+from pqfs import naming
 from pqfs.cli import awaiting, progress, terminal
 from pqfs.clock import parse_iso
+from pqfs.duplicates import Twin
 from pqfs.durations import parse_duration
 from pqfs.errors import Misconfigured, Refused
 from pqfs.model import DEFAULT_QUEUE
@@ -34,6 +36,7 @@ class Order:
     delay: str | None
     at: str | None
     name: str | None
+    key: str | None
     wait: bool
     timeout: str | None
     as_json: bool
@@ -48,7 +51,7 @@ class Order:
             raise Misconfigured("--delay and --at exclude each other.")
         try:
             ready_at = now + parse_duration(self.delay) if self.delay else parse_iso(self.at) if self.at else 0.0
-            wish = Wish(self.queue, self.priority, ready_at)
+            wish = Wish(self.queue, self.priority, ready_at, self.key)
             wish.check(now)
             self.patience()
         except ValueError as error:
@@ -70,15 +73,16 @@ def submit(context: typer.Context, files: Sequence[Path], order: Order) -> int:
             return _drop_all(settings, files, order, advance)
         app = terminal.opened(context)
         try:
-            ids = _submit_all(app, files, order, advance)
+            ids, rejected = _submit_all(app, files, order, advance)
         except BaseException:
             app.close()
             raise
     try:
+        refused = 0 if not rejected else 7 if ids else 1
         if not order.wait:
-            return 0
+            return refused
         awaiting.await_ends(app, ids, order.patience())
-        return awaiting.say_ends(app, ids, order.as_json)
+        return awaiting.say_ends(app, ids, order.as_json) or refused
     finally:
         app.close()
 
@@ -88,6 +92,8 @@ def _check_names(files: Sequence[Path], order: Order) -> None:
         raise Misconfigured("A job from stdin needs a name.", "Say it with --name.")
     if order.name and len(files) > 1:
         raise Misconfigured("--name is for one file.")
+    if order.key is not None and len(files) > 1:
+        raise Misconfigured("--key is for one file.")
     if order.name is not None and (not order.name or "/" in order.name or order.name in (".", "..")):
         raise Misconfigured(f"{order.name!r} can not be a file's name.")
 
@@ -110,12 +116,18 @@ def _name(path: Path, order: Order) -> bytes:
     return os.fsencode(order.name or path.name)
 
 
-def _submit_all(app: App, files: Sequence[Path], order: Order, advance: Callable[[int], None]) -> list[str]:
+def _submit_all(
+    app: App, files: Sequence[Path], order: Order, advance: Callable[[int], None]
+) -> tuple[list[str], int]:
+    """The ids that answer these files, and how many files were rejected."""
     known = {queue.name for queue in app.index.queues()}
     if order.queue not in known:
         raise Refused(f"There is no queue {order.queue}.", f"There are: {', '.join(sorted(known))}")
     wish = order.wish(app.clock.now())
+    if order.key is not None and app.terms.queue(order.queue).duplicates == "off":
+        terminal.say(f"Queue {order.queue} does not look for duplicates: the key is kept with the job, no more.")
     ids: list[str] = []
+    rejected = 0
     with Submitter(app.jobqueue, "submit", app.clock, advance) as submitter:
         for first in range(0, len(files), _BATCH):
             for path in files[first : first + _BATCH]:
@@ -123,12 +135,22 @@ def _submit_all(app: App, files: Sequence[Path], order: Order, advance: Callable
                     submitter.stage(source, _name(path, order), wish)
             arrivals = submitter.commit()
             ids += [arrival.id for arrival in arrivals]
+            rejected += _tell_twins(app, submitter.twins)
             if not order.as_json:
                 for arrival in arrivals:
                     terminal.put(arrival.id)
     if order.as_json and not order.wait:
         awaiting.put_jobs(app, ids)
-    return ids
+    return ids, rejected
+
+
+def _tell_twins(app: App, twins: Sequence[Twin]) -> int:
+    """Say which files are duplicates, and what became of them; how many were rejected."""
+    became = {"warn": "It is a job all the same.", "link": "The earlier job answers.", "reject": "It was rejected."}
+    for twin in twins:
+        name, reason = naming.printable(twin.arrival.name), app.jobqueue.duplicates.reason(twin)
+        terminal.say(f"{name}: {reason}. {became[twin.policy]}")
+    return sum(twin.policy == "reject" for twin in twins)
 
 
 def _drop_all(settings: Settings, files: Sequence[Path], order: Order, advance: Callable[[int], None]) -> int:

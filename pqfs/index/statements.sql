@@ -230,6 +230,19 @@ RETURNING name;
 SELECT DISTINCT queue FROM counts WHERE jobs <> 0 AND state <> 'completed'
 AND queue NOT IN (SELECT name FROM queues);
 
+-- name: key_holder
+SELECT keys.job FROM keys JOIN jobs ON jobs.id = keys.job
+WHERE keys.queue = :queue AND keys.kind = :kind AND keys.digest = :digest
+AND jobs.state IN ('pending', 'held', 'processing', 'completed');
+
+-- name: take_key
+-- Whoever comes second meets the first one here; what has failed or was cancelled gives its key away.
+INSERT INTO keys (queue, kind, digest, job) VALUES (:queue, :kind, :digest, :job)
+ON CONFLICT (queue, kind, digest) DO UPDATE SET job = excluded.job
+WHERE keys.job = excluded.job OR NOT EXISTS (
+  SELECT 1 FROM jobs WHERE jobs.id = keys.job AND jobs.state IN ('pending', 'held', 'processing', 'completed'))
+RETURNING job;
+
 -- name: counts
 SELECT queue, state, jobs FROM counts WHERE jobs <> 0 ORDER BY queue, state;
 

@@ -473,6 +473,26 @@ def cancel_a_job_that_then_fails(world: World) -> Plan:
     return Plan(partial(consumer.finish, [(job, outcome)]), cancelled, cancelled)
 
 
+# -------------------------------------------------------------------- duplicates
+
+
+@protocol(effects=12, settings=replace(EAGER, defaults=QueueSettings(backoff=1.0, duplicates="link")))
+def ingest_duplicates(world: World) -> Plan:
+    """Two of the same come in one sweep, and one that is like nothing else."""
+    for name in (b"a.txt", b"b.txt"):
+        world.drop(name, b"the same")
+    world.drop(b"c.txt")
+
+    def one_of_each(world: World) -> None:
+        """Never both refused, and never both jobs."""
+        names = {job.name for job in world.jobs().values()}
+        assert len(names) == 2 and b"c.txt" in names
+        refused = [name for name in world.spool.entries("rejected") if not name.endswith(".json")]
+        assert len(refused) == 1
+
+    return Plan(world.ingester().sweep, one_of_each, one_of_each)
+
+
 # -------------------------------------------------------------------- queues
 
 

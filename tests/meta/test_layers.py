@@ -27,7 +27,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("ground",),
     ("spool", "inbox", "sidecar", "watch", "index.*", "handlers.*"),
     ("terms",),
-    ("dispatch", "steering"),
+    ("dispatch", "duplicates", "steering"),
     ("jobqueue", "witness", "quota", "failures", "modes"),
     ("flaws", "sieve", "custody", "queueing"),
     ("rebuild",),

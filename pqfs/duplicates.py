@@ -1,0 +1,129 @@
+"""Arrivals that are one more of an earlier job of their queue: by their content, or by their idempotency key.
+
+Looked for only where a queue's `duplicates` is not off: there the payload is read once more, and its SHA-256 stands
+with the job (in its options, and so in its meta file). `warn` makes a job as always, with an event; `link` answers
+with the earlier job; `reject` refuses. A job that has failed or was cancelled is nobody's earlier one, and no replay
+is a duplicate of what it repeats.
+
+Who is the first is decided in the transaction that makes the jobs, by a UNIQUE key: of two that race one is the job,
+and the other is refused only once that is committed. So there is no moment in which both are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from pqfs.index import Index
+from pqfs.index.keys import Key, Keys
+from pqfs.model import Arrival, Job
+from pqfs.spool import Spool
+from pqfs.terms import Terms
+
+CONTENT, KEY = "content", "key"
+VERB = "duplicate"
+_SAME = {CONTENT: "its content is that of", KEY: "its idempotency key is that of"}
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """An arrival, the earlier job that it is one more of, in what they are the same, and its queue's policy."""
+
+    arrival: Arrival
+    earlier: str
+    kind: str
+    policy: str
+
+    @property
+    def is_turned_away(self) -> bool:
+        """Whether it becomes no job of its own."""
+        return self.policy in ("link", "reject")
+
+    def reason(self, earlier: Job | None) -> str:
+        """Why, in words; `earlier` is the row of the earlier job."""
+        output = f", whose output is {earlier.output}" if earlier and earlier.output else ""
+        state = f", which is {earlier.state}" if earlier and not earlier.output else ""
+        return f"it is a duplicate: {_SAME[self.kind]} job {self.earlier}{output}{state}"
+
+
+class Duplicates:
+    """The duplicates of one spool."""
+
+    def __init__(self, spool: Spool, index: Index, terms: Terms) -> None:
+        self._spool = spool
+        self._index = index
+        self._keys = Keys(index.engine)
+        self._terms = terms
+
+    def mark(self, arrivals: Sequence[Arrival], path: Callable[[Arrival], str]) -> list[Arrival]:
+        """The same; those whose queue looks for duplicates with the hash of the payload at this path."""
+        return [self._marked(each, path(each)) if self._policy(each) != "off" else each for each in arrivals]
+
+    def _marked(self, arrival: Arrival, path: str) -> Arrival:
+        with self._spool.path(path).open("rb") as payload:
+            digest = hashlib.file_digest(payload, "sha256").hexdigest()
+        return replace(arrival, options={**(arrival.options or {}), CONTENT: digest})
+
+    def _policy(self, arrival: Arrival) -> str:
+        if "origin" in (arrival.options or {}):  # a replay or an edited copy: somebody wants it once more
+            return "off"
+        return self._terms.queue(arrival.queue).duplicates
+
+    # ---------------------------------------------------------------- inside the transaction that makes the jobs
+
+    def sift(self, arrivals: Sequence[Arrival]) -> tuple[list[Arrival], list[Twin]]:
+        """Those that become jobs, and those that are one more of an earlier one (`warn`: they are in both)."""
+        made: list[Arrival] = []
+        twins: list[Twin] = []
+        first: dict[Key, str] = {}
+        for arrival in arrivals:
+            policy = self._policy(arrival)
+            twin = self._twin(arrival, policy, first) if policy != "off" else None
+            if twin:
+                twins.append(twin)
+            if twin is None or not twin.is_turned_away:
+                made.append(arrival)
+                first.update({key: arrival.id for key in _keys(arrival) if policy != "off" and key not in first})
+        return made, twins
+
+    def _twin(self, arrival: Arrival, policy: str, first: dict[Key, str]) -> Twin | None:
+        for key in _keys(arrival):
+            holder = first.get(key) or self._keys.holder(key)
+            if holder not in (None, arrival.id):
+                return Twin(arrival, str(holder), key.kind, policy)
+        return None
+
+    def note(self, made: Sequence[Arrival], twins: Sequence[Twin], now: float) -> None:
+        """After their rows: whose keys these are from now on, and an event of each that was only warned of."""
+        for arrival in made:
+            if self._policy(arrival) != "off":
+                for key in _keys(arrival):
+                    self._keys.take(key, arrival.id)
+        for twin in twins:
+            if not twin.is_turned_away:
+                reason = twin.reason(self._index.job(twin.earlier))
+                self._index.add_event(now, "ingest", VERB, job=twin.arrival.id, reason=reason)
+
+    def remember(self, jobs: Iterable[Job]) -> None:
+        """The keys of jobs that were made again from the tree, as far as their meta files tell. In a transaction."""
+        for job in jobs:
+            if self._terms.queue(job.queue).duplicates != "off":
+                for key in _keys(job):
+                    self._keys.take(key, job.id)
+
+    # ---------------------------------------------------------------- afterwards
+
+    def reason(self, twin: Twin) -> str:
+        """Why a twin is one, in words, with the output of the earlier job as far as there is one."""
+        return twin.reason(self._index.job(twin.earlier))
+
+
+def _keys(each: Arrival | Job) -> Iterator[Key]:
+    options = each.options or {}
+    of = partial(Key, each.queue)
+    if isinstance(content := options.get(CONTENT), str):
+        yield of(CONTENT, content)
+    if isinstance(key := options.get(KEY), str):
+        yield of(KEY, hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest())
