@@ -81,7 +81,7 @@ def _run(stage: Stage, command: str) -> subprocess.CompletedProcess[str]:
 _ANSWERS = {
     "pqfs rejected retry": {4}, "pqfs fsck": {0}, "pqfs doctor": {0, 6}, "pqfs jobs retry": {0},
     "pqfs jobs assign": {0, 1}, "pqfs consumers drain": {0, 4}, "pqfs consumers stop": {0, 4},
-    "pqfs consumers scale 2 -q mail": {0, 4},
+    "pqfs consumers scale 2 -q mail": {0, 4}, "pqfs simulate-crash": {0},
 }  # fmt: skip
 
 

@@ -16,7 +16,20 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from pqfs.cli import audit, consumers, dead, jobs, monitor, queues, services, stack, terminal, torturing, upkeep
+from pqfs.cli import (
+    audit,
+    consumers,
+    dead,
+    jobs,
+    monitor,
+    queues,
+    services,
+    simulating,
+    stack,
+    terminal,
+    torturing,
+    upkeep,
+)
 from pqfs.cli.parameters import read_lazily
 from pqfs.errors import PqfsError, explained
 
@@ -31,7 +44,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (stack, jobs, dead, queues, consumers, monitor, upkeep, services, torturing, audit):
+for _module in (stack, jobs, dead, queues, consumers, monitor, upkeep, services, simulating, torturing, audit):
     _module.register(app)
 
 
