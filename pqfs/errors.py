@@ -187,7 +187,9 @@ class VolumeFault(Corrupt):
 
 
 class HandlerVerdict(PqfsError):
-    """What a handler raises to say how its attempt ended."""
+    """What a handler raises to say how its attempt ended. `exit_status`: the program's, where a program said it."""
+
+    exit_status: int | None = None
 
 
 class RetryLater(HandlerVerdict):

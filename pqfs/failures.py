@@ -26,6 +26,7 @@ _FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
 _PAUSE = 5.0  # seconds before a job is tried again after either
 _LONG_PAUSE = 60.0  # after a full disk that nobody but the program has seen
 _LAST_WORDS = 2000  # characters: how much of what was printed last is believed
+_LINE = 200  # characters: how much of its last line stands in the error
 
 
 def judge(error: BaseException, limits: Limits, said: str, lack: str | None) -> dict[str, Any]:
@@ -40,9 +41,21 @@ def judge(error: BaseException, limits: Limits, said: str, lack: str | None) -> 
     answer = _explain(error, limits)
     if lack and answer["kind"] != Kind.RETRY_LATER:
         return {**answer, "kind": Kind.RELEASED, "delay": _PAUSE, "error": f"{lack}: {answer['error']}"}
+    worded = answer | {"error": answer["error"] + _last_line(error, said)}
     if answer["kind"] != Kind.FAILED or limits.named_by_error(error):
-        return answer
-    return answer | _complaint(str(answer["error"]), limits, said[-_LAST_WORDS:])
+        return worded
+    return worded | _complaint(str(answer["error"]), limits, said[-_LAST_WORDS:])
+
+
+def _last_line(error: BaseException, said: str) -> str:
+    """What a program printed last: its exit code alone says little, and errors of one code may be of many kinds.
+
+    Nothing of a program that was ended by a signal, and none of our own notes, which stand in brackets.
+    """
+    if (getattr(error, "exit_status", None) or 0) <= 0:
+        return ""
+    words = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith("[")]
+    return f"; it said last: {words[-1][:_LINE]}" if words else ""
 
 
 def _complaint(error: str, limits: Limits, said: str) -> dict[str, Any]:
@@ -58,9 +71,11 @@ def _complaint(error: str, limits: Limits, said: str) -> dict[str, Any]:
 def _explain(error: BaseException, limits: Limits) -> dict[str, Any]:
     """What an exception that ended an attempt means by itself."""
     if isinstance(error, RetryLater):
-        return {"kind": Kind.RETRY_LATER, "error": error.message, "delay": error.delay}
+        return {
+            "kind": Kind.RETRY_LATER, "error": error.message, "delay": error.delay, "exit_code": error.exit_status,
+        }  # fmt: skip
     if isinstance(error, Permanent):
-        return {"kind": Kind.PERMANENT, "error": error.message}
+        return {"kind": Kind.PERMANENT, "error": error.message, "exit_code": error.exit_status}
     if isinstance(error, PqfsError):
         return {"kind": Kind.FAILED, "error": error.message, "exit_code": getattr(error, "exit_status", None)}
     if met := limits.named_by_error(error):

@@ -8,8 +8,21 @@ import os
 import pytest
 
 from pqfs import failures
+from pqfs.errors import HandlerVerdict, Permanent, RetryLater
+from pqfs.handlers.command import CommandFailed
 from pqfs.handlers.limits import Limits
 from pqfs.model import Kind
+
+
+def _said(verdict: HandlerVerdict, code: int) -> HandlerVerdict:
+    verdict.exit_status = code
+    return verdict
+
+
+_ENDS_OF_A_PROGRAM = (
+    CommandFailed("ocr failed with exit code 3", 3), _said(Permanent("ocr says no"), 65),
+    _said(RetryLater("ocr asks for time"), 75),
+)  # fmt: skip
 
 
 def _judged(number: int, path: str | bytes | None = None, lack: str | None = None) -> Kind:
@@ -41,3 +54,20 @@ def test_a_handler_that_fails_while_the_machine_has_no_more_is_not_charged() -> 
 
     assert answer["kind"] == Kind.RELEASED
     assert answer["error"].startswith("the machine is at its end: ValueError")
+
+
+def test_the_error_of_a_program_ends_with_what_it_said_last() -> None:
+    said = "reading\n\nthe scan has no pages \n\n"
+    judged = [failures.judge(error, Limits(), said, None) for error in _ENDS_OF_A_PROGRAM]
+
+    assert [each["error"] for each in judged] == [
+        "ocr failed with exit code 3; it said last: the scan has no pages",
+        "ocr says no; it said last: the scan has no pages",
+        "ocr asks for time; it said last: the scan has no pages",
+    ]
+    assert [each["exit_code"] for each in judged] == [3, 65, 75]
+
+
+def test_what_a_function_raised_speaks_for_itself() -> None:
+    assert failures.judge(Permanent("no pages"), Limits(), "debug output\n", None)["error"] == "no pages"
+    assert failures.judge(ValueError("no pages"), Limits(), "a traceback\n", None)["error"] == "ValueError: no pages"

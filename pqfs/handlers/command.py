@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pqfs.errors import Permanent, PqfsError, RetryLater
+from pqfs.errors import HandlerVerdict, Permanent, PqfsError, RetryLater
 from pqfs.handlers import JobContext
 from pqfs.handlers.confinement import Confinement
 from pqfs.handlers.limits import Limits
@@ -105,14 +105,19 @@ class CommandRunner:
         if code in self._done:
             return
         if code in self._retry_later:
-            raise RetryLater(f"{program} asked to be tried later (exit code {code})")
+            raise _of(code, RetryLater(f"{program} asked to be tried later (exit code {code})"))
         if code in self._permanent:
-            raise Permanent(f"{program} says that this input can not succeed (exit code {code})")
+            raise _of(code, Permanent(f"{program} says that this input can not succeed (exit code {code})"))
         if met := self._limits.named_by_signal(code, ended.seconds):
             raise CommandFailed(f"{program} was ended by {self._limits.sentence(met)}", code)
         if code < 0:
             raise CommandFailed(f"{program} was ended by {_signal_name(-code)}", code)
         raise CommandFailed(f"{program} failed with exit code {code}", code)
+
+
+def _of(code: int, verdict: HandlerVerdict) -> HandlerVerdict:
+    verdict.exit_status = code
+    return verdict
 
 
 def locate(program: str, folder: str) -> str:
