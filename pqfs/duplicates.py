@@ -59,7 +59,13 @@ class Duplicates:
 
     def mark(self, arrivals: Sequence[Arrival], path: Callable[[Arrival], str]) -> list[Arrival]:
         """The same; those whose queue looks for duplicates with the hash of the payload at this path."""
+        if not self._looks_at(arrivals):
+            return list(arrivals)
         return [self._marked(each, path(each)) if self._policy(each) != "off" else each for each in arrivals]
+
+    def _looks_at(self, arrivals: Iterable[Arrival]) -> bool:
+        """Whether the queue of any of these looks for duplicates: else nothing is asked, and nothing read."""
+        return any(self._terms.queue(queue).duplicates != "off" for queue in {each.queue for each in arrivals})
 
     def _marked(self, arrival: Arrival, path: str) -> Arrival:
         with self._spool.path(path).open("rb") as payload:
@@ -75,6 +81,8 @@ class Duplicates:
 
     def sift(self, arrivals: Sequence[Arrival]) -> tuple[list[Arrival], list[Twin]]:
         """Those that become jobs, and those that are one more of an earlier one (`warn`: they are in both)."""
+        if not self._looks_at(arrivals):
+            return list(arrivals), []
         made: list[Arrival] = []
         twins: list[Twin] = []
         first: dict[Key, str] = {}
@@ -97,7 +105,7 @@ class Duplicates:
 
     def note(self, made: Sequence[Arrival], twins: Sequence[Twin], now: float) -> None:
         """After their rows: whose keys these are from now on, and an event of each that was only warned of."""
-        for arrival in made:
+        for arrival in made if self._looks_at(made) else ():
             if self._policy(arrival) != "off":
                 for key in _keys(arrival):
                     self._keys.take(key, arrival.id)

@@ -36,11 +36,12 @@ MUTANTS = (
         "        self.spool.barrier(paths, None if directories is None else [*directories, *ours])\n"
         "        # Crash here: durable payloads without rows; recovery adopts them.\n"
         "        with self.index.transaction():\n"
-        "            self.index.insert(arrivals, arriver, now)\n",
+        "            made, twins = self.duplicates.sift(arrivals)\n",
         "        with self.index.transaction():\n"
         "            self.index.insert(arrivals, arriver, now)\n"
         "        self.spool.barrier(paths, None if directories is None else [*directories, *ours])\n"
-        "        with self.index.transaction():\n",
+        "        with self.index.transaction():\n"
+        "            made, twins = self.duplicates.sift(arrivals)\n",
         ("tests/crash/test_effects.py", "-k", "synced_between"),
     ),
     Mutant(
