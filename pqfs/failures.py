@@ -41,18 +41,19 @@ def judge(error: BaseException, limits: Limits, said: str, lack: str | None) -> 
     answer = _explain(error, limits)
     if lack and answer["kind"] != Kind.RETRY_LATER:
         return {**answer, "kind": Kind.RELEASED, "delay": _PAUSE, "error": f"{lack}: {answer['error']}"}
-    worded = answer | {"error": answer["error"] + _last_line(error, said)}
+    worded = answer | {"error": answer["error"] + _last_line(error, limits, said)}
     if answer["kind"] != Kind.FAILED or limits.named_by_error(error):
         return worded
     return worded | _complaint(str(answer["error"]), limits, said[-_LAST_WORDS:])
 
 
-def _last_line(error: BaseException, said: str) -> str:
+def _last_line(error: BaseException, limits: Limits, said: str) -> str:
     """What a program printed last: its exit code alone says little, and errors of one code may be of many kinds.
 
-    Nothing of a program that was ended by a signal, and none of our own notes, which stand in brackets.
+    Nothing of a program that was ended by a signal or a limit, and none of our own notes, which stand in brackets.
     """
-    if (getattr(error, "exit_status", None) or 0) <= 0:
+    is_told = any(limits.sentence(met) in str(error) for met in limits.given())
+    if is_told or (getattr(error, "exit_status", None) or 0) <= 0:
         return ""
     words = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith("[")]
     return f"; it said last: {words[-1][:_LINE]}" if words else ""
