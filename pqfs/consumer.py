@@ -23,7 +23,7 @@ from pqfs.events import Word, emit
 from pqfs.index import Consumer as ConsumerRow
 from pqfs.index import Index
 from pqfs.jobqueue import JobQueue, Lease
-from pqfs.model import Job, Kind, Outcome
+from pqfs.model import Job, Kind, Outcome, Used
 from pqfs.pulse import Pulse
 from pqfs.runnerlink import RunnerLink
 from pqfs.runtime import Heartbeat, Identity, Pause, Presence, Readable, Stop
@@ -77,6 +77,7 @@ class Consumer:
         self._long_job: tuple[str, int] | None = None  # behind which all that waited was given back
         self._pause = Pause("consumer")
         self._idle_deaths = 0
+        self._handlers: dict[str, str] = {}  # what ran last in each queue: a runner that dies tells nothing
         self._idle_since: float | None = None
         self.completed = 0
 
@@ -245,6 +246,8 @@ class Consumer:
         if job is None or job.attempt != message["attempt"]:
             return  # given back meanwhile
         self._idle_deaths = 0
+        if "handler" in message:
+            self._handlers[job.queue] = message["handler"]
         self._finish(job, _outcome(message))
         self._measure(message.get("run_seconds", 0.0))
 
@@ -260,8 +263,9 @@ class Consumer:
             wanted, self._ending = self._ending.outcome, None
             if outcome.kind is not Kind.DONE or wanted.kind is Kind.CANCELLED:
                 outcome = replace(
-                    wanted, started_at=outcome.started_at, run_seconds=outcome.run_seconds, log=outcome.log
-                )
+                    wanted, started_at=outcome.started_at, run_seconds=outcome.run_seconds, log=outcome.log,
+                    used=outcome.used, handler=outcome.handler,
+                )  # fmt: skip
         self._ended.append((job, outcome))
         self._settle_by = min(self._settle_by, self._clock.boottime() + self._patience())
 
@@ -300,6 +304,7 @@ class Consumer:
             outcome = Outcome(
                 Kind.CRASHED, f"its handler took the runner down ({cause})",
                 started_at=self._clock.now() - seconds, run_seconds=seconds,
+                handler=self._handlers.get(victim.queue),
             )  # fmt: skip
             self._discard_scratch(victim)
             self._finish(victim, outcome)
@@ -426,9 +431,12 @@ def _outcome(message: Message) -> Outcome:
             "output_sha256",
             "exit_code",
             "log",
+            "handler",
         )
         if name in message
     }
+    if "used" in message:
+        fields["used"] = Used(**message["used"])
     return Outcome(Kind(message["kind"]), **fields)
 
 

@@ -32,6 +32,7 @@ from pqfs.clock import SystemClock
 from pqfs.handlers import Handler, JobContext, Written, is_ours, resolve
 from pqfs.handlers.confinement import is_confined
 from pqfs.handlers.limits import Limits
+from pqfs.handlers.traces import Meter, Traces, describe
 from pqfs.inputs import Input
 from pqfs.model import Kind
 from pqfs.outputs import NoOutput
@@ -82,6 +83,7 @@ class Runner:
         self._environment: dict[str, str] = hello["environment"]
         self._specifications: dict[str, Any] = hello["handlers"]
         self._handlers: dict[str, Handler] = {}
+        self._loaded: dict[str, str] = {}  # the functions among them, by queue: as they were when they were loaded
         self._has_scratch = False
         self._clock = SystemClock()
         self._tail = OutputTail(LOG_BYTES)
@@ -157,7 +159,9 @@ class Runner:
     def _run(self, context: JobContext, place: Workplace) -> Message:
         """Run the handler and complete its output; what is reported to the consumer."""
         self._current = context
-        limits = Limits.of(self._specification(context.queue))
+        specification = self._specification(context.queue)
+        limits = Limits.of(specification)
+        meter = None if is_ours(specification) else Meter(specification)
         try:
             answer = self._process(context, place, limits.files)
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever a handler raises ends its attempt
@@ -170,7 +174,8 @@ class Runner:
             log = self._tail.take()
         finally:
             self._current = None
-        return {**answer, "log": log} if log else answer
+        told = {"used": meter.used(context.traces), "handler": self._version(context)} if meter else {}
+        return {**answer, **told, "log": log} if log else {**answer, **told}
 
     def _process(self, context: JobContext, place: Workplace, most: int) -> Message:
         """Have the job done, by the handler of its queue, and turn the output into `.out`; what is told of it."""
@@ -221,13 +226,19 @@ class Runner:
             self._spool.put_back(payload.descriptor, relative, copy)
         print("[the handler had taken its input away; pqfs has put it back]")  # noqa: T201 -- the attempt's log
 
+    def _version(self, context: JobContext) -> str:
+        return self._loaded.get(context.queue) or describe(self._specification(context.queue), context.traces)
+
     def _specification(self, queue: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self._specifications.get(queue, self._specifications[""])
         return found
 
     def _handler(self, queue: str) -> Handler:
         if queue not in self._handlers:
-            self._handlers[queue] = resolve(self._specification(queue))
+            specification = self._specification(queue)
+            self._handlers[queue] = resolve(specification)
+            if specification["kind"] == "python":
+                self._loaded[queue] = describe(specification, Traces())
         return self._handlers[queue]
 
     def _complete(

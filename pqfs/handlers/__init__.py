@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from pqfs.errors import Misconfigured
 from pqfs.handlers.limits import Limits
+from pqfs.handlers.traces import Traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class JobContext:
         metadata: what the sidecar carried under "metadata".
         attempt: 1 for the first.
         environment: variables for programs that the handler starts.
+        traces: what a program that pqfs started has left to be told.
     """
 
     job: str
@@ -55,6 +57,7 @@ class JobContext:
     metadata: Mapping[str, Any]
     environment: Mapping[str, str]
     report_progress: Callable[[float], None] = lambda fraction: None
+    traces: Traces = field(default_factory=Traces)
     _enders: list[Callable[[], None]] = field(default_factory=list)
     _cancelled: bool = False
 

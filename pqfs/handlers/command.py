@@ -33,10 +33,11 @@ class CommandFailed(PqfsError):
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """How a program ended: its code (negative for a signal) and the CPU seconds that it used."""
+    """How a program ended: its code (negative for a signal), the CPU seconds and the most memory that it used."""
 
     code: int
     seconds: float
+    peak_bytes: int
 
 
 class CommandRunner:
@@ -61,7 +62,8 @@ class CommandRunner:
         """
         program, *arguments = (self._fill(argument, context) for argument in self._template)
         environment = {**context.environment, **self._environment}
-        command = [self._find(program, environment, context.queue), *arguments]
+        context.traces.program = self._find(program, environment, context.queue)
+        command = [context.traces.program, *arguments]
         self._judge(self._run(command, environment, context), program)
 
     def _fill(self, argument: str, context: JobContext) -> str:
@@ -98,7 +100,9 @@ class CommandRunner:
                 launcher, stdin=subprocess.DEVNULL, stdout=stdout, cwd=where, env=environment, start_new_session=True
             )
         context.on_end(lambda: _signal_group(process.pid, signal.SIGTERM))
-        return _wait(process)
+        ended = _wait(process)
+        context.traces.peak_bytes = ended.peak_bytes
+        return ended
 
     def _judge(self, ended: _Ended, program: str) -> None:
         code = ended.code
@@ -128,7 +132,8 @@ def locate(program: str, folder: str) -> str:
 def _wait(process: subprocess.Popen[bytes]) -> _Ended:
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return _Ended(process.returncode, used.ru_utime + used.ru_stime)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return _Ended(process.returncode, used.ru_utime + used.ru_stime, used.ru_maxrss * unit)
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:
