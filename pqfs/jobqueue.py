@@ -28,7 +28,7 @@ from pqfs.duplicates import Duplicates, Twin
 from pqfs.errors import Rejected
 from pqfs.events import Word, emit
 from pqfs.inbox import Entry
-from pqfs.index import Completion, Index, Settlement
+from pqfs.index import Act, Completion, Index, Settlement
 from pqfs.model import (
     DEAD,
     DEFAULT_QUEUE,
@@ -168,7 +168,12 @@ class JobQueue(Steering):
         emit(Word.REJECTED, name=parked.name, reason=reason, path=path)
 
     def ingest(
-        self, arriver: str, arrivals: Sequence[Arrival], directories: Sequence[str | int] | None, now: float
+        self,
+        arriver: str,
+        arrivals: Sequence[Arrival],
+        directories: Sequence[str | int] | None,
+        now: float,
+        acts: Sequence[Act] = (),
     ) -> list[Twin]:
         """Make accepted payloads jobs (effects 4 to 6 of ingest).
 
@@ -187,6 +192,7 @@ class JobQueue(Steering):
         with self.index.transaction():
             made, twins = self.duplicates.sift(arrivals)
             self.index.insert(made, arriver, now)
+            self.index.note(_carried_out(acts, twins), now)
             self.duplicates.note(made, twins, now)
             for queue, count in Counter(each.queue for each in made).items():
                 size = sum(each.size for each in made if each.queue == queue)
@@ -214,17 +220,19 @@ class JobQueue(Steering):
     def _ready_path(self, arriver: str, arrival: Arrival) -> str:
         return self.spool.ready_path(arriver, Parked(arrival.id, arrival.queue, naming.disk_name(arrival.name)))
 
-    def submit(self, arriver: str, staged: Sequence[tuple[Arrival, str]], now: float) -> list[Twin]:
+    def submit(
+        self, arriver: str, staged: Sequence[tuple[Arrival, str]], now: float, acts: Sequence[Act] = ()
+    ) -> list[Twin]:
         """Make files that the submitter staged in its own work/<arriver>/ jobs; durable when this returns.
 
         Returns the duplicates among them. The copies of those that are turned away are removed: the submitter, who
-        still has the file, is told.
+        still has the file, is told. `acts` are noted in the same commit, but for those that name one of these.
         """
         for arrival, path in staged:
             if meta := self.meta_of(arrival):
                 self.spool.write_meta(arrival.id, meta)
             self.spool.move(path, self._ready_path(arriver, arrival))
-        twins = self.ingest(arriver, [arrival for arrival, _ in staged], [f"work/{arriver}"], now)
+        twins = self.ingest(arriver, [arrival for arrival, _ in staged], [f"work/{arriver}"], now, acts)
         for twin in twins:
             if twin.is_turned_away:
                 self.spool.remove(self._ready_path(arriver, twin.arrival))
@@ -411,6 +419,12 @@ class JobQueue(Steering):
         if given:
             self.ring()
         return given
+
+
+def _carried_out(acts: Sequence[Act], twins: Sequence[Twin]) -> list[Act]:
+    """The acts without those on arrivals that become no job."""
+    away = {twin.arrival.id for twin in twins if twin.is_turned_away}
+    return [act for act in acts if not {act.job, act.after} & away]
 
 
 def _say_unmoved(what: str, job: Job, error: OSError) -> None:

@@ -17,6 +17,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _RENAME_NOREPLACE = 1
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_CLONE = 0x40049409  # FICLONE
 _GET_FLAGS = 0x80086601  # FS_IOC_GETFLAGS of linux/fs.h, as most machines number it
 _IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
 _NOT_OFFERED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
@@ -78,6 +79,17 @@ def is_immovable(descriptor: int) -> bool:
     except OSError:
         return False
     return bool(int.from_bytes(flags[:4], sys.byteorder) & (_IMMUTABLE | _APPEND_ONLY))
+
+
+def share_blocks(source: int, target: int) -> bool:
+    """Make an empty file one that shares all blocks of another (btrfs, xfs); False where that can not be done."""
+    if sys.platform != "linux":
+        return False
+    try:
+        fcntl.ioctl(target, _CLONE, source)
+    except OSError:
+        return False
+    return True
 
 
 def ignore_lease_breaks() -> None:

@@ -9,10 +9,12 @@ from pqfs.clock import iso
 from pqfs.dispatch import why_held_back
 from pqfs.duplicates import CONTENT, KEY, VERB
 from pqfs.index import Event, Queue
+from pqfs.index.filters import Filters
 from pqfs.model import Job, Place, State, Verb
 from pqfs.owners import Life
 from pqfs.report import Source, consumers
 
+_NAMED = 5  # jobs that were made of one
 _ALIKE = 10_000  # dead letters with the same error are counted up to this many
 _AHEAD = 10_000  # jobs in front are counted up to this many
 
@@ -20,6 +22,7 @@ _AHEAD = 10_000  # jobs in front are counted up to this many
 def tell(source: Source, job: Job) -> Iterator[str]:
     """The sentences about one job: where it stands, why, and what happens next."""
     yield f"Job {job.id} ({naming.printable(job.name)}, queue {job.queue}) is {job.state}."
+    yield from _lineage(source, job)
     tellers = {
         State.PENDING: _pending,
         State.HELD: _held,
@@ -42,6 +45,15 @@ def _duplicate(source: Source, job: Job) -> Iterator[str]:
     for event in source.index.events(job.id):
         if event.verb == VERB:
             yield f"When it came, {event.reason}."
+
+
+def _lineage(source: Source, job: Job) -> Iterator[str]:
+    """Which job it is made of, and which were made of it."""
+    if job.origin:
+        yield f"It was made of job {job.origin}."
+    made = Filters(source.index).descendants(job.id, _NAMED)
+    if made:
+        yield f"Made of it: {', '.join(f'{each.id} ({each.state})' for each in made)}."
 
 
 def is_unpublished(source: Source, job: Job) -> bool:

@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from pqfs import kernel, naming
 from pqfs.clock import Clock, boot_id, iso
 from pqfs.duplicates import Twin
 from pqfs.errors import DiskFull, Refused
+from pqfs.index import Act
 from pqfs.jobqueue import JobQueue
 from pqfs.model import DEFAULT_QUEUE, Arrival, check_key, check_priority, check_ready_at
 from pqfs.naming import JobIds
@@ -33,12 +34,16 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the caller wants of the jobs. `priority` None: the queue's; `ready_at` 0: at once."""
+    """What the caller wants of the jobs. `priority` None: the queue's; `ready_at` 0: at once.
+
+    `options` are those of a sidecar, and the `origin` of a job that is made of another.
+    """
 
     queue: str = DEFAULT_QUEUE
     priority: int | None = None
     ready_at: float = 0.0
     key: str | None = None
+    options: dict[str, Any] | None = None
 
     def check(self, now: float) -> None:
         """Refuse what no job can be asked for.
@@ -103,7 +108,7 @@ class Submitter:
             self._jobqueue.spool.remove(path)
             raise
         self._quotas.count(wish.queue, size)
-        options = {"key": wish.key} if wish.key is not None else None
+        options = {**(wish.options or {}), **({} if wish.key is None else {"key": wish.key})} or None
         arrival = Arrival(job, wish.queue, name, size, priority, wish.ready_at, options=options)
         self._staged.append((arrival, path))
         return arrival
@@ -121,6 +126,9 @@ class Submitter:
     def _copy(self, source: IO[bytes], target: Path) -> int:
         size = 0
         with open(target, "xb") as copy:
+            if (shared := _share(source, copy)) is not None:
+                self._progress(shared)
+                return shared
             while block := source.read(_BLOCK):
                 if self._jobqueue.spool.is_below(int(self._jobqueue.settings.low_water)):
                     raise DiskFull("The spool's volume is below low water.", "Make room, then submit again.")
@@ -128,8 +136,8 @@ class Submitter:
                 self._progress(len(block))
         return size
 
-    def commit(self) -> list[Arrival]:
-        """Make everything staged so far jobs; once this returns they survive anything.
+    def commit(self, acts: Sequence[Act] = ()) -> list[Arrival]:
+        """Make everything staged so far jobs, and note what was done; once this returns they survive anything.
 
         A duplicate that its queue links is answered with the id of the earlier job, one that it rejects is left out;
         `twins` tells of all of them.
@@ -137,7 +145,7 @@ class Submitter:
         staged, self._staged = self._staged, []
         if not staged:
             return []
-        self.twins = self._jobqueue.submit(self._lock.name, staged, self._clock.now())
+        self.twins = self._jobqueue.submit(self._lock.name, staged, self._clock.now(), acts)
         self._quotas = self._ask_quotas()
         linked = {twin.arrival.id: twin.earlier for twin in self.twins if twin.policy == "link"}
         rejected = {twin.arrival.id for twin in self.twins if twin.policy == "reject"}
@@ -146,6 +154,17 @@ class Submitter:
             for arrival, _ in staged
             if arrival.id not in rejected
         ]
+
+
+def _share(source: IO[bytes], copy: IO[bytes]) -> int | None:
+    """Let a copy share its source's blocks; the size of both, or None where the file system can not do that."""
+    try:
+        start = source.tell()
+        if start or not kernel.share_blocks(source.fileno(), copy.fileno()):
+            return None
+    except (OSError, ValueError):
+        return None  # a pipe
+    return os.fstat(copy.fileno()).st_size
 
 
 def drop(spool: Path, source: IO[bytes], name: bytes, wish: Wish, progress: Callable[[int], None]) -> Path:

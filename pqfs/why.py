@@ -67,6 +67,15 @@ def why(source: Source, target: str) -> Answer:
     return Answer(target, "unknown", said)
 
 
+def named(source: Source, target: str) -> Job | None:
+    """The job that a path, an id, the beginning of one, an output or a name means; None when there is none."""
+    root = source.spool.root.resolve()
+    for place in _places(source, target):
+        if os.path.lexists(place) and place.is_relative_to(root) and (job := _job_of_file(source, place.name)):
+            return job
+    return _job(source, target) or _job_of_name(source, target)
+
+
 def _places(source: Source, target: str) -> Iterator[Path]:
     """Where a target may lie: as it stands, below the spool, in one of its directories."""
     root = source.spool.root

@@ -21,6 +21,7 @@ from pqfs.cli import (
     consumers,
     dead,
     jobs,
+    lineage,
     monitor,
     queues,
     services,
@@ -44,7 +45,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (stack, jobs, dead, queues, consumers, monitor, upkeep, services, simulating, torturing, audit):
+for _module in (
+    stack, jobs, dead, lineage, queues, consumers, monitor, upkeep, services, simulating, torturing, audit,
+):  # fmt: skip
     _module.register(app)
 
 

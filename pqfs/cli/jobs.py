@@ -126,4 +126,33 @@ def wait(
     raise typer.Exit(code)
 
 
+@jobs.command(epilog="Example: pqfs jobs edit 019ab3 --file mended.csv --queue default")
+def edit(
+    context: typer.Context,
+    job: Annotated[str, typer.Argument(help="Its id, or its beginning; a job that has ended.")],
+    file: Annotated[Path | None, typer.Option("--file", help="Take this content in place of its input.")] = None,
+    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Another queue.")] = None,
+    priority: Annotated[int | None, typer.Option(help="Another priority.")] = None,
+    delay: Annotated[str | None, typer.Option(help="Run no sooner than in 90s, 5m, 2h, 7d.")] = None,
+    at: Annotated[str | None, typer.Option(help="Run no sooner than at this instant (ISO 8601).")] = None,
+    reason: Reason = None,
+    as_json: Json = False,
+) -> None:
+    """Submit a job that has ended anew, with something changed. The old one stays, and both name each other."""
+    from pqfs.cli import replaying
+    from pqfs.cli.instants import due
+    from pqfs.cli.lineage import check_queue
+    from pqfs.cli.submitting import checked_priority
+    from pqfs.replay import Change
+
+    app = terminal.opened(context)
+    try:
+        check_queue(app, queue)
+        ready_at = due(at, delay, app.clock.now()) if at or delay else 0.0
+        change = Change(file, queue, checked_priority(priority), ready_at)
+        replaying.edit(app, job, change, reason, as_json)
+    finally:
+        app.close()
+
+
 steer.register(jobs)

@@ -54,6 +54,7 @@ DISCARD = Bulk("delete", "without their inputs", _ENDED, _ENDED, lambda q, *how:
 FORGET = Bulk("delete", "forgotten", _ENDED, _ENDED, lambda q, *how: q.forget(*how))
 REDRIVE = Bulk("redrive", "wait again", _DEAD, _DEAD, lambda q, *how: q.redrive(*how), "would ", "dead")
 PURGE = Bulk("purge", "purged", _DEAD, _DEAD, lambda q, *how: q.delete(*how), group="dead")
+REPLAY = Bulk("replay", "made anew", _ENDED, (State.COMPLETED,), lambda q, *how: None, group="")
 EXPORT = Bulk("export", "exported", _DEAD, _DEAD, lambda q, *how: None, group="dead")
 
 
@@ -106,7 +107,7 @@ def wanted(app: App, bulk: Bulk, ids: Sequence[str], wish: Wish) -> Wanted:
     if bool(ids) == wish.is_given:
         raise Refused(
             "Name jobs by id, or by a filter (--queue, --since, --all …), but not both.",
-            f"See: pqfs {bulk.group} {bulk.word} --help",
+            f"See: {' '.join(filter(None, ('pqfs', bulk.group, bulk.word)))} --help",
         )
     if ids:
         named = list(dict.fromkeys(_expanded(ids)))

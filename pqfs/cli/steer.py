@@ -9,7 +9,7 @@ import typer
 from pqfs.cli import bulk, selection, terminal
 from pqfs.cli.filters import Everything, Ids, OfGroup, OfName, OfQueue, OfState, OlderThan, Since, Until, Wish
 from pqfs.cli.terminal import DryRun, Json, Reason, Yes
-from pqfs.errors import Misconfigured, Refused
+from pqfs.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -116,12 +116,9 @@ def priority(
     as_json: Json = False,
 ) -> None:
     """Give waiting and held jobs another priority."""
-    from pqfs.model import check_priority
+    from pqfs.cli.submitting import checked_priority
 
-    try:
-        check_priority(to)
-    except ValueError as error:
-        raise Misconfigured(f"{error}.") from error
+    checked_priority(to)
     wish = Wish(state, queue, everything, name, since, until, older_than)
     act(context, selection.to_priority(to), ids, wish, bulk.Manner(reason, dry_run, yes, as_json))
 

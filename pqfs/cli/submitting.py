@@ -18,7 +18,8 @@ from pqfs.clock import parse_iso
 from pqfs.duplicates import Twin
 from pqfs.durations import parse_duration
 from pqfs.errors import Misconfigured, Refused
-from pqfs.model import DEFAULT_QUEUE
+from pqfs.index import Act
+from pqfs.model import DEFAULT_QUEUE, Arrival, check_priority
 from pqfs.settings import Settings
 from pqfs.submission import Submitter, Wish, check_source, drop, may_submit
 from pqfs.wiring import App
@@ -87,6 +88,20 @@ def submit(context: typer.Context, files: Sequence[Path], order: Order) -> int:
         app.close()
 
 
+def checked_priority(priority: int | None) -> int | None:
+    """The priority, if it is one.
+
+    Raises:
+        Misconfigured: it is out of bounds.
+    """
+    try:
+        if priority is not None:
+            check_priority(priority)
+    except ValueError as error:
+        raise Misconfigured(f"{error}.") from error
+    return priority
+
+
 def _check_names(files: Sequence[Path], order: Order) -> None:
     if _STDIN in files and not order.name:
         raise Misconfigured("A job from stdin needs a name.", "Say it with --name.")
@@ -130,10 +145,11 @@ def _submit_all(
     rejected = 0
     with Submitter(app.jobqueue, "submit", app.clock, advance) as submitter:
         for first in range(0, len(files), _BATCH):
+            staged = []
             for path in files[first : first + _BATCH]:
                 with _source(path) as source:
-                    submitter.stage(source, _name(path, order), wish)
-            arrivals = submitter.commit()
+                    staged.append(submitter.stage(source, _name(path, order), wish))
+            arrivals = submitter.commit([_act(staged)])
             ids += [arrival.id for arrival in arrivals]
             rejected += _tell_twins(app, submitter.twins)
             if not order.as_json:
@@ -151,6 +167,14 @@ def _tell_twins(app: App, twins: Sequence[Twin]) -> int:
         name, reason = naming.printable(twin.arrival.name), app.jobqueue.duplicates.reason(twin)
         terminal.say(f"{name}: {reason}. {became[twin.policy]}")
     return sum(twin.policy == "reject" for twin in twins)
+
+
+def _act(staged: Sequence[Arrival]) -> Act:
+    """One event for one commit."""
+    first, last = staged[0], staged[-1]
+    if len(staged) == 1:
+        return Act(terminal.actor(), "submit", first.id, first.queue, after="pending")
+    return Act(terminal.actor(), "submit", None, first.queue, after=f"{len(staged)} jobs, {first.id} to {last.id}")
 
 
 def _drop_all(settings: Settings, files: Sequence[Path], order: Order, advance: Callable[[int], None]) -> int:

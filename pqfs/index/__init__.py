@@ -153,6 +153,19 @@ class Event:
     after: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What somebody is about to do, as the audit will tell it. `before` and `after`: states, ids or words."""
+
+    actor: str
+    verb: str
+    job: str | None = None
+    queue: str | None = None
+    reason: str | None = None
+    before: str | None = None
+    after: str | None = None
+
+
 class Index:
     """The verbs of the index. Write verbs must run inside `transaction()`."""
 
@@ -276,6 +289,14 @@ class Index:
         row["hash"] = link(last, row)
         self.engine.run("insert_event", row)
         self.engine.run("move_head", {"id": row["id"], "hash": row["hash"]})
+
+    def note(self, acts: Iterable[Act], now: float) -> None:
+        """Record each of these acts, in the transaction that carries them out."""
+        for act in acts:
+            self.add_event(
+                now, act.actor, act.verb, job=act.job, queue=act.queue, reason=act.reason, before=act.before,
+                after=act.after,
+            )  # fmt: skip
 
     # ---------------------------------------------------------------- questions
 

@@ -35,7 +35,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("opening",),
     ("intake",),
     ("sidecars", "ghosts", "recovery", "rejected", "submission", "report", "tree"),
-    ("waiting", "fsck", "mending", "story", "retention", "vitals", "export", "assignments"),
+    ("waiting", "fsck", "replay", "provenance", "mending", "story", "retention", "vitals", "export", "assignments"),
     ("health",),
     ("alarms", "concerns"),
     ("why",),
