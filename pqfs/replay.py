@@ -115,4 +115,4 @@ class Replay:
 def _wish(job: Job, change: Change) -> Wish:
     options: dict[str, Any] = {key: value for key, value in (job.options or {}).items() if key not in _OWN}
     priority = job.priority if change.priority is None else change.priority
-    return Wish(change.queue or job.queue, priority, change.ready_at, {**options, "origin": job.id})
+    return Wish(change.queue or job.queue, priority, change.ready_at, options={**options, "origin": job.id})

@@ -30,9 +30,9 @@ def test_each_act_on_a_job_is_an_event_with_who_what_why_before_and_after(shell:
 
     items = shell.items("audit", "list", "--job", job[:30])
 
-    assert [each["verb"] for each in items] == ["cancel", "redrive", "fail", "release", "hold"]
+    assert [each["verb"] for each in items] == ["cancel", "redrive", "fail", "release", "hold", "submit"]
     assert {each["actor"] for each in items} == {ME}
-    assert (items[-1]["before"], items[-1]["after"], items[-1]["reason"]) == ("pending", "held", "later")
+    assert (items[-2]["before"], items[-2]["after"], items[-2]["reason"]) == ("pending", "held", "later")
     assert shell("audit", "verify") == 0
 
 
@@ -41,7 +41,7 @@ def test_what_was_done_to_a_deleted_job_stays(shell: Shell) -> None:
     for verb in ("fail", "delete"):
         assert shell("jobs", verb, job) == 0
 
-    assert [each["verb"] for each in shell.items("audit", "list", "--job", job)] == ["delete", "fail"]
+    assert [each["verb"] for each in shell.items("audit", "list", "--job", job)] == ["delete", "fail", "submit"]
     assert shell("audit", "verify") == 0
     assert shell("fsck") == 0
 
@@ -77,7 +77,7 @@ def test_events_come_in_pages_and_are_filtered(shell: Shell) -> None:
     assert (len(first["items"]), len(second["items"]), second["next"]) == (2, 1, None)
     assert shell.items("audit", "list", "--by", "nobody") == []
     assert shell.items("audit", "list", "--until", "1h") == []
-    assert len(shell.items("audit", "list", "--since", "1h", "--by", getpass.getuser())) == 3
+    assert len(shell.items("audit", "list", "--since", "1h", "--by", getpass.getuser())) == 6
 
 
 def test_an_instant_that_is_none_is_one_sentence(shell: Shell) -> None:

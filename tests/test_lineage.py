@@ -160,7 +160,8 @@ def test_an_output_that_was_changed_is_told_by_the_exit_code(checked: Shell) -> 
 
 def test_what_is_gone_is_told_as_gone(checked: Shell) -> None:
     job = done(checked)
-    Path(explained(checked, job)["output"]["path"]).unlink()
+    output = Path(explained(checked, job)["output"]["path"])
+    output.rename(checked.root / "taken")
     assert checked("jobs", "delete", "--files-only", job) == 0
 
     told = explained(checked, job, "--check")
@@ -171,6 +172,7 @@ def test_what_is_gone_is_told_as_gone(checked: Shell) -> None:
     assert "no longer kept" in checked.out
     assert "somebody has taken it" in checked.out
     assert checked("explain", "nothing-of-this-name") == 4
+    (checked.root / "taken").rename(output)
 
 
 def test_the_page_shows_it_all(checked: Shell) -> None:
