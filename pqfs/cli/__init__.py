@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -23,6 +23,7 @@ from pqfs.cli import (
     jobs,
     lineage,
     monitor,
+    older,
     queues,
     services,
     simulating,
@@ -71,7 +72,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; errors of ours become one sentence and their exit code."""
     try:
-        found = read_lazily(get_command(app))(args=_hoist(arguments), standalone_mode=False)
+        found = _command()(args=_understood(arguments), standalone_mode=False)
     except PqfsError as error:
         terminal.say_error(error.message, error.hint)
         return error.exit_code
@@ -92,6 +93,25 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     return found if isinstance(found, int) else 0
+
+
+def _command() -> Any:
+    """All commands. A shell that completes a line is offered what there is in the spool, too."""
+    command = read_lazily(get_command(app))
+    if "_PQFS_COMPLETE" in os.environ:
+        from pqfs.cli.completing import with_values
+
+        return with_values(command)
+    return command
+
+
+def _understood(arguments: list[str]) -> list[str]:
+    """The arguments as today's commands take them."""
+    hoisted = _hoist(arguments)
+    options = 0
+    while options < len(hoisted) and hoisted[options].partition("=")[0] in _GLOBAL:
+        options += 1 if "=" in hoisted[options] else 2
+    return older.translated(hoisted, options)
 
 
 def _hoist(arguments: list[str]) -> list[str]:

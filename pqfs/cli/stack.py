@@ -24,11 +24,20 @@ NoUi = Annotated[bool, typer.Option("--no-ui", help="Without the console.")]
 UiPort = Annotated[int | None, typer.Option("--ui-port", help="The console's port on this host [8501].")]
 Demo = Annotated[bool, typer.Option("--demo", help="With a producer that drops a text file every 5 seconds.")]
 
+_EXAMPLES = {
+    "up": "Examples: pqfs up   pqfs up -d --consumers 4   pqfs up --demo",
+    "down": "Example: pqfs down --timeout 300",
+    "ps": "Example: pqfs ps --json | jq -r '.items[] | select(.job != null) | .program'",
+    "logs": "Examples: pqfs logs -f   pqfs logs consumer-01 -n 20",
+    "systemd": "Example: pqfs systemd --consumers 4 > /etc/systemd/system/pqfs.service",
+    "ui": "Example: pqfs ui --ui-port 8600",
+}
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     for command in (up, down, ps, logs, systemd, ui):
-        app.command()(command)
+        app.command(epilog=_EXAMPLES[command.__name__])(command)
 
 
 def up(

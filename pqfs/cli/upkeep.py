@@ -20,7 +20,7 @@ AllRejected = Annotated[bool, typer.Option("--all", help="Everything in rejected
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    app.command(epilog="Example: pqfs init --spool /srv/pqfs/spool")(init)
+    app.command(epilog="Examples: pqfs init --with-config   pqfs init --spool /srv/pqfs/spool")(init)
     app.command(epilog="Example: pqfs status --check || mail -s 'pqfs is unwell' me")(status)
     app.command(epilog="Examples: pqfs why spool/inbox/report.pdf   pqfs why 019ab3")(why)
     app.command(epilog="Example: pqfs fsck --repair")(fsck)
@@ -45,20 +45,18 @@ def init(
     producers: Annotated[
         str | None, typer.Option(help="A group whose members may drop files into the inbox, and nothing else.")
     ] = None,
+    with_config: Annotated[
+        bool,
+        typer.Option("--with-config", help="And ./pqfs.toml, with the settings that are changed most, commented."),
+    ] = False,
 ) -> None:
-    """Make the spool, its index and the folder for logs, where they are missing, and set who may do what in them."""
-    from pqfs.modes import mend
-    from pqfs.spool import Spool
-    from pqfs.stack.shipped import lay_contract
+    """Make the spool, its index and the folder for logs, where they are missing, and set who may do what in them.
 
-    settings = terminal.loaded(context, producers=producers).settings
-    Spool.create(settings.spool)
-    lay_contract(settings.spool)
-    settings.logs.mkdir(parents=True, exist_ok=True)
-    terminal.opened(context).close()
-    mend(settings)
-    terminal.put(str(settings.spool))
-    terminal.say(f"Drop files into {settings.spool / 'inbox'}. Start with: pqfs up")
+    What is there stays. Says of each part whether it was.
+    """
+    from pqfs.cli import beginning
+
+    beginning.init(context, producers, with_config)
 
 
 def status(
@@ -206,7 +204,11 @@ def list_rejected(context: typer.Context, as_json: Json = False) -> None:
 
 
 @rejected.command("show", epilog="Example: pqfs rejected show 3f9a0c1b2d4e")
-def show_rejected(context: typer.Context, number: str, as_json: Json = False) -> None:
+def show_rejected(
+    context: typer.Context,
+    number: Annotated[str, typer.Argument(help="As `pqfs rejected list` shows it.")],
+    as_json: Json = False,
+) -> None:
     """One refused file with its reason."""
     from pqfs.cli import refused
 

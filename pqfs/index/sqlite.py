@@ -316,16 +316,25 @@ def _refuse_unsafe(path: Path, opened_by_us: bool) -> None:
             f"SQLite {apsw.sqlite_lib_version()} can corrupt a database that several processes write.",
             "Install apsw 3.51.3 or later.",
         )
-    kind = kernel.file_system(os.fsencode(path.parent))
-    if kind in _NETWORK:
-        raise Misconfigured(
-            f"{path.parent} is on a network file system ({kind}), where SQLite's log does not work.",
-            "Put the spool on a local disk.",
-        )
+    refuse_network(path.parent)
     if "_sqlite3" in sys.modules and not opened_by_us and _is_open_here(path):
         raise Misconfigured(
             f"{path} is open through Python's own sqlite3 in this process.",
             "Close it first: two SQLite libraries drop each other's locks.",
+        )
+
+
+def refuse_network(folder: Path) -> None:
+    """Refuse a folder, which need not be there yet, in which no index can work.
+
+    Raises:
+        Misconfigured: it is on a network file system.
+    """
+    kind = kernel.file_system(os.fsencode(folder))
+    if kind in _NETWORK:
+        raise Misconfigured(
+            f"{folder} is on a network file system ({kind}), where SQLite's log does not work.",
+            "Put the spool on a local disk.",
         )
 
 

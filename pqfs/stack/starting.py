@@ -22,6 +22,7 @@ from pathlib import Path
 from pqfs import kernel, wiring
 from pqfs.errors import Misconfigured, NotRunning, Refused, Unavailable
 from pqfs.index import Roster
+from pqfs.index.sqlite import refuse_network
 from pqfs.modes import mend
 from pqfs.owners import Owners, ProgramLock
 from pqfs.places import DIRECTORIES
@@ -121,6 +122,7 @@ class Stack:
 
     def _make_places(self) -> None:
         settings = self.instance.settings
+        refuse_network(settings.spool)
         Spool.create(settings.spool)
         try:
             settings.logs.mkdir(parents=True, exist_ok=True)
