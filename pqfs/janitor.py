@@ -14,18 +14,19 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from pqfs.assignments import Assignments
-from pqfs.clock import Clock, day, parse_day
+from pqfs.clock import Clock, parse_day
 from pqfs.doorbell import Bell
 from pqfs.errors import IndexGone, Unavailable, explained
 from pqfs.events import Word, emit, trouble
 from pqfs.health import LOOK_EVERY
 from pqfs.index.audit import Audit
 from pqfs.jobqueue import JobQueue
-from pqfs.model import Job, Place, State
+from pqfs.model import Job, Place
 from pqfs.naming import parse_parked
 from pqfs.owners import Life, Owners
 from pqfs.queueing import Queueing
 from pqfs.recovery import Recovery, Repairs
+from pqfs.retention import KEPT_AS, InputsKept, outdated
 from pqfs.runtime import Pause, Stop
 from pqfs.slot import read_slot_beat
 
@@ -226,17 +227,17 @@ class Janitor:
 
     def _to_let_go(self, now: float) -> Iterator[Job]:
         """Completed jobs whose input has been kept long enough: the tree is the work list, a day a directory."""
-        keep = self._jobqueue.settings.keep.seconds("done")
+        kept_since = InputsKept(self._jobqueue.terms, now)
         left = _CHUNK
         for date in self._spool.entries("done"):
-            if parse_day(date) is None or date > day(max(0.0, now - keep)) or left <= 0:
+            if parse_day(date) is None or not kept_since.may_go(date) or left <= 0:
                 continue
             names = self._spool.entries(f"done/{date}")
             if not names:
                 self._spool.remove_directory(f"done/{date}")
             for parked in filter(None, map(parse_parked, names)):
-                job = self._index.job(parked.job) if left > 0 else None
-                if job and job.confirmed and job.state is State.COMPLETED and job.updated_at < now - keep:
+                job = self._index.job(parked.job) if left > 0 and kept_since.may_go(date, parked.queue) else None
+                if job and kept_since.is_over(job):
                     left -= 1
                     yield job
 
@@ -250,16 +251,8 @@ class Janitor:
             self._index.confirm_gone(job.id)
 
     def _to_forget(self, now: float) -> Iterator[Job]:
-        keep = self._jobqueue.settings.keep
-        periods = {
-            State.COMPLETED: keep.seconds("rows"),
-            State.FAILED: keep.seconds("dead"),
-            State.UNPROCESSABLE: keep.seconds("dead"),
-            State.CANCELLED: keep.seconds("cancelled"),
-        }
-        for state, period in periods.items():
-            if period != float("inf"):
-                yield from self._index.ended_before(state, now - period, _CHUNK)
+        for state in KEPT_AS:
+            yield from outdated(self._index, self._jobqueue.terms, state, now, _CHUNK)
 
     def _purge_rejected(self, now: float) -> int:
         keep = self._jobqueue.settings.keep.seconds("rejected")

@@ -307,7 +307,7 @@ class JobQueue(Steering):
         self.spool.barrier(outputs, [*sorted({os.path.dirname(path) for path in outputs}), "work"])
 
     def _completion(self, job: Job, outcome: Outcome, now: float) -> Completion:
-        place = Place.DONE if self.settings.keep.seconds("done") > 0 else Place.GONE
+        place = Place.DONE if self.terms.keep(job.queue, "done") > 0 else Place.GONE
         return Completion(job, place, naming.output_name(now, job.id, job.name), outcome)
 
     def _count_completed(self, kept: Sequence[tuple[Job, Outcome]], now: float) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pqfs import kernel
 from pqfs.custody import bar
-from pqfs.errors import IndexDamaged, IndexGone, SchemaTooNew, Unavailable
+from pqfs.errors import IndexDamaged, IndexGone, QueueNotFound, SchemaTooNew, Unavailable
 from pqfs.events import Word, emit, trouble
 from pqfs.owners import ask_to_end
 from pqfs.pulse import SUFFIX, read_beat
@@ -138,6 +138,7 @@ def run_consumer(loaded: Loaded, queues: Sequence[str] | None = None, until_empt
         app.close()
         _leave(loaded)
         return 0
+    _check_queues(app, queues)
     queues = queues or _subscription(app)
     kernel.become_subreaper()
     with _barring(app), _service(app, "consumer", loaded) as (presence, stop):
@@ -161,6 +162,18 @@ def run_consumer(loaded: Loaded, queues: Sequence[str] | None = None, until_empt
             _leave(loaded)
     app.close()
     return consumer.completed
+
+
+def _check_queues(app: App, queues: Sequence[str] | None) -> None:
+    """Who subscribes to a queue that is not there would wait for ever.
+
+    Raises:
+        QueueNotFound: there is none of this name.
+    """
+    known = sorted(row.name for row in app.terms.look())
+    if missing := sorted(set(queues or ()) - set(known)):
+        app.close()
+        raise QueueNotFound(missing[0], known)
 
 
 def _subscription(app: App) -> Sequence[str] | None:

@@ -60,6 +60,10 @@ class QueueSettings(Section):
     claim_rate: str | None = None
     aging: Annotated[Duration, above(0)] = 600.0
     duplicates: Literal["off", "warn", "link", "reject"] = "off"
+    keep_done: Duration | Literal["forever"] | None = None
+    keep_dead: Duration | Literal["forever"] | None = None
+    keep_cancelled: Duration | Literal["forever"] | None = None
+    keep_rows: Duration | Literal["forever"] | None = None
 
     @property
     def largest(self) -> int | None:
@@ -138,8 +142,17 @@ class KeepSettings(Section):
 
     def seconds(self, what: str) -> float:
         """The period for done, dead, cancelled, rejected or rows; infinity for `forever`."""
-        value: float | str = getattr(self, what)
-        return float("inf") if isinstance(value, str) else value
+        return _seconds(getattr(self, what))
+
+    def of(self, queue: QueueSettings, what: str) -> float:
+        """The same for one queue, which may have periods of its own. Rows stay as long as inputs that need them."""
+        own: float | str | None = getattr(queue, f"keep_{what}")
+        period = self.seconds(what) if own is None else _seconds(own)
+        return max(period, self.of(queue, "done")) if what == "rows" else period
+
+
+def _seconds(period: float | str) -> float:
+    return float("inf") if isinstance(period, str) else period
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

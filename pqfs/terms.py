@@ -51,6 +51,24 @@ class Terms:
             self.look()
         return self._set.get(name) or self._settings.queue(name)
 
+    # ---------------------------------------------------------------- retention
+
+    def keep(self, queue: str, what: str) -> float:
+        """Seconds for which a queue's done, dead, cancelled or rows are kept; infinity for ever."""
+        return self._settings.keep.of(self.queue(queue), what)
+
+    def keep_usually(self, what: str) -> float:
+        """The same for all queues that say nothing of it."""
+        return self._settings.keep.of(self._settings.defaults, what)
+
+    def keep_otherwise(self, what: str) -> dict[str, float]:
+        """The queues that keep it for another time."""
+        if self._written is None:
+            self.look()
+        usual = self.keep_usually(what)
+        found = {name: self.keep(name, what) for name in sorted({*self._settings.queues, *self._set})}
+        return {name: period for name, period in found.items() if period != usual}
+
     def _read(self, name: str, text: str) -> QueueSettings:
         base = self._settings.queue(name)
         try:

@@ -218,3 +218,14 @@ def test_what_people_set_outlives_the_index(shell: Shell) -> None:
     assert shell("index", "rebuild") == 0, shell.err
 
     assert item(shell, "mail") == before
+
+
+def test_nobody_consumes_from_a_queue_that_is_not_there(shell: Shell) -> None:
+    shell("queue", "create", "mail")
+    mail, other = shell.submit("a.txt", "-q", "mail"), shell.submit("b.txt")
+
+    assert shell("consume", "-q", "post", "--drain") == 4
+    assert "There is no queue post." in shell.err
+    assert shell("consume", "-q", "mail", "--drain") == 0
+
+    assert [shell.state(mail), shell.state(other)] == ["completed", "pending"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -484,12 +484,19 @@ class Index:
         """Drop the figures of minutes before an instant."""
         self.engine.run("forget_stats", {"minute": int(before // 60)})
 
-    def ended_before(self, state: State, before: float, limit: int) -> list[Job]:
-        """Jobs in a final state since before an instant; completed ones only when their input is gone."""
+    def ended_before(
+        self, state: State, before: float, limit: int, queue: str | None = None, without: Collection[str] = ()
+    ) -> list[Job]:
+        """Jobs in a final state since before an instant; completed ones only when their input is gone.
+
+        Of one queue, or of all but some: then other rows are passed by.
+        """
         name = "completed_before" if state is State.COMPLETED else "set_aside_before"
         row: dict[str, Any] = {"high": id_floor(before), "before": before, "limit": limit}
         if state is not State.COMPLETED:
             row["state"] = state
+        if queue or without:
+            name, row = f"{name}_in", {**row, "queue": queue, "list": json.dumps(sorted(without))}
         return [_job(found) for found in self.engine.run(name, row)]
 
     def let_go(self, job: str) -> bool:

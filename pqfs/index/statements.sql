@@ -322,6 +322,17 @@ SELECT {columns} FROM jobs
 WHERE id < :high AND state = 'completed' AND place = 'gone' AND confirmed = 1 AND updated_at < :before
 ORDER BY id LIMIT :limit;
 
+-- name: set_aside_before_in
+-- The same of one queue (or all), without some: where queues keep for times of their own.
+SELECT {columns} FROM jobs
+WHERE state = :state AND state NOT IN ('pending', 'processing', 'completed') AND id < :high AND confirmed = 1
+AND updated_at < :before AND queue = coalesce(:queue, queue) AND queue NOT IN ({listed}) ORDER BY id LIMIT :limit;
+
+-- name: completed_before_in
+SELECT {columns} FROM jobs
+WHERE id < :high AND state = 'completed' AND place = 'gone' AND confirmed = 1 AND updated_at < :before
+AND queue = coalesce(:queue, queue) AND queue NOT IN ({listed}) ORDER BY id LIMIT :limit;
+
 -- name: amend
 -- The tree proves what an index older than the tree does not know: that this job was completed.
 UPDATE jobs SET state = 'completed', place = 'done', confirmed = 1, output = :output, updated_at = :updated_at,
