@@ -23,7 +23,8 @@ from pqfs.retry import Budget
 from pqfs.settings import Settings
 from pqfs.spool import Spool
 
-DISCARD = "delete input"  # the event of an input that goes while its row stays
+PRIORITY, RESCHEDULE, DELETE = "priority", "reschedule", "delete"  # verbs that change no state: their events' words
+DISCARD = "delete input"  # an input goes while its row stays
 
 
 class Steering:
@@ -108,12 +109,12 @@ class Steering:
     def prioritise(self, job: Job, priority: int, actor: str, reason: str | None, now: float) -> Job:
         """Give a waiting or held job another priority. Kept through a rebuild."""
         told = (str(job.priority), str(priority))
-        return self._plan(job, replace(job, priority=priority), "priority", told, actor, reason, now)
+        return self._plan(job, replace(job, priority=priority), PRIORITY, told, actor, reason, now)
 
     def reschedule(self, job: Job, ready_at: float, actor: str, reason: str | None, now: float) -> Job:
         """Let a waiting or held job run no sooner than at `ready_at` (now: at once). Kept through a rebuild."""
         told = (iso(job.ready_at), iso(ready_at))
-        return self._plan(job, replace(job, ready_at=ready_at), "reschedule", told, actor, reason, now)
+        return self._plan(job, replace(job, ready_at=ready_at), RESCHEDULE, told, actor, reason, now)
 
     def _plan(
         self, job: Job, wanted: Job, verb: str, told: tuple[str, str], actor: str, reason: str | None, now: float
@@ -222,7 +223,7 @@ class Steering:
         with self.index.transaction():
             if job.place is not Place.GONE and not self.index.let_go(job.id):
                 return False
-            self.index.add_event(now, actor, "delete", job=job.id, queue=job.queue, reason=reason, before=job.state)
+            self.index.add_event(now, actor, DELETE, job=job.id, queue=job.queue, reason=reason, before=job.state)
         # Crash here: an unconfirmed row that says gone; the janitor removes the file, and the row but of a completed.
         return self.erase(job)
 

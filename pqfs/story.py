@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pqfs import naming
 from pqfs.clock import iso
@@ -13,6 +13,7 @@ from pqfs.index.filters import Filters
 from pqfs.model import Job, Place, State, Verb
 from pqfs.owners import Life
 from pqfs.report import Source, consumers
+from pqfs.steering import DELETE, PRIORITY, RESCHEDULE
 
 _NAMED = 5  # jobs that were made of one
 _ALIKE = 10_000  # dead letters with the same error are counted up to this many
@@ -79,12 +80,36 @@ def _pending(source: Source, job: Job) -> Iterator[str]:
     if job.ready_at > now:
         what = "It is tried again" if job.attempt else "It is scheduled and may run"
         yield f"{what} at {iso(job.ready_at)}, in {job.ready_at - now:.0f} seconds."
+        yield from _planned(source, job)
         return
+    yield from _planned(source, job)
     yield from _assigned(source, job)
     yield from _why_nobody_runs(source, job)
     ahead = source.index.jobs_ahead(job, _AHEAD)
     more = " or more" if ahead >= _AHEAD else ""
     yield f"Jobs of its queue that come before it: {ahead}{more}." if ahead else "It is the next of its queue."
+
+
+def _planned(source: Source, job: Job) -> Iterator[str]:
+    """Who has changed when it may run, or how urgent it is, since it came or was redriven."""
+    told: dict[str, Event] = {}
+    for event in source.index.events(job.id):
+        told = {} if event.verb == Verb.REDRIVE else told
+        if event.verb in (RESCHEDULE, PRIORITY):
+            told[event.verb] = event
+    if moved := told.get(RESCHEDULE):
+        yield f"It was rescheduled from {moved.before} to {moved.after} by {_who(moved)}."
+    if urged := told.get(PRIORITY):
+        yield f"Its priority was changed from {urged.before} to {urged.after} by {_who(urged)}."
+
+
+def deleted(events: Sequence[Event]) -> Iterator[str]:
+    """What is still known of a job that has no row any more."""
+    yield "There is no such job any more."
+    for event in events:
+        if event.verb == DELETE:
+            yield f"It was {event.before}, and was deleted by {_who(event)}."
+    yield f"What was done to it: {', '.join(f'{event.verb} by {event.actor}' for event in events)}."
 
 
 def _why_nobody_runs(source: Source, job: Job) -> Iterator[str]:

@@ -20,7 +20,7 @@ from pqfs.concerns import alarms_of, alarms_of_inbox
 from pqfs.errors import JobNotFound
 from pqfs.model import Job
 from pqfs.report import Source
-from pqfs.story import tell, why_nobody_ingests
+from pqfs.story import deleted, tell, why_nobody_ingests
 from pqfs.waiting import explain
 
 _RECENT = 7 * 86400.0  # names are looked for among the jobs of this many seconds
@@ -60,6 +60,8 @@ def why(source: Source, target: str) -> Answer:
         return _about_job(source, target, job, f"The newest job of this name is {job.id}.")
     if own:
         return own
+    if naming.is_job_id(target.strip().lower()) and (events := source.index.events(target.strip().lower())):
+        return Answer(target, "job", tuple(deleted(events)))
     if os.path.lexists(target):
         said = (f"It is not in the spool {source.spool.root}.", "Copy it into inbox/, or: pqfs submit FILE")
         return Answer(target, "outside", said, os.path.abspath(target))

@@ -20,7 +20,7 @@ from pqfs.settings import IngestSettings, QueueSettings
 from pqfs.why import why
 from pqfs.wiring import App
 from tests.opened import app_of, consumer, die, live, run
-from tests.world import SettableClock, submitted, write_output
+from tests.world import SettableClock, new_id, submitted, write_output
 
 
 @pytest.fixture
@@ -265,3 +265,35 @@ def test_a_payload_on_its_way_is_told(app: App, clock: SettableClock) -> None:
         app.index.settle(Settlement(job, State.FAILED, Budget(1), clock.now(), "no"), clock.now())
 
     assert "on its way to dead/" in _said(app, job.id)
+
+
+def test_a_job_that_was_rescheduled_names_who_and_from_when_to_when(app: App, clock: SettableClock) -> None:
+    job = submitted(app.jobqueue, clock.now())
+    later = app.jobqueue.reschedule(job, clock.now() + 60, "ann", "the night is cheap", clock.now())
+    app.jobqueue.prioritise(later, 7, "bob", None, clock.now())
+
+    said = " ".join(why(app, job.id).sentences)
+
+    assert "in 60 seconds" in said
+    assert "by ann" in said and "the night is cheap" in said
+    assert "Its priority was changed from 0 to 7 by bob" in said
+
+
+def test_what_was_planned_before_a_redrive_is_not_told(app: App, clock: SettableClock) -> None:
+    job = app.jobqueue.prioritise(submitted(app.jobqueue, clock.now()), 7, "bob", None, clock.now())
+    dead = app.jobqueue.job(app.jobqueue.fail(job, "ann", None, clock.now()).id)
+    app.jobqueue.redrive(dead, "ann", None, clock.now())
+
+    assert "bob" not in " ".join(why(app, job.id).sentences)
+
+
+def test_a_deleted_job_tells_who_deleted_it(app: App, clock: SettableClock) -> None:
+    job = app.jobqueue.job(app.jobqueue.cancel(submitted(app.jobqueue, clock.now()), "ann", None, clock.now()).id)
+    assert app.jobqueue.delete(job, "bob", "it was a test", clock.now())
+
+    answer = why(app, job.id)
+
+    assert answer.is_known and answer.job is None
+    assert "was deleted by bob" in " ".join(answer.sentences)
+    assert "it was a test" in " ".join(answer.sentences)
+    assert not why(app, new_id()).is_known
