@@ -260,7 +260,7 @@ def test_a_purge_removes_dead_letters_and_their_files_and_nothing_else(checked: 
 
     assert states(checked) == {good: "completed", cancelled: "cancelled"}
     assert list((checked.spool / "dead").iterdir()) == []
-    assert [each["verb"] for each in checked.items("audit", "list", "--job", bad)] == ["delete"]
+    assert [each["verb"] for each in checked.items("audit", "list", "--job", bad)] == ["delete", "submit"]
 
 
 # -------------------------------------------------------------------- export
