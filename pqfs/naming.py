@@ -217,6 +217,11 @@ def harmless(text: str) -> str:
     return "".join(_escape(char) if char not in "\n\t" and _is_hidden(char) else char for char in text)
 
 
+def one_line(text: str) -> str:
+    """The same where there is room for one line: a line end or a tab becomes a space."""
+    return harmless(text.replace("\n", " ").replace("\t", " "))
+
+
 def printable_path(path: str) -> str:
     """A relative path whose parts may be any names, in a form that can be shown; for people, not for opening."""
     return "/".join(printable(os.fsencode(part)) for part in path.split("/"))

@@ -722,3 +722,29 @@ def test_what_a_program_said_can_not_act_on_a_terminal_nor_in_json(capsys: pytes
     assert told["items"] == [{"error": nasty}]
     for text in (shown.out, shown.err):
         assert not set(text) & {"\x1b", "\u202e", "\x9b"}
+
+
+_NO_TEXT = "b\udcff"  # an argument with a byte that is not UTF-8, as Python gives it to us
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("jobs", "list", "-q", _NO_TEXT), ("audit", "list", "--by", _NO_TEXT), ("queue", "pause", _NO_TEXT),
+     ("dead", "show", _NO_TEXT), ("jobs", "priority", "1", "-q", _NO_TEXT), ("consumers", "start", _NO_TEXT)],
+)  # fmt: skip
+def test_an_argument_that_is_no_text_is_refused_in_a_sentence(shell: Shell, command: tuple[str, ...]) -> None:
+    assert shell(*command) in (1, 2, 4, 5), shell.out
+    assert shell.err.startswith("pqfs: ")
+
+
+@pytest.mark.parametrize("command", [("jobs", "hold"), ("queue", "pause", "default"), ("jobs", "delete")])
+def test_a_reason_that_can_not_be_kept_is_refused_before_anything_is_done(
+    shell: Shell, command: tuple[str, ...]
+) -> None:
+    job = shell.submit()
+    before = shell.items("audit", "list"), sorted(path.name for path in (shell.spool / "meta").iterdir())
+
+    assert shell(*command, *([job] if command[0] == "jobs" else []), "--reason", _NO_TEXT) == 2
+
+    after = shell.items("audit", "list"), sorted(path.name for path in (shell.spool / "meta").iterdir())
+    assert (shell.state(job), after) == ("pending", before)

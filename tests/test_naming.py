@@ -275,3 +275,7 @@ def test_outputs_of_one_name_differ_and_sort_by_the_time_of_completion() -> None
 )
 def test_the_words_of_others_can_not_act_on_a_terminal(said: str, shown: str) -> None:
     assert naming.harmless(said) == shown
+
+
+def test_what_has_room_for_one_line_is_one_line_and_harmless() -> None:
+    assert naming.one_line("two\nlines,\ta tab and \x1b[2J") == "two lines, a tab and %1B[2J"

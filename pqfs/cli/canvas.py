@@ -16,7 +16,7 @@ from pqfs.cli import terminal
 from pqfs.cli.frame import Frame, Trouble
 from pqfs.cli.glance import size
 from pqfs.health import Finding, Severity
-from pqfs.naming import harmless
+from pqfs.naming import one_line
 from pqfs.report import ConsumerStatus, Overview, QueueStatus, Rates
 
 Thing = QueueStatus | ConsumerStatus | Trouble
@@ -77,13 +77,13 @@ def _cut(line: Text, columns: int) -> Text:
 
 def _foot(view: View) -> Text:
     style = "bold reverse yellow" if view.is_question else "bold" if view.foot else "dim"
-    return Text(harmless(view.foot) or _KEYS, style)
+    return Text(one_line(view.foot) or _KEYS, style)
 
 
 def _body(frame: Frame, view: View) -> Iterator[Text]:
     if frame.seen is None:
         yield Text.assemble(("pqfs", "bold"), f"  {frame.spool}")
-        yield Text(harmless(frame.trouble or ""), "bold red")
+        yield Text(one_line(frame.trouble or ""), "bold red")
         return
     yield from _head(frame, frame.seen)
     yield from _findings(frame.findings)
@@ -126,7 +126,7 @@ def _rates(rates: Rates) -> str:
 def _findings(findings: Sequence[Finding]) -> Iterator[Text]:
     yield Text()
     for each in sorted(findings, key=lambda each: each.severity is not Severity.ALARM)[:_ALARMS]:
-        yield Text(harmless(f"{each.severity:<7} {each.name}: {each.sentence} {each.hint}"), _STYLES[each.severity])
+        yield Text(one_line(f"{each.severity:<7} {each.name}: {each.sentence} {each.hint}"), _STYLES[each.severity])
     if findings:
         yield Text()
 
@@ -155,7 +155,7 @@ def _queue(queue: QueueStatus) -> Text:
     oldest = "" if queue.oldest_wait is None else f"  the oldest waits for {_span(queue.oldest_wait)}"
     line = Text(f"{_cell(queue.name, 16)} {said}{oldest}")
     if queue.paused_at is not None:
-        line.append(f"  paused by {queue.paused_by}: {harmless(queue.paused_reason or '')}", "yellow")
+        line.append(f"  paused by {queue.paused_by}: {one_line(queue.paused_reason or '')}", "yellow")
     return line
 
 
@@ -168,16 +168,16 @@ def _consumer(each: ConsumerStatus) -> Text:
         return line.append("idle", "dim")
     done = int(min(1.0, max(0.0, each.running.progress)) * _BAR)
     bar = f"[{'#' * done}{'.' * (_BAR - done)}] " if each.running.progress else ""
-    return line.append(f"{bar}{_span(each.running.seconds)}  {harmless(each.running.name)}", "cyan")
+    return line.append(f"{bar}{_span(each.running.seconds)}  {one_line(each.running.name)}", "cyan")
 
 
 def _error(each: Trouble) -> Text:
-    text = f"{each.count:>4} x  {_cell(each.queue, 12)} {terminal.when(each.last_at)}  {harmless(each.error)}"
+    text = f"{each.count:>4} x  {_cell(each.queue, 12)} {terminal.when(each.last_at)}  {one_line(each.error)}"
     return Text(text.replace("\n", " "), "red")
 
 
 def _cell(text: str, width: int) -> str:
-    return set_cell_size(harmless(text), width)
+    return set_cell_size(one_line(text), width)
 
 
 def _span(seconds: float) -> str:

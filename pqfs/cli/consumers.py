@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 
-from pqfs.cli.terminal import Json
+from pqfs.cli.terminal import Json, Reason
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `pqfs consumers list` names it: consumer-03.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Which; all that are wanted by default.")]
 Queues = Annotated[
     list[str] | None, typer.Option("--queue", "-q", help="Consumers that serve only this queue; may be repeated.")
 ]
-Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept in the events.")]
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait until it is done (exit code 3).")]
 _PATIENCE = 90.0
 

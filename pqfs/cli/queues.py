@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 
 from pqfs.cli import terminal
-from pqfs.cli.terminal import DryRun, Json, Yes
+from pqfs.cli.terminal import DryRun, Json, Reason, Yes
 
 Name = Annotated[str, typer.Argument(help="The queue.")]
 Names = Annotated[list[str], typer.Argument(help="The queues.")]
 Values = Annotated[list[str] | None, typer.Argument(help="name=value, as in pqfs.toml; `none` lifts a limit.")]
-Why = Annotated[str | None, typer.Option("--reason", help="Why; kept in the audit.")]
 Patience = Annotated[str | None, typer.Option("--timeout", help="Wait no longer than this (exit code 3).")]
 
 queue = typer.Typer(
@@ -48,7 +47,7 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
 
 @queue.command(epilog="Examples: pqfs queue create mail   pqfs queue create scans timeout=10m concurrency=2")
 def create(
-    context: typer.Context, name: Name, values: Values = None, reason: Why = None, as_json: Json = False
+    context: typer.Context, name: Name, values: Values = None, reason: Reason = None, as_json: Json = False
 ) -> None:
     """Make a queue, and inbox/NAME/ for its producers. Its handler stands in pqfs.toml."""
     from pqfs.cli import queueacts
@@ -63,7 +62,7 @@ def set_values(
     name: Name,
     values: Values = None,
     unset: Annotated[list[str] | None, typer.Option("--unset", help="Take this value back; may be repeated.")] = None,
-    reason: Why = None,
+    reason: Reason = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -78,7 +77,7 @@ def pause(
     context: typer.Context,
     names: Names,
     period: Annotated[str | None, typer.Option("--for", help="Go on by itself after 90s, 5m, 2h, 7d.")] = None,
-    reason: Why = None,
+    reason: Reason = None,
     as_json: Json = False,
 ) -> None:
     """Let nothing of these queues be claimed. What runs goes on, files are still taken in."""
@@ -88,7 +87,7 @@ def pause(
 
 
 @queue.command(epilog="Example: pqfs queue resume mail")
-def resume(context: typer.Context, names: Names, reason: Why = None, as_json: Json = False) -> None:
+def resume(context: typer.Context, names: Names, reason: Reason = None, as_json: Json = False) -> None:
     """Let paused queues be claimed from again, and drained ones take files in."""
     from pqfs.cli import queueacts
 
@@ -97,7 +96,7 @@ def resume(context: typer.Context, names: Names, reason: Why = None, as_json: Js
 
 @queue.command(epilog="Example: pqfs queue drain mail --timeout 10m && pqfs queue delete mail")
 def drain(
-    context: typer.Context, name: Name, timeout: Patience = None, reason: Why = None, as_json: Json = False
+    context: typer.Context, name: Name, timeout: Patience = None, reason: Reason = None, as_json: Json = False
 ) -> None:
     """Take nothing in any more, and wait until nothing waits or runs. `pqfs queue resume` opens it again."""
     from pqfs.cli import queueacts
@@ -109,7 +108,7 @@ def drain(
 def purge(
     context: typer.Context,
     name: Name,
-    reason: Why = None,
+    reason: Reason = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: Json = False,
@@ -127,7 +126,7 @@ def delete(
     drained: Annotated[bool, typer.Option("--drain", help="Drain it first, and wait.")] = False,
     purged: Annotated[bool, typer.Option("--purge", help="First delete its jobs, but completed ones.")] = False,
     timeout: Patience = None,
-    reason: Why = None,
+    reason: Reason = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: Json = False,

@@ -17,7 +17,7 @@ import typer
 
 from pqfs.clock import utc
 from pqfs.errors import Unconfirmed
-from pqfs.naming import harmless
+from pqfs.naming import harmless, is_text, one_line
 
 if TYPE_CHECKING:
     from pqfs.settings import Loaded
@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept in the job's events.")]
+
+
+def _kept(text: str | None) -> str | None:
+    """A text that is to be kept; asked before anything is done."""
+    if text is not None and not is_text(text):
+        raise typer.BadParameter("it is kept as text in UTF-8, and is none.")
+    return text
+
+
+Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept in the events.", callback=_kept)]
 
 _COLOURS = {
     "completed": typer.colors.GREEN,
@@ -160,7 +169,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def coloured(word: str, width: int = 0) -> str:
     """A state in its colour; any other word as it is."""
-    return typer.style(word.ljust(width), fg=_COLOURS[word]) if word in _COLOURS else harmless(word)
+    return typer.style(word.ljust(width), fg=_COLOURS[word]) if word in _COLOURS else one_line(word)
 
 
 def _cell(value: Any) -> str:
@@ -168,7 +177,7 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.1f}"
-    return harmless(str(value))
+    return one_line(str(value))
 
 
 def when(instant: float | None) -> str:

@@ -31,10 +31,12 @@ from pqfs.errors import (
     IndexGone,
     Misconfigured,
     PqfsError,
+    Refused,
     SchemaTooNew,
     Unavailable,
 )
 from pqfs.index import Parameters, Row, catalogue
+from pqfs.naming import harmless
 from pqfs.settings import LOG_KEPT
 
 _TOKENS = {
@@ -274,6 +276,9 @@ def _translated(connection: apsw.Connection | None = None) -> Iterator[None]:
         raise
     except apsw.Error as error:
         raise _ours(error, connection.system_errno if connection else 0) from error
+    except UnicodeEncodeError as error:
+        shown = harmless(str(error.object))
+        raise Refused(f"The index keeps text in UTF-8, which {shown!r} is not.") from error
 
 
 def _ours(error: apsw.Error, code: int) -> Exception:

@@ -15,6 +15,7 @@ from pqfs import naming
 from pqfs.cli import run
 from pqfs.inbox import Inbox
 from pqfs.index import walk
+from pqfs.model import State
 from pqfs.settings import Settings
 from pqfs.spool import Spool
 from tests.crash.harness import World
@@ -23,7 +24,10 @@ from tests.hostile.names import harm_of, names, wrong_form
 _AT_ONCE = 500
 _SURFACES = (
     ["jobs", "list", "-n", "2000"], ["jobs", "list", "-n", "2000", "--json"], ["status"], ["fsck"],
+    ["monitor", "--once"], ["rejected", "list"], ["dead", "list"], ["audit", "list"], ["queue", "list"],
+    ["consumers", "list"],
 )  # fmt: skip
+_FEW = 25  # names that a surface is tried with one by one, that are refused, and that become dead letters
 
 
 def passage(root: Path, seed: int, count: int) -> Iterator[str]:
@@ -48,6 +52,9 @@ def _through(root: Path, batch: Sequence[bytes], surfaces: bool) -> Iterator[str
             world.drain()
         yield from _came_out(world, batch)
         world.invariants()
+        if surfaces:
+            with _log_to(told):
+                _go_wrong(world, batch[:_FEW])
     except AssertionError as error:
         yield str(error)
     finally:
@@ -55,6 +62,20 @@ def _through(root: Path, batch: Sequence[bytes], surfaces: bool) -> Iterator[str
     yield from _shown(told.getvalue(), "the log")
     if surfaces:
         yield from _every_surface(root, batch)
+
+
+def _go_wrong(world: World, batch: Sequence[bytes]) -> None:
+    """Each name once more: as a symbolic link, which is refused, and as a job that a person of that name fails."""
+    refuser = world.ingester()
+    for name in batch:
+        world.drop_link(os.fsdecode(name), os.fsdecode(name)[:100])
+    refuser.sweep()
+    for name in batch:
+        world.drop(name)
+    refuser.sweep()
+    for job in world.index.jobs(State.PENDING, None, "~", len(batch)):
+        words = job.name.decode("utf-8", "replace")
+        world.jobqueue.fail(job, words, words, world.clock.now())
 
 
 @contextlib.contextmanager
@@ -85,7 +106,7 @@ def _came_out(world: World, batch: Sequence[bytes]) -> Iterator[str]:
 
 
 def _every_surface(root: Path, batch: Sequence[bytes]) -> Iterator[str]:
-    for command in (*_SURFACES, *(["why", os.fsdecode(name)] for name in batch[:25])):
+    for command in (*_SURFACES, *(["why", os.fsdecode(name)] for name in batch[:_FEW])):
         shown, said = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(said):
             run(["--spool", str(root), "--logs", str(root.parent / "logs"), *command])
