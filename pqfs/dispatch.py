@@ -40,11 +40,11 @@ class Dispatch:
         self._index.wake_due(now)
         heads = {queue: self._index.claimable(queue, room) for queue, room in rooms.items()}
         mine = self._index.claimable_assigned(owner, list(rooms), limit)
-        chosen = _within(merge(*heads.values(), mine, key=_order), rooms, limit)
+        chosen = _within(_merged([*heads.values(), mine]), rooms, limit)
         if chosen and (old := self._old(heads, rooms, chosen, limit, now)):
             chosen = _within((*old, *chosen), rooms, limit)  # old ones first: they run even if the rest is given back
         jobs = self._index.lease([each.id for each in chosen], owner, now)
-        self._count(jobs, now)
+        self._count(jobs, rooms, now)
         return jobs
 
     # ---------------------------------------------------------------- limits
@@ -67,9 +67,9 @@ class Dispatch:
             limit = min(limit, pace[0] - self._rows.claimed_since(queue, now - now % pace[1]))
         return limit
 
-    def _count(self, jobs: Sequence[Job], now: float) -> None:
-        for queue, count in Counter(job.queue for job in jobs).items():
-            if self._terms.queue(queue).claim_rate:
+    def _count(self, jobs: Sequence[Job], queues: Iterable[str], now: float) -> None:
+        for queue in queues:
+            if self._terms.queue(queue).claim_rate and (count := sum(job.queue == queue for job in jobs)):
                 self._rows.count_claimed(queue, now, count)
 
     def take_back(self, job: Job) -> None:
@@ -119,6 +119,12 @@ class Dispatch:
 
 def _order(each: Candidate) -> tuple[int, float, str]:
     return -each.priority, each.ready_at, each.id
+
+
+def _merged(heads: Sequence[list[Candidate]]) -> Iterable[Candidate]:
+    """All of them in the order of claims, in which each of these stands already."""
+    filled = [head for head in heads if head]
+    return filled[0] if len(filled) == 1 else merge(*filled, key=_order)
 
 
 def _within(candidates: Iterable[Candidate], rooms: Mapping[str, int], limit: int) -> list[Candidate]:

@@ -198,12 +198,12 @@ class Index:
 
     def claimable(self, queue: str, limit: int) -> list[Candidate]:
         """The jobs of a queue that are next, in order of priority, ready_at and id."""
-        return [Candidate(*row) for row in self.engine.run("claimable", {"queue": queue, "limit": limit})]
+        return [Candidate._make(row) for row in self.engine.run("claimable", {"queue": queue, "limit": limit})]
 
     def claimable_assigned(self, owner: str, queues: Sequence[str], limit: int) -> list[Candidate]:
         """The same of what is for this owner's program alone, of all these queues together."""
         row = {"program": program_of(owner), "list": json.dumps(list(queues)), "limit": limit}
-        return [Candidate(*found) for found in self.engine.run("claimable_assigned", row)]
+        return [Candidate._make(found) for found in self.engine.run("claimable_assigned", row)]
 
     def lease(self, jobs: Iterable[str], owner: str, now: float) -> list[Job]:
         """Lease these jobs, in this order, as far as they still can be claimed."""
