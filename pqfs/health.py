@@ -300,7 +300,9 @@ def _paused(vitals: Vitals) -> Iterator[str]:
     for each in vitals.ledger.backlogs:
         if each.paused_at is not None:
             by = f" by {each.paused_by}" if each.paused_by else ""
-            yield f"Queue {each.queue} has been paused{by} since {iso(each.paused_at)}."
+            until = f" until {iso(each.paused_until)}" if each.paused_until is not None else ""
+            why = f": {each.paused_reason}" if each.paused_reason else ""
+            yield f"Queue {each.queue} has been paused{by} since {iso(each.paused_at)}{until}{why}."
 
 
 def _span(seconds: float) -> str:
@@ -346,5 +348,5 @@ RULES = (
     Rule("quota-reached", _NOTICE, "inbox", _quota_reached, "They are taken as room appears. See: pqfs why FILE"),
     Rule("dead-letters", _NOTICE, "", _dead_letters, "See: pqfs jobs list --state failed; pqfs why JOB"),
     Rule("settings-changed", _NOTICE, "", _settings_changed, "Restart to apply: pqfs consumers restart"),
-    Rule("paused", _NOTICE, "jobs", _paused, "It goes on when the queue is resumed."),
+    Rule("paused", _NOTICE, "jobs", _paused, "It goes on when the queue is resumed: pqfs queue resume NAME"),
 )  # fmt: skip

@@ -45,6 +45,8 @@ class Backlog:
     since: float | None
     paused_at: float | None = None
     paused_by: str | None = None
+    paused_reason: str | None = None
+    paused_until: float | None = None
     held_back: str | None = None  # by which of its limits
 
     @property
@@ -248,7 +250,8 @@ def _backlog(source: Source, queue: Queue, sleeper: Job | None, now: float) -> B
     held_back = " ".join(why_held_back(source.index, source.terms, queue.name, now)) or None
     if not queue.is_paused(now):
         return Backlog(queue.name, since, held_back=held_back)
-    return Backlog(queue.name, since, queue.paused_at, queue.paused_by, held_back)
+    pause = (queue.paused_at, queue.paused_by, queue.paused_reason, queue.paused_until)
+    return Backlog(queue.name, since, *pause, held_back)
 
 
 def _since(*heads: Job | None) -> float | None:
