@@ -252,9 +252,9 @@ def test_one_job_is_steered_without_a_question(shell: Shell) -> None:
         assert shell("jobs", verb, job, "--reason", f"because {verb}") == 0
         assert shell.out.strip() == job
         assert shell.state(job) == state
-    events = shell.items("jobs", "show", job)[0]["events"]
-    assert events[0]["reason"] == "because hold"
-    assert events[0]["actor"].startswith("cli:")
+    told = {each["verb"]: each for each in shell.items("jobs", "show", job)[0]["events"]}
+    assert told["hold"]["reason"] == "because hold"
+    assert told["hold"]["actor"].startswith("cli:")
     assert shell("jobs", "delete", job) == 0
     assert shell("jobs", "show", job) == 4
 
