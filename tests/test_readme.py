@@ -101,8 +101,8 @@ def test_every_command_runs_as_written(stage: Stage) -> None:
     assert is_job_id(job)
     inline = sorted(set(re.findall(r"`(pqfs [a-z][^`]*)`", README)))
     for command in inline:
-        if command.split()[1] in ("up", "down", "COMMAND") or command == "pqfs monitor":
-            continue  # run around all others, or for ever
+        if command.split()[1] in ("up", "down", "COMMAND") or command in ("pqfs monitor", "pqfs jobs"):
+            continue  # run around all others, or for ever, or not by itself
         filled = command.replace("JOB", job).replace("spool/inbox/FILE", "spool/inbox/README.md")
         filled = filled.replace("FILE", "backup.db").replace(" ID", " 0123456789ab").partition(" > ")[0]
         if filled == "pqfs index rebuild":

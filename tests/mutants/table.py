@@ -12,6 +12,13 @@ Left out, because taken out alone they change nothing that anybody could see: wh
 
 from __future__ import annotations
 
-from tests.mutants import arrival, attempts, queues, recovering, steering
+from tests.mutants import arrival, attempts, fleet, queues, recovering, steering
 
-MUTANTS = (*arrival.MUTANTS, *attempts.MUTANTS, *steering.MUTANTS, *recovering.MUTANTS, *queues.MUTANTS)
+MUTANTS = (
+    *arrival.MUTANTS,
+    *attempts.MUTANTS,
+    *steering.MUTANTS,
+    *recovering.MUTANTS,
+    *queues.MUTANTS,
+    *fleet.MUTANTS,
+)
