@@ -21,6 +21,8 @@ QUESTIONS = {
     "pqfs.dead/1": ("dead", "list"),
     "pqfs.explain/1": ("explain", "done.txt"),
     "pqfs.replay/1": ("replay", "--all", "--again", "-y"),
+    "pqfs.consumers/1": ("consumers", "list"),
+    "pqfs.fleet/1": ("consumers", "scale", "2"),
     "pqfs.audit/1": ("audit", "list"),
     "pqfs.verification/1": ("audit", "verify"),
 }
@@ -40,6 +42,14 @@ def test_an_item_has_what_the_readme_says(shell: Shell, schema: str) -> None:
     assert answer["items"]
     for item in answer["items"]:
         assert set(item) == SHAPES[schema] | (_MORE & set(item))
+
+
+@pytest.mark.parametrize(("schema", "question"), [("pqfs.fleet/1", ("consumers", "scale", "3"))])
+def test_what_else_an_answer_has_stands_there(shell: Shell, schema: str, question: tuple[str, ...]) -> None:
+    told = next(row for row in README.splitlines() if row.startswith(f"| `{schema}` |")).split(" | ")[1]
+    also = set(re.findall(r"`(\w+)`", told.partition("also")[2]))
+
+    assert shell.json(*question).keys() == {"schema", "items", *also}
 
 
 _MORE = {"assigned_to"}  # told of jobs that are assigned to one consumer

@@ -12,6 +12,7 @@ from pqfs.owners import Owners
 from tests.process.stage import eventually
 from tests.process.test_fleet import _drop, _running, _settled
 from tests.process.test_supervisor import Place, place
+from tests.test_shapes import SHAPES
 
 __all__ = ["place"]
 pytestmark = pytest.mark.slow
@@ -51,6 +52,7 @@ def test_a_demo_job_is_interrupted_and_completed_and_its_consumer_comes_back(pla
     told = _told(place)
 
     names = [each["name"] for each in told["items"]]
+    assert {*SHAPES["pqfs.crash/1"]} == told["items"][0].keys()
     assert set(names) == {"dead", "given back", "again", "ended", "back"}
     assert (told["state"], told["is_well"], told["attempt"]) == ("completed", True, 1)
     after = {each.program: each.pid for each in Owners(place.run).living()}
