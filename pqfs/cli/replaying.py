@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pqfs.model import Job
     from pqfs.wiring import App
 
+_VERB = "replay"
 _BATCH = 256
 _BATCH_BYTES = 256 << 20
 
@@ -32,7 +33,8 @@ class _Look:
 
 def replay(app: App, wanted: Wanted, change: Change, manner: bulk.Manner, again: bool) -> int:
     """Look, ask, and make new jobs; the exit code."""
-    with Replay(app.jobqueue, app.clock, Author(terminal.actor(), "replay", manner.reason), again) as made:
+    _take_over(app)
+    with Replay(app.jobqueue, app.clock, Author(terminal.actor(), _VERB, manner.reason), again) as made:
         look = _look(app, made, wanted, change, manner)
         if manner.dry_run:
             return look.tally.exit_code()
@@ -46,6 +48,14 @@ def replay(app: App, wanted: Wanted, change: Change, manner: bulk.Manner, again:
         raise tally.first[0][1]
     _report(tally, manner.as_json)
     return tally.exit_code()
+
+
+def _take_over(app: App) -> None:
+    """What an earlier replay moved in and died before it could commit becomes jobs first, and so is passed over."""
+    recovery = app.recovery()
+    for owner in recovery.dead_owners():
+        if owner.startswith(f"{_VERB}."):
+            recovery.reap(owner)
 
 
 def _look(app: App, made: Replay, wanted: Wanted, change: Change, manner: bulk.Manner) -> _Look:
