@@ -18,6 +18,7 @@ SHAPES = {schema: set(re.findall(r"`(\w+)`", fields)) for schema, fields in _ROW
 QUESTIONS = {
     "pqfs.jobs/1": ("jobs", "list"),
     "pqfs.acts/1": ("jobs", "hold", "--all", "--dry-run"),
+    "pqfs.queues/1": ("queue", "list"),
     "pqfs.dead/1": ("dead", "list"),
     "pqfs.explain/1": ("explain", "done.txt"),
     "pqfs.replay/1": ("replay", "--all", "--again", "-y"),
