@@ -16,7 +16,7 @@ import grp
 import os
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,15 +52,15 @@ class Difference:
     command: str
 
 
-def rules(settings: Settings) -> list[Rule]:
-    """The table, for these settings."""
+def rules(settings: Settings, queues: Iterable[str] = ()) -> list[Rule]:
+    """The table, for these settings; `queues` are those that are made by command."""
     inbox = _inbox_rule(settings)
     is_shared = inbox.mode == _DROP_ONLY or settings.readers is not None
     closed = ("ready", "claimed", "done", "dead", "cancelled", "rejected", "meta")
     return [
         Rule(".", 0o751 if is_shared else 0o750, "who may drop or read passes through, and lists nothing", is_shared),
         inbox,
-        *(replace(inbox, path=f"inbox/{name}") for name in settings.queues),
+        *(replace(inbox, path=f"inbox/{name}") for name in sorted({*settings.queues, *queues})),
         *_output_rules(settings),
         *(Rule(name, 0o750, "no producer reaches what has been accepted") for name in closed),
         Rule("run", 0o700, "who may write to bells, locks and sockets may steer pqfs"),
@@ -90,13 +90,13 @@ def _output_rules(settings: Settings) -> list[Rule]:
     ]
 
 
-def differences(settings: Settings) -> Iterator[Difference]:
-    """Every path that is not as the table says; what is not there is left out.
+def differences(settings: Settings, queues: Iterable[str] = ()) -> Iterator[Difference]:
+    """Every path that is not as the table says; what is not there is left out. `queues` as for `rules`.
 
     Raises:
         Misconfigured: a setting names a group that there is not.
     """
-    places = [(settings.spool / rule.path, rule) for rule in rules(settings)]
+    places = [(settings.spool / rule.path, rule) for rule in rules(settings, queues)]
     for path, rule in [*places, (settings.logs, Rule("logs", 0o750, "logs tell names of files"))]:
         if found := _compare(path, rule, settings):
             yield found
@@ -132,13 +132,15 @@ def _group_id(name: str) -> int:
         raise Misconfigured(f"There is no group {name}.", f"Make it: groupadd {name}") from None
 
 
-def mend(settings: Settings, only: Path | None = None) -> list[Path]:
+def mend(settings: Settings, only: Path | None = None, queues: Iterable[str] = ()) -> list[Path]:
     """Give everything that this user owns (or one path) its mode and its group; what was changed.
+
+    `queues` as for `rules`.
 
     Raises:
         Misconfigured: there is no such group, or this user may not give files to it.
     """
-    found = [each for each in differences(settings) if only in (None, each.path)]
+    found = [each for each in differences(settings, queues) if only in (None, each.path)]
     mine = [each for each in found if os.geteuid() in (0, os.lstat(each.path).st_uid)]
     for each in mine:
         try:

@@ -60,7 +60,7 @@ class Queueing:
         naming.check_queue(name)
         over(self._settings.queue(name), wishes, name)
         self._spool.make_directory(f"inbox/{name}")
-        mend(self._settings, self._spool.path(f"inbox/{name}"))
+        mend(self._settings, self._spool.path(f"inbox/{name}"), [name])
         # Crash here: a directory in the inbox that is no queue; the ingester removes it when it stays empty.
         with self._index.transaction():
             if not self._index.create_queue(name, now):

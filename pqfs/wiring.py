@@ -18,6 +18,7 @@ from pqfs.events import Word, emit
 from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
+from pqfs.model import DEFAULT_QUEUE
 from pqfs.modes import mend
 from pqfs.opening import Opening
 from pqfs.owners import Owners
@@ -123,12 +124,17 @@ def _open_to_read(spool: Spool, settings: Settings) -> Index:
 
 
 def _make_queues(index: Index, spool: Spool, settings: Settings, clock: Clock) -> None:
-    """A row for each queue that the settings name, and a directory where its producers drop files."""
-    for path in (f"inbox/{name}" for name in settings.queues):
+    """A row for each queue that the settings name, and a directory where its producers drop files.
+
+    A loss of power, or a rebuild of the index, may have left a queue that was made by command without one.
+    """
+    known = {queue.name for queue in index.queues()}
+    for name in sorted({*settings.queues, *known} - {DEFAULT_QUEUE}):
+        path = f"inbox/{name}"
         if not spool.exists(path):
             spool.make_directory(path)
-            mend(settings, spool.path(path))
-    missing = set(settings.queue_names()) - {queue.name for queue in index.queues()}
+            mend(settings, spool.path(path), [name])
+    missing = set(settings.queue_names()) - known
     if missing:
         with index.transaction():
             for name in sorted(missing):

@@ -21,8 +21,9 @@ from pqfs.owners import Owners
 from pqfs.queueing import Queueing, purge
 from pqfs.rebuild import Rebuild
 from pqfs.recovery import Recovery
-from pqfs.settings import QueueSettings, Settings
+from pqfs.settings import Loaded, QueueSettings, Settings
 from pqfs.terms import Terms, wishes_of
+from pqfs.wiring import open_app
 from tests.opened import app_of
 from tests.world import SettableClock, invariants, submitted
 
@@ -76,6 +77,20 @@ def test_what_is_set_stands_over_the_file_and_is_told_durably(jobqueue: JobQueue
     terms = jobqueue.terms.queue("mail")
     assert (terms.timeout, terms.max_failures, terms.max_crashes) == (300.0, 7, QueueSettings().max_crashes)
     assert events(jobqueue) == [("create", ANN, "because")]
+
+
+def test_producers_may_drop_into_a_queue_that_was_made_by_command(
+    jobqueue: JobQueue, act: Act, settings: Settings
+) -> None:
+    """As into the inbox itself; and its directory is made again where it is missing."""
+    jobqueue.spool.path("inbox").chmod(0o3730)
+
+    act("create", "mail", {})
+    assert jobqueue.spool.path("inbox/mail").stat().st_mode & 0o7777 == 0o3730
+    jobqueue.spool.path("inbox/mail").rmdir()
+    open_app(Loaded(settings, {}, None)).close()
+
+    assert jobqueue.spool.path("inbox/mail").stat().st_mode & 0o7777 == 0o3730
 
 
 def test_what_is_taken_back_is_as_the_file_says(jobqueue: JobQueue, act: Act) -> None:

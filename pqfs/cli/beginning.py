@@ -11,6 +11,7 @@ import typer
 
 from pqfs.cli import terminal
 from pqfs.index.sqlite import refuse_network
+from pqfs.model import DEFAULT_QUEUE
 from pqfs.modes import mend
 from pqfs.places import DIRECTORIES
 from pqfs.spool import Spool
@@ -59,11 +60,20 @@ def init(context: typer.Context, producers: str | None, with_config: bool) -> No
         was_there = path.exists()
         make()
         terminal.say(f"{name:<10} {path} {'was there already' if was_there else 'made'}")
-    mend(settings)
+    mend(settings, queues=_queues(context))
     if with_config:
         _write_config(Path("pqfs.toml"), settings)
     terminal.put(str(settings.spool))
     terminal.say(f"Drop files into {settings.spool / 'inbox'}. Start with: pqfs up")
+
+
+def _queues(context: typer.Context) -> list[str]:
+    """The queues that have a directory in the inbox."""
+    app = terminal.opened(context, read_only=True)
+    try:
+        return [row.name for row in app.index.queues() if row.name != DEFAULT_QUEUE]
+    finally:
+        app.close()
 
 
 def _parts(settings: Settings, context: typer.Context) -> list[tuple[str, Path, Callable[[], object]]]:
