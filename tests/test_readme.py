@@ -80,7 +80,7 @@ def _run(stage: Stage, command: str) -> subprocess.CompletedProcess[str]:
 # Commands whose answer depends on what there is to find: any of these is an answer, not an error of the command.
 _ANSWERS = {
     "pqfs rejected retry": {4}, "pqfs fsck": {0}, "pqfs doctor": {0, 6}, "pqfs jobs retry": {0},
-    "pqfs jobs assign": {0, 1}, "pqfs consumers drain": {0, 4}, "pqfs consumers stop": {0, 4},
+    "pqfs jobs assign": {0, 1, 4}, "pqfs consumers drain": {0, 4}, "pqfs consumers stop": {0, 4},
     "pqfs consumers scale 2 -q mail": {0, 4}, "pqfs simulate-crash": {0},
 }  # fmt: skip
 
