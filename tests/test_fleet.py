@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 from supervisor.options import ServerOptions
 
+from pqfs.owners import ProgramLock
 from pqfs.settings import Loaded, Settings
 from pqfs.spool import Spool
+from pqfs.stack import fleet as fleet_module
 from pqfs.stack.configuration import SLOT_NAMES, Instance, render
+from pqfs.stack.fleet import Author, Fleet
+from pqfs.stack.supervisor import Supervisor
 from tests.shell import Shell
 
 
@@ -108,6 +112,42 @@ def test_a_wish_that_can_not_be_is_one_sentence_and_changes_nothing(
     app = shell.app()
     assert app.index.roster() is None
     app.close()
+
+
+def test_a_change_that_is_cut_off_is_noted_and_made_again_without_harm(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = shell.app()
+    fleet = Fleet(app, Supervisor(shell.spool / "run" / "supervisor.sock"))
+
+    def cut_off(*ignored: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Fleet, "_carry_out", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            fleet.scale(4, None, Author("ann", "a busy week"))
+    wanted = app.index.roster()
+    assert wanted is not None and len(wanted) == 4
+
+    assert fleet.scale(4, None, Author("ann")).roster == wanted
+
+    events = [each for each in shell.items("audit", "list") if each["verb"] == "scale"]
+    assert [(each["actor"], each["reason"]) for each in events] == [("ann", "a busy week")]
+    assert events[0]["before"] == "consumer-00 consumer-01"
+    app.close()
+
+
+def test_two_changes_at_once_are_made_one_after_the_other(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_module, "_TURN", 0.1)
+    lock = ProgramLock(shell.spool / "run", "fleet")
+    assert lock.acquire(0.0)
+
+    assert shell("consumers", "scale", "4") == 1
+
+    assert "Somebody else is changing" in shell.err
+    lock.release()
+    assert shell("consumers", "scale", "4") == 0
 
 
 def test_all_slots_can_be_wanted_and_no_more(shell: Shell) -> None:

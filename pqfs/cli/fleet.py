@@ -152,7 +152,7 @@ def restart(context: typer.Context, names: Sequence[str], timeout: float) -> Non
         wanted = list(names) or sorted(set(fleet.roster()) & there.keys())
         more = () if names else _SERVICES
         for name in (*wanted, *more):
-            fleet.restart(name)
+            fleet.restart(name, Author(terminal.actor()))
             _await_return(fleet, name, timeout)
             terminal.put(name)
 

@@ -15,7 +15,7 @@ from pqfs.cli import terminal
 from pqfs.cli.canvas import Thing, things
 from pqfs.cli.frame import Frame, Trouble
 from pqfs.errors import PqfsError
-from pqfs.model import DEAD, Job
+from pqfs.index.filters import Filters
 from pqfs.queueing import Queueing
 from pqfs.report import ConsumerStatus, QueueStatus
 from pqfs.stack.configuration import SOCKET
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from pqfs.wiring import App
 
 _REASON = "from the monitor"
-_NEWEST = "~"  # sorts behind every id
-_PAGE = 1000
+_AT_ONCE = 200  # dead letters that one key lets run again: a person waits before the screen meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,22 +96,15 @@ def _retry(loaded: Loaded, chosen: Thing | None, frame: Frame) -> Deed | str:
 def _do_retry(loaded: Loaded, group: Trouble) -> str:
     done = 0
     with _opened(loaded) as app:
-        for job in _dead_of(app, group):
+        wanted = Filters(app.index).dead(group.fingerprint, group.queue, None, _AT_ONCE)
+        for job in wanted:
             try:
                 app.jobqueue.redrive(job, terminal.actor(), _REASON, app.clock.now())
             except PqfsError:
                 continue  # somebody was quicker
             done += 1
-    return f"Waiting again: {done} of them."
-
-
-def _dead_of(app: App, group: Trouble) -> Iterator[Job]:
-    """Every dead letter of a group, in bounded pages."""
-    for state in sorted(DEAD):
-        before = _NEWEST
-        while page := app.index.jobs(state, group.queue, before, _PAGE):
-            yield from (job for job in page if job.fingerprint == group.fingerprint)
-            before = page[-1].id
+    more = f" All of them: pqfs dead redrive --group {group.fingerprint}" if len(wanted) == _AT_ONCE else ""
+    return f"Waiting again: {done} of them.{more}"
 
 
 # -------------------------------------------------------------------- queues, consumers

@@ -105,7 +105,7 @@ class Fleet:
     def start(self, name: str, author: Author) -> Change:
         """Have this consumer run; it serves all queues unless it was wanted with others."""
         _check_name(name)
-        return self._change("start consumer", lambda wanted: {name: None} | wanted, author)
+        return self._change("start-consumer", lambda wanted: {name: None} | wanted, author)
 
     def stop(self, name: str, author: Author) -> Change:
         """Have this consumer end: what runs has `consume.drain` to finish, and is given back after it.
@@ -113,7 +113,7 @@ class Fleet:
         Raises:
             ConsumerNotFound: it is not wanted, and does not run.
         """
-        return self._change("stop consumer", lambda wanted: self._without(wanted, name), author, _Parting(name))
+        return self._change("stop-consumer", lambda wanted: self._without(wanted, name), author, _Parting(name))
 
     def drain(self, name: str, author: Author) -> Change:
         """Have this consumer end when what it runs has ended, however long that takes; it gives the rest back.
@@ -124,11 +124,14 @@ class Fleet:
         """
         self.slots()
         parting = _Parting(name, gently=True)
-        return self._change("drain consumer", lambda wanted: self._without(wanted, name), author, parting)
+        return self._change("drain-consumer", lambda wanted: self._without(wanted, name), author, parting)
 
-    def restart(self, name: str) -> None:
+    def restart(self, name: str, author: Author) -> None:
         """Ask one process (a consumer, ingester, janitor) to end, wait until it has, and start it again."""
         process = self._process(name)
+        with self._app.index.transaction():
+            now = self._app.clock.now()
+            self._app.index.add_event(now, author.name, "restart", reason=author.reason, before=name)
         self.supervisor.stop(process)
         self._await_stop(name)
         self.supervisor.start(process)
