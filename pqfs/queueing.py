@@ -117,7 +117,7 @@ class Queueing:
             if row.paused_at is None and "accepts" not in wishes:
                 raise Refused(f"Queue {name} is neither paused nor closed.", f"See: pqfs queue show {name}")
             wishes.pop("accepts", None)
-            return replace(_opened(row), settings=_written(wishes))
+            return replace(_opened(row, now), settings=_written(wishes))
 
         with self._index.transaction():
             resumed = self._want(name, open_, "resume", actor, reason, now)
@@ -209,7 +209,7 @@ class Queueing:
 
     def _end_pause(self, row: Queue, now: float) -> None:
         def open_(found: Queue) -> Queue:
-            return found if found.is_paused(now) else _opened(found)
+            return found if found.is_paused(now) else _opened(found, now)
 
         with self._index.transaction():
             self._want(row.name, open_, "resume", "janitor", "its time is over", now)
@@ -230,9 +230,9 @@ class Queueing:
                 yield name, self._spool.read_note(name)
 
 
-def _opened(row: Queue) -> Queue:
+def _opened(row: Queue, since: float | None) -> Queue:
     """The row of a queue that is not paused any more."""
-    return replace(row, paused_at=None, paused_by=None, paused_reason=None, paused_until=None)
+    return replace(row, paused_at=None, paused_by=None, paused_reason=None, paused_until=since)
 
 
 def _is_unsaid(row: Queue) -> bool:
@@ -256,7 +256,7 @@ def _note(row: Queue) -> dict[str, Any]:
 def _from_note(row: Queue, note: Mapping[str, Any]) -> Queue:
     """A row as its note tells it; what makes no sense in a note is left out."""
     settings, paused = note.get("settings"), note.get("paused")
-    row = replace(_opened(row), settings=_written(settings) if isinstance(settings, dict) else None)
+    row = replace(_opened(row, None), settings=_written(settings) if isinstance(settings, dict) else None)
     if not isinstance(paused, dict) or not isinstance(paused.get("at"), int | float):
         return row
     until, by, reason = paused.get("until"), paused.get("by"), paused.get("reason")

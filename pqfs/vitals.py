@@ -247,11 +247,19 @@ def _backlogs(source: Source, now: float) -> list[Backlog]:
 
 def _backlog(source: Source, queue: Queue, sleeper: Job | None, now: float) -> Backlog:
     since = _since(source.index.head(queue.name), sleeper)
+    if since is not None:  # nobody could have claimed it before
+        since = max(since, queue.open_since(now), _period_start(source, queue.name, now))
     held_back = " ".join(why_held_back(source.index, source.terms, queue.name, now)) or None
     if not queue.is_paused(now):
         return Backlog(queue.name, since, held_back=held_back)
     pause = (queue.paused_at, queue.paused_by, queue.paused_reason, queue.paused_until)
     return Backlog(queue.name, since, *pause, held_back)
+
+
+def _period_start(source: Source, queue: str, now: float) -> float:
+    """When the running minute, hour or day began, of a queue that starts only so many jobs in one."""
+    pace = source.terms.queue(queue).claim_pace()
+    return now - now % pace[1] if pace else 0.0
 
 
 def _since(*heads: Job | None) -> float | None:

@@ -19,6 +19,7 @@ from pqfs.index import Settlement
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Kind, Outcome, State
 from pqfs.pulse import Pulse, read_beats
+from pqfs.queueing import Queueing
 from pqfs.report import to_json
 from pqfs.retry import Budget
 from pqfs.settings import HealthSettings
@@ -325,6 +326,31 @@ def test_a_paused_queue_is_a_notice(stack: Stack, clock: SettableClock) -> None:
     assert stack.names() == []
     assert stack.notices() == ["paused"]
     assert "by me" in stack.sentence("paused")
+
+
+def test_what_a_pause_or_a_limit_holds_back_is_no_alarm_nor_is_the_moment_after(
+    stack: Stack, clock: SettableClock
+) -> None:
+    clock.wall -= clock.wall % 86400
+    queueing = Queueing(stack.app.jobqueue)
+    for _ in range(2):
+        submitted(stack.app.jobqueue, clock.now())
+    queueing.pause("default", clock.now() + 1000, "me", "it rains", clock.now())
+    stack.pass_by(999)
+    assert (stack.names(), stack.notices()) == ([], ["paused"])
+    assert "by me" in stack.sentence("paused") and ": it rains." in stack.sentence("paused")
+    stack.pass_by(2)
+    assert (stack.names(), stack.notices()) == ([], [])
+
+    queueing.resume("default", "me", None, clock.now())
+    queueing.set("default", {"claim_rate": "1/d"}, [], "me", None, clock.now())
+    stack.app.jobqueue.end(stack.claim(), Outcome(Kind.PERMANENT, "no"), clock.now())
+    stack.pass_by(86399 - clock.wall % 86400)
+    assert stack.names() == []
+    stack.pass_by(2)
+    assert stack.names() == []
+    stack.pass_by(200)
+    assert stack.names() == ["backlog-stuck"]
 
 
 def test_a_job_that_free_consumers_do_not_claim_is_an_alarm_until_one_ends(

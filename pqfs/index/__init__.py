@@ -127,6 +127,10 @@ class Queue:
     paused_until: float | None = None
     settings: str | None = None
 
+    def open_since(self, now: float) -> float:
+        """When its last pause ended; 0 when it never was paused."""
+        return self.paused_until or 0.0 if not self.is_paused(now) else now
+
     def is_paused(self, now: float) -> bool:
         """Whether nothing of it may be claimed: somebody paused it, and the time of that is not over."""
         return self.paused_at is not None and (self.paused_until is None or now < self.paused_until)

@@ -2,7 +2,7 @@
 -- job a content or an idempotency key belongs to.
 
 ALTER TABLE queues ADD COLUMN settings TEXT;        -- JSON: what stands over pqfs.toml
-ALTER TABLE queues ADD COLUMN paused_until {real};  -- NULL: until somebody resumes it
+ALTER TABLE queues ADD COLUMN paused_until {real};  -- NULL: until somebody resumes it; of a queue that is open: since when
 ALTER TABLE stats ADD COLUMN claimed {bigint} NOT NULL DEFAULT 0;  -- counted only for queues with a claim_rate
 
 -- Two arrivals that race meet here: one of them is the job. A key lives as long as the row of the job that it names.
