@@ -116,6 +116,7 @@ class Consumer:
             if self._wait(stop, presence):
                 self._is_dry = False
                 self._end_cancelled()
+                self._heed_pauses()
             self._collect()
             self._watch_running()
             self._settle()
@@ -371,6 +372,16 @@ class Consumer:
                     self._end_early(job, Outcome(Kind.CANCELLED, why))
             elif self._jobqueue.spool.start(job):
                 self._finish(job, Outcome(Kind.CANCELLED, why))
+
+    def _heed_pauses(self) -> None:
+        """Give back what waits for the runner when a queue of it was paused: nothing of that may start any more."""
+        if len(self._outstanding) < 2:
+            return
+        running = self._link.running()
+        self._jobqueue.terms.look()
+        paused = self._jobqueue.terms.paused(self._clock.now())
+        if any(job.queue in paused for job in self._outstanding.values() if not running or job.id != running.job):
+            self._give_back("a queue was paused")
 
     def _give_back(self, reason: str) -> None:
         # Race: the runner comes to one of these after it is back in ready/, and would start a lease that is over.

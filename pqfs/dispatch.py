@@ -52,7 +52,7 @@ class Dispatch:
     def _rooms(self, owner: str, subscribed: Sequence[str] | None, limit: int, now: float) -> dict[str, int]:
         """How many jobs may be leased of each queue that may be claimed from."""
         rows = self._terms.look()
-        paused = {row.name for row in rows if row.is_paused(now)}
+        paused = self._terms.paused(now)
         wanted = [row.name for row in rows] if subscribed is None else subscribed
         rooms = {queue: self._room(owner, queue, limit, now) for queue in wanted if queue not in paused}
         return {queue: room for queue, room in rooms.items() if room > 0}

@@ -78,9 +78,9 @@ class Queueing:
             Misconfigured: a value can not be.
         """
         with self._index.transaction():
-            return self._want(
-                name, lambda row: self._with(row, wishes, tuple(unset)), "set", actor, reason, now
-            )  # fmt: skip
+            changed = self._want(name, lambda row: self._with(row, wishes, tuple(unset)), "set", actor, reason, now)
+        self._jobqueue.ring()
+        return changed
 
     def preview(self, name: str, wishes: Mapping[str, Any], unset: Iterable[str]) -> Queue:
         """What `set` would leave; the same errors."""
@@ -96,13 +96,18 @@ class Queueing:
         return replace(row, settings=_written(after))
 
     def pause(self, name: str, until: float | None, actor: str, reason: str | None, now: float) -> Queue:
-        """Let nothing of a queue be claimed, until an instant or (None) until it is resumed. What runs goes on."""
+        """Let nothing of a queue be claimed, until an instant or (None) until it is resumed. What runs goes on.
+
+        Consumers give back what they have leased ahead.
+        """
 
         def paused(row: Queue) -> Queue:
             return replace(row, paused_at=now, paused_by=actor, paused_reason=reason, paused_until=until)
 
         with self._index.transaction():
-            return self._want(name, paused, "pause", actor, reason, now)
+            changed = self._want(name, paused, "pause", actor, reason, now)
+        self._jobqueue.ring()
+        return changed
 
     def resume(self, name: str, actor: str, reason: str | None, now: float) -> Queue:
         """Let a paused queue be claimed from again, and one that was closed take files in.

@@ -30,12 +30,13 @@ class Terms:
     def __init__(self, index: Index, settings: Settings) -> None:
         self._index = index
         self._settings = settings
+        self._rows: list[Queue] = []
         self._written: dict[str, str] | None = None
         self._set: dict[str, QueueSettings] = {}
 
     def look(self) -> list[Queue]:
         """Read the queues' rows, and work by what they say from now on. What has not changed is not read again."""
-        rows = self._index.queues()
+        rows = self._rows = self._index.queues()
         written = {row.name: row.settings for row in rows if row.settings}
         if written != self._written:
             known, self._written = self._written or {}, written
@@ -50,6 +51,10 @@ class Terms:
         if self._written is None:
             self.look()
         return self._set.get(name) or self._settings.queue(name)
+
+    def paused(self, now: float) -> frozenset[str]:
+        """The queues that are paused, as it was at the last look."""
+        return frozenset(row.name for row in self._rows if row.is_paused(now))
 
     # ---------------------------------------------------------------- retention
 

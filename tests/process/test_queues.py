@@ -61,6 +61,23 @@ def test_a_pause_stops_claims_at_once_and_what_runs_goes_on(make_stage: MakeStag
     eventually(lambda: len(stage.jobs(State.COMPLETED)) == 3, "the paused job completes")
 
 
+def test_what_was_leased_ahead_of_a_pause_is_given_back_at_no_cost(make_stage: MakeStage) -> None:
+    stage = make_stage(GATE.replace("prefetch = 0.2", "prefetch = 60"), HANDLERS)
+    _ingest(stage, *(f"{number}.txt" for number in range(3)))
+    consumer = stage.consumer()
+    eventually(lambda: stage.running(consumer), "a job runs")
+    eventually(lambda: len(stage.jobs(State.PROCESSING)) == 3, "all are leased")
+
+    assert _queue(stage, "pause", "default").wait(20) == 0
+
+    eventually(lambda: len(stage.jobs(State.PENDING)) == 2, "those that had not started wait again")
+    (stage.root / "gate").touch()
+    eventually(lambda: len(stage.jobs(State.COMPLETED)) == 1, "what ran completes")
+    assert {(job.attempt, job.losses) for job in stage.jobs(State.PENDING)} == {(1, 0)}
+    assert _queue(stage, "resume", "default").wait(20) == 0
+    eventually(lambda: len(stage.jobs(State.COMPLETED)) == 3, "all complete")
+
+
 def test_a_pause_for_a_time_ends_by_itself(make_stage: MakeStage) -> None:
     stage = make_stage(QUICK, HANDLERS)
     assert _queue(stage, "pause", "default", "--for", "300ms").wait(20) == 0
