@@ -118,7 +118,8 @@ AND confirmed = 0
 RETURNING id;
 
 -- name: unconfirmed
-SELECT {columns} FROM jobs WHERE confirmed = 0 AND state <> 'processing' ORDER BY id LIMIT :limit;
+-- coalesce, here and below: else SQLite walks all rows in order of id, and not the few that are not confirmed.
+SELECT {columns} FROM jobs WHERE confirmed = 0 AND state <> 'processing' ORDER BY coalesce(id, '') LIMIT :limit;
 
 -- name: unconfirmed_of
 SELECT {columns} FROM jobs WHERE confirmed = 0 AND owner = :owner ORDER BY id;
@@ -415,8 +416,8 @@ ORDER BY id DESC LIMIT :limit;
 
 -- name: list_processing
 SELECT {columns} FROM jobs
-WHERE confirmed = 0 AND state = 'processing' AND (:queue IS NULL OR queue = :queue) AND id < :before
-ORDER BY id DESC LIMIT :limit;
+WHERE confirmed = 0 AND state = 'processing' AND (:queue IS NULL OR queue = :queue) AND coalesce(id, '') < :before
+ORDER BY coalesce(id, '') DESC LIMIT :limit;
 
 -- name: select_jobs
 -- The next jobs in order of id that a filter means. NULL parameters do not filter.
@@ -435,10 +436,10 @@ ORDER BY id LIMIT :limit;
 
 -- name: select_processing
 SELECT {columns} FROM jobs
-WHERE id > :after AND id < :high AND confirmed = 0 AND state = 'processing'
+WHERE coalesce(id, '') > :after AND coalesce(id, '') < :high AND confirmed = 0 AND state = 'processing'
 AND (:queue IS NULL OR queue = :queue) AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
 AND (:since IS NULL OR updated_at >= :since) AND (:until IS NULL OR updated_at < :until)
-ORDER BY id LIMIT :limit;
+ORDER BY coalesce(id, '') LIMIT :limit;
 
 -- name: dead_groups
 SELECT fingerprint, queue, count(*), min(updated_at), max(updated_at) FROM jobs

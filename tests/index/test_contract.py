@@ -963,3 +963,30 @@ def test_what_runs_all_the_time_is_found_through_an_index(index: Index, name: st
     of_tables = [step for step in steps if step.startswith(("SCAN", "SEARCH")) and "json_each" not in step]
     assert all("USING" in step for step in of_tables), steps
     assert not any("TEMP B-TREE" in step for step in steps) or name == "unconfirmed", steps
+
+
+@pytest.mark.parametrize(
+    ("name", "by"),
+    [
+        ("unconfirmed", "jobs_to_confirm"),
+        ("list_processing", "jobs_to_confirm"),
+        ("select_processing", "jobs_to_confirm"),
+        ("list_set_aside", "jobs_set_aside"),
+        ("select_set_aside", "jobs_set_aside"),
+        ("dead_groups", "dead_letters"),
+        ("dead_example", "dead_letters"),
+        ("dead_alike", "dead_letters"),
+        ("dead_of_group", "dead_letters"),
+        ("descendants", "descendants"),
+        ("deletion", "deletions"),
+        ("events_of", "events_of_a_job"),
+    ],
+)
+def test_the_few_are_found_without_a_walk_over_all(index: Index, name: str, by: str) -> None:
+    """An index of the primary key would do the same work as no index at all."""
+    sql = catalogue.statements(sqlite._TOKENS)[name]
+    plan = raw(index).execute(f"EXPLAIN QUERY PLAN {sql}", dict.fromkeys(re.findall(r":(\w+)", sql)))
+
+    steps = [row[3] for row in plan if row[3].startswith(("SCAN", "SEARCH"))]
+    assert any(by in step for step in steps), steps
+    assert not any("autoindex" in step for step in steps), steps
