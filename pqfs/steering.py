@@ -153,12 +153,15 @@ class Steering:
         # Crash here: the meta file names a consumer, the row does not; only a rebuild would notice.
         with self.index.transaction():
             assigned = self.index.assign(job, program)
-            if assigned is None:
-                changed = self.index.job(job.id)
-                raise IllegalTransition(job.id, changed.state if changed else "gone", "assign")
-            self.index.add_event(
-                now, actor, "assign", job=job.id, reason=reason, before=job.assigned_to, after=program
-            )
+            if assigned is not None:
+                self.index.add_event(
+                    now, actor, "assign", job=job.id, reason=reason, before=job.assigned_to, after=program
+                )
+        if assigned is None:
+            changed = self.index.job(job.id)
+            if changed is not None:
+                self.spool.write_meta(job.id, self._meta(changed, held=changed.state is State.HELD))
+            raise IllegalTransition(job.id, changed.state if changed else "gone", "assign")
         # Crash here: the row names nobody any more, the meta file still does; as above.
         if program is None:
             self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))

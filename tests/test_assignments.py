@@ -89,6 +89,7 @@ def test_what_runs_or_has_ended_can_not_be_assigned(app: App) -> None:
             app.jobqueue.assign(seen, "consumer-03", "ann", None, app.clock.now())
 
     assert app.jobqueue.job(job.id).assigned_to is None
+    assert "assigned_to" not in app.spool.read_meta(job.id)
 
 
 # -------------------------------------------------------------------- when its consumer is gone

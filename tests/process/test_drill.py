@@ -12,6 +12,7 @@ from pqfs.owners import Owners
 from tests.process.stage import eventually
 from tests.process.test_fleet import _drop, _running, _settled
 from tests.process.test_supervisor import Place, place
+from tests.ptys import Seat
 from tests.test_shapes import SHAPES
 
 __all__ = ["place"]
@@ -106,3 +107,21 @@ def test_without_a_stack_there_is_nothing_to_kill(tmp_path: Path, place: Place) 
 
     assert ended.returncode == 5
     assert "No consumer is alive" in ended.stderr
+
+
+def test_a_person_is_asked_before_anything_is_killed(place: Place) -> None:
+    job = _waiting_stack(place)
+    before = _pids(place)
+    with Seat(place.root, "simulate-crash", job) as seat:
+        seat.shows("one of 3 crashes (0 so far)")
+        seat.shows("[y/N]")
+        seat.press("n\n")
+        assert seat.ends() == 3
+    assert _pids(place) == before
+
+    with Seat(place.root, "simulate-crash", job) as seat:
+        seat.shows("[y/N]")
+        seat.press("y\n")
+        assert "killed consumer-0" in seat.shows("the job is completed")
+        assert seat.ends() == 0
+    _settled(place)
