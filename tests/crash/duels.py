@@ -170,6 +170,12 @@ def verb(name: str) -> Arrange:
     return arrange
 
 
+def assigning(universe: Universe) -> Act:
+    """A person assigns the first job, as it was when the person looked, to the consumers of this world."""
+    job = min(universe.jobs().values(), key=lambda job: job.id)
+    return lambda: universe.jobqueue.assign(job, "consumer", "ann", "because", universe.clock.now())
+
+
 def submitting(universe: Universe) -> Act:
     """A job is submitted."""
     submitter = universe.owner("submit")
@@ -194,6 +200,7 @@ def _consumers() -> Iterator[Duel]:
         yield Duel(f"consumer {name} / janitor looks", waiting(3), act, look)
         for person in ("hold", "cancel", "fail", "delete"):
             yield Duel(f"consumer {name} / person {person}", waiting(2), act, verb(person))
+        yield Duel(f"consumer {name} / person assigns", waiting(2), act, assigning)
     late = {"completes": ending(None, True), "fails": ending(Kind.FAILED, True), "starts": starting(True)}
     for name, act in late.items():
         yield Duel(f"consumer declared dead {name} / janitor looks", waiting(2), act, look)
@@ -222,6 +229,10 @@ def _people() -> Iterator[Duel]:
             yield Duel(f"{told} {name} / consumer works", waiting(2, *before), verb(name), work)
             for other in verbs:
                 yield Duel(f"{told} {name} / {other}", waiting(1, *before), verb(name), verb(other))
+    yield Duel("assign / janitor looks", waiting(1), assigning, look)
+    for name in ("hold", "cancel", "fail"):
+        yield Duel(f"assign / {name}", waiting(1), assigning, verb(name))
+        yield Duel(f"{name} / assign", waiting(1), verb(name), assigning)
     for name in ("redrive", "delete"):
         yield Duel(f"fail then {name} / retention", _old_dead_letter, verb(name), purge, SHORT)
 
