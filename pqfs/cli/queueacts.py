@@ -12,8 +12,10 @@ import typer
 
 from pqfs.cli import progress, terminal
 from pqfs.cli.instants import seconds
+from pqfs.doorbell import ring
 from pqfs.errors import Misconfigured, PqfsError, Refused, TimedOut
 from pqfs.model import FURTHEST, State
+from pqfs.pulse import read_beats
 from pqfs.queueing import Queueing
 from pqfs.queueing import purge as purge_one
 from pqfs.report import consumers
@@ -28,6 +30,7 @@ _COULD_COME_BACK = (State.FAILED, State.UNPROCESSABLE, State.CANCELLED)
 _PAGE = 500
 _NEWEST = "~"  # sorts behind every id
 _ASK_EVERY = 0.1  # seconds
+_SWEEP_PATIENCE = 15.0  # seconds: one that is stuck for longer takes nothing in either
 _SHOWN = 20
 
 
@@ -201,7 +204,25 @@ def _drain(app: App, name: str, patience: float | None, reason: str | None) -> N
     queueing.close(name, terminal.actor(), reason, now)
     if _busy(queueing, name) and not any(each.is_alive and each.serves(name) for each in consumers(app)):
         terminal.say(f"No living consumer serves queue {name}. Start pqfs (pqfs up), or: pqfs consume -q {name}")
+    _await_sweeps(app)
     _await(queueing, name, patience)
+
+
+def _await_sweeps(app: App) -> None:
+    """Wait until no ingester is in a sweep that began before the queue was closed: until each has ended two more."""
+    deadline = time.monotonic() + _SWEEP_PATIENCE
+    for _ in range(2):
+        since = app.clock.boottime()
+        while _is_sweeping(app, since) and time.monotonic() < deadline:
+            ring(app.spool.path("run"), "ingester")
+            time.sleep(_ASK_EVERY)
+
+
+def _is_sweeping(app: App, since: float) -> bool:
+    """Whether a living ingester has ended no sweep since an instant (boot time)."""
+    living = {each.owner for each in app.owners.living() if each.program.startswith("ingester")}
+    beats = [beat for beat in read_beats(app.spool.path("run")) if beat.owner in living]
+    return any(beat.at <= since or beat.doing for beat in beats)
 
 
 def _await(queueing: Queueing, name: str, patience: float | None) -> None:
@@ -291,6 +312,7 @@ def _purge_all(app: App, name: str, patience: float | None, manner: Manner) -> N
         told = ", ".join(f"{count} {state}" for state, count in left.items())
         terminal.confirm(f"Delete these jobs of queue {name}, and their files: {told}?", manner.yes)
     queueing.close(name, terminal.actor(), manner.reason, app.clock.now())
+    _await_sweeps(app)
     _purge(app, name, sum(left.get(state, 0) for state in _WAITING), manner.reason, Tally())
     _await(queueing, name, patience)
     for job in _listed(app, name, _COULD_COME_BACK):

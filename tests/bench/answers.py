@@ -100,6 +100,8 @@ def questions(index: Index) -> list[Question]:
     done = one(State.COMPLETED)
     return [
         Question("status", ("status",)),
+        Question("queue list", ("queue", "list")),
+        Question("queue show", ("queue", "show", DEFAULT_QUEUE)),
         *(Question(f"jobs list {each}", ("jobs", "list", "--state", each)) for each in State),
         Question("jobs list", ("jobs", "list", "--limit", "1000")),
         *(Question(f"why, {each}", ("why", one(each).id)) for each in State if each in _PLACES),

@@ -118,6 +118,25 @@ def test_a_drain_waits_until_everything_is_worked_off(make_stage: MakeStage) -> 
     assert (stage.spool / "inbox" / "late.txt").exists()
 
 
+def test_after_a_drain_nothing_comes_in_any_more(make_stage: MakeStage) -> None:
+    """An ingester in the midst of a sweep still goes by what it knew when that began."""
+    stage = make_stage(QUICK, HANDLERS)
+    ingester, _ = stage.start("ingest"), stage.consumer()
+    for number in range(300):
+        stage.drop(f"{number}.txt")
+    eventually(lambda: stage.jobs(), "the first are taken")
+
+    assert _queue(stage, "drain", "default", "--timeout", "20s").wait(40) == 0
+
+    known = len(stage.jobs())
+    assert len(stage.jobs(State.COMPLETED)) == known
+    stage.drop("late.txt")
+    ingester.terminate()
+    assert ingester.wait(20) == 0
+    left = len(list((stage.spool / "inbox").glob("*.txt")))
+    assert len(stage.jobs()) == known and known + left == 301
+
+
 def test_of_many_files_of_one_content_that_race_exactly_one_is_a_job(make_stage: MakeStage) -> None:
     stage = make_stage('[defaults]\nduplicates = "link"\n', HANDLERS)
     for number in range(40):
