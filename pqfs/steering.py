@@ -63,7 +63,9 @@ class Steering:
             raise IllegalTransition(job.id, job.state, Verb.HOLD)
         self.spool.write_meta(job.id, self._meta(job, held=True))
         # Crash here: the meta file says held, the row does not; nobody was told, only a rebuild would notice.
-        return self._steer(job, Verb.HOLD, State.HELD, actor, reason, now)
+        held = self._steer(job, Verb.HOLD, State.HELD, actor, reason, now)
+        self._correct(replace(job, state=State.HELD), held)
+        return held
 
     def release(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
         """Let a held job go on."""
@@ -165,8 +167,19 @@ class Steering:
         # Crash here: the row names nobody any more, the meta file still does; as above.
         if program is None:
             self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))
+        self._correct(wanted, assigned)
         self.ring()
         return assigned
+
+    def _correct(self, meant: Job, now_is: Job) -> None:
+        """Write the meta file again where the row is another than what the file was written for.
+
+        Race: a person looks at a job, somebody else steers it on, then the first one steers it as it was: the row
+        has both, the file would have one.
+        """
+        right = self._meta(now_is, held=now_is.state is State.HELD)
+        if right != self._meta(meant, held=meant.state is State.HELD):
+            self.spool.write_meta(now_is.id, right)
 
     def _steer(
         self,

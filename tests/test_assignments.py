@@ -92,6 +92,24 @@ def test_what_runs_or_has_ended_can_not_be_assigned(app: App) -> None:
     assert "assigned_to" not in app.spool.read_meta(job.id)
 
 
+def test_who_steers_a_job_that_was_steered_since_he_looked_forgets_nothing_at_a_rebuild(app: App) -> None:
+    now, queue = app.clock.now(), app.jobqueue
+    seen, other = (submitted(queue, now, name) for name in (b"a", b"b"))
+
+    queue.hold(seen, "ann", None, now)
+    queue.assign(seen, "consumer-03", "bob", None, now)
+    queue.assign(other, "consumer-03", "ann", None, now)
+    queue.prioritise(queue.job(other.id), 7, "cid", None, now)
+    queue.hold(other, "bob", None, now)
+
+    assert app.spool.read_meta(seen.id)["held"] and app.spool.read_meta(seen.id)["assigned_to"] == "consumer-03"
+    told = app.spool.read_meta(other.id)
+    assert (told["held"], told["assigned_to"], told["priority"]) == (True, "consumer-03", 7)
+    queue.assign(seen := queue.job(seen.id), None, "ann", None, now)
+    queue.release(seen, "bob", None, now)
+    assert not {"held", "assigned_to"} & app.spool.read_meta(seen.id).keys()
+
+
 # -------------------------------------------------------------------- when its consumer is gone
 
 
