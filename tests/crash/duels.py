@@ -165,7 +165,8 @@ def verb(name: str) -> Arrange:
             universe.taken.add(job.output)
         if name == "delete":
             universe.deleted.add(job.name)
-        return lambda: getattr(universe.jobqueue, name)(job, "ann", "because", universe.clock.now())
+        wanted = _WANTED.get(name, ())
+        return lambda: getattr(universe.jobqueue, name)(job, *wanted, "ann", "because", universe.clock.now())
 
     return arrange
 
@@ -174,6 +175,9 @@ def assigning(universe: Universe) -> Act:
     """A person assigns the first job, as it was when the person looked, to the consumers of this world."""
     job = min(universe.jobs().values(), key=lambda job: job.id)
     return lambda: universe.jobqueue.assign(job, "consumer", "ann", "because", universe.clock.now())
+
+
+_WANTED = {"prioritise": (7,)}
 
 
 def submitting(universe: Universe) -> Act:
@@ -214,10 +218,10 @@ def _ingesters() -> Iterator[Duel]:
 
 
 _VERBS: dict[tuple[str, ...], tuple[str, ...]] = {
-    (): ("hold", "cancel", "fail"),
-    ("hold",): ("release", "cancel", "fail"),
-    ("fail",): ("redrive", "delete"),
-    ("cancel",): ("redrive", "delete"),
+    (): ("hold", "cancel", "fail", "prioritise"),
+    ("hold",): ("release", "cancel", "fail", "prioritise"),
+    ("fail",): ("redrive", "delete", "discard"),
+    ("cancel",): ("redrive", "delete", "discard"),
 }
 
 

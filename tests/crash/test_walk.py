@@ -197,6 +197,21 @@ class Walk(RuleBasedStateMachine):
         if whole and verb == "hold" and found and found.state is State.HELD:
             self.held.add(job.id)
 
+    @rule(which=CHOICE, verb=st.sampled_from(["prioritise", "reschedule"]), value=st.integers(-3, 3), crash=CRASHES)
+    def a_person_plans(self, which: int, verb: str, value: int, crash: int | None) -> None:
+        job = self.some_job(which)
+        if job is not None:
+            now = self.world.clock.now()
+            wanted = now + value * 20.0 if verb == "reschedule" else value
+            act = getattr(self.world.jobqueue, verb)
+            self.attempt(lambda: act(job, wanted, "ann", "because", now), crash)
+
+    @rule(which=CHOICE, crash=CRASHES)
+    def a_person_lets_an_input_go(self, which: int, crash: int | None) -> None:
+        job = self.some_job(which)
+        if job is not None:
+            self.attempt(lambda: self.world.jobqueue.discard(job, "ann", None, self.world.clock.now()), crash)
+
     @rule(which=CHOICE, crash=CRASHES)
     def a_person_deletes(self, which: int, crash: int | None) -> None:
         job = self.some_job(which)
