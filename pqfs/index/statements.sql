@@ -301,6 +301,9 @@ AND (:verb IS NULL OR verb = :verb) AND (:job IS NULL OR job = :job) AND (:queue
 AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until)
 ORDER BY id DESC LIMIT :limit;
 
+-- name: oldest_event
+SELECT at FROM events ORDER BY id LIMIT 1;
+
 -- name: events_after
 SELECT id, at, actor, verb, job, queue, reason, before, after, hash FROM events
 WHERE id > :after ORDER BY id LIMIT :limit;
