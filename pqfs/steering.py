@@ -135,10 +135,7 @@ class Steering:
                     now, actor, verb, job=job.id, queue=job.queue, reason=reason, before=told[0], after=told[1]
                 )
         if planned is None:
-            changed = self.index.job(job.id)
-            if changed is not None:
-                self.spool.write_meta(job.id, self._meta(changed, held=changed.state is State.HELD))
-            raise IllegalTransition(job.id, changed.state if changed else "gone", verb)
+            raise self._too_late(job, verb)
         self.ring()
         return planned
 
@@ -160,16 +157,20 @@ class Steering:
                     now, actor, "assign", job=job.id, reason=reason, before=job.assigned_to, after=program
                 )
         if assigned is None:
-            changed = self.index.job(job.id)
-            if changed is not None:
-                self.spool.write_meta(job.id, self._meta(changed, held=changed.state is State.HELD))
-            raise IllegalTransition(job.id, changed.state if changed else "gone", "assign")
+            raise self._too_late(job, "assign")
         # Crash here: the row names nobody any more, the meta file still does; as above.
         if program is None:
             self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))
         self._correct(wanted, assigned)
         self.ring()
         return assigned
+
+    def _too_late(self, job: Job, verb: str) -> IllegalTransition:
+        """What to raise when somebody was quicker; what was written for it beside the payload is taken back."""
+        changed = self.index.job(job.id)
+        if changed is not None:
+            self.spool.write_meta(job.id, self._meta(changed, held=changed.state is State.HELD))
+        return IllegalTransition(job.id, changed.state if changed else "gone", verb)
 
     def _correct(self, meant: Job, now_is: Job) -> None:
         """Write the meta file again where the row is another than what the file was written for.

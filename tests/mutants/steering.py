@@ -112,8 +112,8 @@ MUTANTS = (
     Mutant(
         "a plan that came too late stays beside the payload",
         _STEERING,
-        "                self.spool.write_meta(job.id, self._meta(changed, held=changed.state is State.HELD))\n",
-        "                pass\n",
+        "            self.spool.write_meta(job.id, self._meta(changed, held=changed.state is State.HELD))\n",
+        "            pass\n",
         ("tests/test_steering.py", "-k", "has_changed_meanwhile"),
     ),
     Mutant(
