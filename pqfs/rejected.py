@@ -42,6 +42,15 @@ def refusals(spool: Spool) -> Iterator[Refusal]:
             yield found
 
 
+def page(spool: Spool, after: str, limit: int) -> tuple[list[Refusal], int]:
+    """The next refusals in order of number, and how many there are in all. Only these are read."""
+    names = spool.entries("rejected")
+    objects = {name[:12]: name for name in names if not name.endswith(".reason.json")}
+    reasons = [name[:12] for name in names if name.endswith(".reason.json")]
+    wanted = [number for number in reasons if number > after][:limit]
+    return [found for number in wanted if (found := _read(spool, number, objects.get(number)))], len(reasons)
+
+
 def refusal(spool: Spool, number: str) -> Refusal:
     """One refusal by its number.
 

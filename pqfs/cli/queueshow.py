@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pqfs.cli import terminal
 from pqfs.cli.settings import rows_of_queue
-from pqfs.dispatch import why_held_back
 from pqfs.errors import QueueNotFound
 from pqfs.model import DEAD, State
-from pqfs.report import ConsumerStatus, QueueStatus, consumers, queue_statuses, to_json
-from pqfs.terms import wishes_of
+from pqfs.outlook import Outlook, outlooks
+from pqfs.report import to_json
 from pqfs.wiring import open_app
 
 if TYPE_CHECKING:
@@ -24,9 +22,9 @@ _COLUMNS = ("name", "state", "waiting", "running", "held", "dead", "oldest_wait"
 
 def show_all(app: App, as_json: bool) -> None:
     """List them."""
-    found = list(items(app))
+    found = outlooks(app)
     if as_json:
-        terminal.put_json("queues", found)
+        terminal.put_json("queues", [_item(each) for each in found])
         return
     terminal.put_table([_line(each) for each in found], _COLUMNS)
 
@@ -40,63 +38,43 @@ def show(context: typer.Context, name: str, as_json: bool) -> None:
     loaded = terminal.loaded(context)
     app = open_app(loaded, read_only=True, tell=terminal.say)
     try:
-        found = {each["name"]: each for each in items(app)}
+        found = {each.status.name: each for each in outlooks(app)}
         if name not in found:
             raise QueueNotFound(name, sorted(found))
-        settings = rows_of_queue(loaded, app.terms, name, found[name]["set"])
+        settings = rows_of_queue(loaded, app.terms, name, found[name].wishes)
     finally:
         app.close()
     if as_json:
-        terminal.put_json("queues", [{**found[name], "settings": settings}])
+        terminal.put_json("queues", [{**_item(found[name]), "settings": settings}])
         return
     for key, value in _line(found[name]).items():
         terminal.put(f"{key.replace('_', ' '):<12} {'-' if value is None else value}")
-    for _, sentence in _troubles(found[name]):
+    for _, sentence in found[name].troubles():
         terminal.put(sentence)
     terminal.put("")
     terminal.put_table(settings, ("setting", "value", "origin"))
 
 
-def items(app: App) -> Iterator[dict[str, Any]]:
-    """Every queue, as JSON has it."""
-    now, alive = app.clock.now(), [each for each in consumers(app) if each.is_alive]
-    rows = {row.name: row for row in app.terms.look()}
-    for each in queue_statuses(app, app.index.counts(), now):
-        yield {
-            **to_json(each),
-            "jobs": {str(state): each.jobs.get(state, 0) for state in State},
-            "held_back": " ".join(why_held_back(app.index, app.terms, each.name, now)) or None,
-            "consumers": _serving(alive, each),
-            "accepts": app.terms.queue(each.name).accepts,
-            "priority": app.terms.queue(each.name).priority,
-            "set": wishes_of(rows[each.name]),
-        }
+def _item(found: Outlook) -> dict[str, Any]:
+    """A queue, as JSON has it."""
+    return {
+        **to_json(found.status),
+        "jobs": {str(state): found.status.jobs.get(state, 0) for state in State},
+        "held_back": found.held_back,
+        "consumers": found.consumers,
+        "accepts": found.accepts,
+        "priority": found.priority,
+        "set": found.wishes,
+    }
 
 
-def _serving(alive: list[ConsumerStatus], queue: QueueStatus) -> int:
-    return sum(each.serves(queue.name) for each in alive)
-
-
-def _line(item: dict[str, Any]) -> dict[str, Any]:
+def _line(found: Outlook) -> dict[str, Any]:
     """A queue for people."""
+    item = _item(found)
     jobs = item["jobs"]
     return {
-        "name": item["name"], "state": ", ".join(word for word, _ in _troubles(item)) or "open",
+        "name": item["name"], "state": ", ".join(word for word, _ in found.troubles()) or "open",
         "waiting": jobs[State.PENDING], "running": jobs[State.PROCESSING], "held": jobs[State.HELD],
         "dead": sum(jobs[state] for state in DEAD), "completed": jobs[State.COMPLETED],
         "oldest_wait": item["oldest_wait"], "consumers": item["consumers"], "priority": item["priority"],
     }  # fmt: skip
-
-
-def _troubles(item: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What holds a queue up, if anything: in a word, and in a sentence."""
-    if item["paused_at"]:
-        until = f" until {item['paused_until']}" if item["paused_until"] else ""
-        why = f": {item['paused_reason']}" if item["paused_reason"] else ""
-        yield "paused", f"It is paused by {item['paused_by']} since {item['paused_at']}{until}{why}."
-    if not item["accepts"]:
-        yield "closed", f"It takes nothing in. Open it: pqfs queue resume {item['name']}"
-    if item["held_back"]:
-        yield "at its limit", item["held_back"]
-    if not item["consumers"] and item["jobs"][State.PENDING]:
-        yield "unserved", f"No living consumer takes its jobs. Start one: pqfs consume -q {item['name']}"

@@ -422,6 +422,20 @@ SELECT {columns} FROM jobs
 WHERE confirmed = 0 AND state = 'processing' AND (:queue IS NULL OR queue = :queue) AND coalesce(id, '') < :before
 ORDER BY coalesce(id, '') DESC LIMIT :limit;
 
+-- name: page_jobs
+-- A window of rows below an id, for pages whose filter the caller applies.
+SELECT id, state, queue, name FROM jobs WHERE id < :before AND id >= :low ORDER BY id DESC LIMIT :limit;
+
+-- name: page_set_aside
+SELECT id, state, queue, name FROM jobs
+WHERE state = :state AND state NOT IN ('pending', 'processing', 'completed') AND id < :before AND id >= :low
+ORDER BY id DESC LIMIT :limit;
+
+-- name: page_processing
+SELECT id, state, queue, name FROM jobs
+WHERE confirmed = 0 AND state = 'processing' AND id < :before AND id >= :low
+ORDER BY id DESC LIMIT :limit;
+
 -- name: select_jobs
 -- The next jobs in order of id that a filter means. NULL parameters do not filter.
 SELECT {columns} FROM jobs

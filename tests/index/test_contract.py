@@ -953,6 +953,8 @@ def test_an_unknown_token_is_never_silent() -> None:
         "job",
         "leased_by",
         "passed_over",
+        "page_jobs",
+        "page_set_aside",
     ],
 )
 def test_what_runs_all_the_time_is_found_through_an_index(index: Index, name: str) -> None:
