@@ -11,8 +11,28 @@ import streamlit as st
 if (home := str(Path(__file__).resolve().parent.parent)) not in sys.path:
     sys.path.insert(0, home)
 
-from ui.views import overview
+from ui.parts import links, live
+from ui.parts.style import STYLE
+from ui.views import consumers, dead, health, job, jobs, logs, overview, queues, rejected, spool
 
 st.set_page_config(page_title="pqfs", layout="wide")
-# No icon: Streamlit would have the browser fetch it as the favicon, from a host outside.
-st.navigation([st.Page(overview.show, title="Overview", default=True)]).run()
+# No icons: Streamlit would have the browser fetch one as the favicon, from a host outside.
+pages = {
+    "overview": st.Page(overview.show, title="Overview", default=True),
+    "jobs": st.Page(jobs.show, title="Jobs", url_path="jobs"),
+    "spool": st.Page(spool.show, title="Spool", url_path="spool"),
+    "queues": st.Page(queues.show, title="Queues", url_path="queues"),
+    "consumers": st.Page(consumers.show, title="Consumers", url_path="consumers"),
+    "dead": st.Page(dead.show, title="Dead letters", url_path="dead"),
+    "rejected": st.Page(rejected.show, title="Rejected", url_path="rejected"),
+    "logs": st.Page(logs.show, title="Logs", url_path="logs"),
+    "health": st.Page(health.show, title="Health", url_path="health"),
+    "job": st.Page(job.show, title="Job", url_path="job", visibility="hidden"),
+}
+links.know(pages)
+st.html(f"<style>{STYLE}</style>")
+page = st.navigation({"Ops": list(pages.values())}, expanded=True)
+with st.sidebar:
+    live.controls()
+live.live(live.banner, at_least=2.0)
+page.run()

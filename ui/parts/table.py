@@ -1,43 +1,73 @@
-"""A small table: rows of words, drawn as text, so that it can be read aloud and searched in the browser."""
+"""Tables: small ones of words, which can be read aloud and searched; and grids of rows that open something.
+
+In a grid everything is text, whatever it says. What a click opens is what stood in the row when it was drawn: the
+rows are named by their ids, so that no refresh can slip another one under the pointer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
-_MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()<>#+-.!|~$:"})
+from ui.parts.state import colours
+
+_ROW = 35  # pixels
+_MOST_ROWS = 20  # that are seen without scrolling
 
 
-def plain(text: str) -> str:
-    """Text from strangers, in which no mark means anything: a file may be called `**x**` or `:red[x]`."""
-    return text.translate(_MARKS)
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str, alt: str = "") -> None:
     """Columns and rows of Markdown; `empty` is said when there are no rows."""
     if not rows:
         st.caption(empty)
         return
-    st.table(
-        {name: [row[at] for row in rows] for at, name in enumerate(columns)}, border="horizontal", hide_index=True
-    )
+    data = {name: [row[at] for row in rows] for at, name in enumerate(columns)}
+    st.table(data, border="horizontal", hide_index=True, alt=alt or ", ".join(columns))
 
 
-def elapsed(seconds: float | None) -> str:
-    """`7 s`, `3 min`, `2 h`, `5 d`; `none` for nothing."""
-    if seconds is None:
-        return "none"
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
+def grid(
+    name: str, columns: Mapping[str, Sequence[Any]], ids: Sequence[str], empty: str, alt: str, opens: str,
+    config: Mapping[str, Any] | None = None,
+) -> str | None:  # fmt: skip
+    """A grid of rows; the id of the one that somebody has chosen, once: by its box, or by its cell in column `opens`.
+
+    All other cells can be selected and copied.
+    """
+    chosen = _chosen(name, opens)
+    if not ids:
+        st.session_state.pop(f"shown-{name}", None)
+        st.caption(empty)
+        return chosen
+    key = f"{name}-{zlib.crc32(repr(ids).encode()):08x}"
+    height = _ROW * (min(len(ids), _MOST_ROWS) + 1) + 3
+    st.dataframe(
+        dict(columns), hide_index=True, height=height, key=key, on_select="rerun",
+        selection_mode=["single-row", "single-cell"], column_config=dict(config or {}), row_height=_ROW, alt=alt,
+    )  # fmt: skip
+    st.session_state[f"shown-{name}"] = (key, tuple(ids))
+    return chosen
 
 
-def size(count: float) -> str:
-    """Bytes with a unit that fits: `117 B`, `4.2 MiB`."""
-    units = iter(("B", "KiB", "MiB", "GiB", "TiB"))
-    unit = next(units)
-    while count >= 1024 and unit != "TiB":
-        count, unit = count / 1024, next(units)
-    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+def _chosen(name: str, opens: str) -> str | None:
+    """What was chosen among the rows that were drawn last; asked once, then forgotten."""
+    key, ids = st.session_state.get(f"shown-{name}", ("none", ()))
+    selection = st.session_state.get(key)
+    rows = [*selection.selection.rows, *_cells(selection.selection.cells, opens)] if selection else []
+    if not rows or rows[0] >= len(ids):
+        return None
+    del st.session_state[f"shown-{name}"]
+    found: str = ids[rows[0]]
+    return found
+
+
+def _cells(cells: Sequence[tuple[int, str]], opens: str) -> list[int]:
+    """The rows of the selected cells that stand in a column."""
+    return [row for row, column in cells if column == opens]
+
+
+def state_column() -> Any:
+    """How states look in a grid: sign, word and colour."""
+    options, shades = colours()
+    return st.column_config.MultiselectColumn("state", options=options, color=shades, width=150)

@@ -1,58 +1,58 @@
-"""The first page: what waits, what runs, what came out, what needs a person; beside it the tree of the spool."""
+"""The first page: what waits, what runs, what came out, what needs a person; and what the last hours were like."""
 
 from __future__ import annotations
 
-import time
-
 import streamlit as st
 
-from pqfs.health import NOT_RUNNING, Severity
-from ui.parts.state import count
-from ui.parts.table import elapsed, plain, size, table
-from ui.store import Branch, Look, look
+from ui.parts import links
+from ui.parts.charts import pace_chart, run_chart
+from ui.parts.filters import asked, put
+from ui.parts.live import live, taken, told
+from ui.parts.state import STATES, count
+from ui.parts.table import table
+from ui.parts.words import elapsed, number, plain, size, when
+from ui.store import overview
+from ui.store.overview import NOT_RUNNING, Branch, Finding, Look, Severity
 
-_STATES = ("pending", "processing", "completed", "held", "failed", "unprocessable", "cancelled")
 _BLANK = "\N{EM SPACE}"
 
 
 def show() -> None:
     """The page."""
     st.title("Overview", anchor=False)
-    _live()
+    live(_now)
+    _period()
+    live(_charts, at_least=5.0)
+    live(_beside, at_least=2.0)
 
 
-@st.fragment(run_every=2)
-def _live() -> None:
-    seen = look()
-    _head(seen)
-    _alarms(seen)
+def _now() -> None:
+    answer = overview.look()
+    _head(answer.value)
+    if not told(answer) or answer.value is None:
+        return
+    seen = answer.value
+    _alarms(seen.findings)
     _counts(seen)
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        _consumers(seen)
-        _outputs(seen)
-        _queues(seen)
-    with right:
-        _tree(seen)
+    _figures(seen)
+    _consumers(seen)
+    taken(answer)
 
 
-def _head(seen: Look) -> None:
+def _head(seen: Look | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="life"):
-        if seen.is_running:
+        if seen and seen.is_running:
             st.badge("running", icon=":material/check_circle:", color="green")
         else:
             st.badge("stopped", icon=":material/stop_circle:", color="red")
-        st.caption(f"spool {plain(str(seen.spool))}, looked at {time.strftime('%H:%M:%S')}")
-    if seen.overview is None:
-        st.info(f"{plain(seen.problem)} {plain(seen.hint)}", icon=":material/hourglass_empty:")
-    elif not seen.is_running:
-        st.warning("pqfs does not run on this spool. Start it with `pqfs up`.", icon=":material/stop_circle:")
+        st.caption(f"spool {plain(overview.spool())}")
 
 
-def _alarms(seen: Look) -> None:
+def _alarms(findings: tuple[Finding, ...]) -> None:
     """What needs a person, then what is worth knowing. That nothing runs is said above."""
-    for each in seen.findings:
-        said = f"**{plain(each.name)}** {plain(each.sentence)} {plain(each.hint)}"
+    for each in findings:
+        since = f" since {when(each.since_at)} UTC" if each.since_at else ""
+        said = f"**{plain(each.name)}**{since} {plain(each.sentence)} {plain(each.hint)}"
         if each.severity is Severity.NOTICE:
             st.info(said, icon=":material/info:")
         elif each.name != NOT_RUNNING:
@@ -60,70 +60,86 @@ def _alarms(seen: Look) -> None:
 
 
 def _counts(seen: Look) -> None:
-    if seen.overview is None:
-        return
-    jobs = {str(state): number for state, number in seen.overview.jobs.items()}
-    for state, column in zip(_STATES, st.columns(len(_STATES), gap="small"), strict=True):
+    jobs = {str(state): each for state, each in seen.overview.jobs.items()}
+    for state, column in zip(STATES, st.columns(len(STATES), gap="small"), strict=True):
         with column:
             count(state, jobs.get(state, 0))
-    rates = seen.overview.last_minute
-    st.caption(
-        f"Last minute: {rates.ingested:,.0f} taken in, {rates.completed:,.0f} completed, {rates.failed:,.0f} failed. "
-        f"In the inbox: {_number(seen.overview.inbox, seen.overview.inbox_capped)}. "
-        f"Rejected: {_number(seen.overview.rejected, seen.overview.rejected_capped)}. "
-        f"Room on the volume: {size(seen.overview.free_bytes)}."
+            links.link("jobs", "show", state=state)
+
+
+def _figures(seen: Look) -> None:
+    found, drain = seen.overview, seen.forecast
+    minute = found.last_minute
+    figures = (
+        ("Oldest wait", elapsed(found.oldest_wait), "How long the longest waiting job has been due."),
+        ("Completed / min", f"{minute.completed:,.0f}", f"{minute.failed:,.0f} failed in it."),
+        ("Taken in / min", f"{minute.ingested:,.0f}", f"{size(minute.bytes)} in it."),
+        ("Drained in", "never" if drain.seconds is None else elapsed(drain.seconds), drain.sentence),
+        ("Inbox", number(found.inbox, found.inbox_capped), "Files that are not taken yet."),
+        ("Rejected", number(found.rejected, found.rejected_capped), "What could not become a job."),
+        ("Free", size(found.free_bytes), "Room on the volume; below low water work pauses."),
     )
+    for (label, value, help_), column in zip(figures, st.columns(len(figures)), strict=True):
+        column.metric(label, value, help=help_)
 
 
 def _consumers(seen: Look) -> None:
-    st.subheader("Consumers", anchor=False)
-    rows = []
-    for each in seen.overview.consumers if seen.overview else ():
-        what = "idle"
-        if each.running:
-            what = f"{plain(each.running.name or each.running.job)}, {elapsed(each.running.seconds)}"
-            what += f", {each.running.progress:.0%}" if each.running.progress else ""
-        queues = "all" if each.queues is None else ", ".join(map(plain, each.queues))
-        life = ":green[alive]" if each.is_alive else f":red[{each.life.value}, silent {elapsed(each.silent)}]"
-        rows.append((plain(each.program), life, what, queues, f"{each.completed:,}"))
-    table(("consumer", "state", "runs", "queues", "completed"), rows, "No consumer is registered.")
+    alive = [each for each in seen.overview.consumers if each.is_alive]
+    busy = [each for each in alive if each.running]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{len(alive)} consumers alive**, {len(busy)} of them run a job.", width="content")
+        links.link("consumers", "What each runs")
+        links.link("queues", "Queues")
+    if not seen.overview.consumers:
+        st.caption("No consumer is registered.")
 
 
-def _outputs(seen: Look) -> None:
+def _period() -> None:
+    chosen = asked("period") if asked("period") in overview.PERIODS else next(iter(overview.PERIODS))
+    st.session_state["period"] = chosen
+    st.segmented_control(
+        "The last", list(overview.PERIODS), key="period", required=True,
+        on_change=lambda: put(period=st.session_state["period"] or ""),
+    )  # fmt: skip
+
+
+def _charts() -> None:
+    answer = overview.points(st.session_state.get("period") or next(iter(overview.PERIODS)))
+    if not told(answer) or answer.value is None:
+        return
+    left, right = st.columns(2, gap="large")
+    with left:
+        pace_chart(answer.value)
+    with right:
+        run_chart(answer.value)
+
+
+def _beside() -> None:
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _outputs()
+    with right:
+        _tree()
+
+
+def _outputs() -> None:
     st.subheader("Newest outputs", anchor=False)
-    rows = [(plain(each.name), plain(each.queue), size(each.size), _clock(each.at)) for each in seen.outputs]
+    found = overview.newest_outputs().value or ()
+    rows = [(plain(each.name), plain(each.queue), size(each.size), when(each.at)) for each in found]
     empty = "No output yet. Copy a file into the inbox: `cp FILE spool/inbox/`"
-    table(("output", "queue", "size", "published"), rows, empty)
+    table(("output", "queue", "size", "published (UTC)"), rows, empty)
 
 
-def _queues(seen: Look) -> None:
-    st.subheader("Queues", anchor=False)
-    rows = []
-    for each in seen.overview.queues if seen.overview else ():
-        jobs = {str(state): number for state, number in each.jobs.items()}
-        name = plain(each.name) + (" :orange[paused]" if each.paused_at else "")
-        rows.append((name, *(f"{jobs.get(state, 0):,}" for state in _STATES), elapsed(each.oldest_wait)))
-    table(("queue", *_STATES, "oldest wait"), rows, "No queue yet.")
-
-
-def _tree(seen: Look) -> None:
+def _tree() -> None:
     st.subheader("Spool", anchor=False)
     rows = []
-    for branch in seen.branches:
-        rows.append((_indented(branch), _number(branch.files, branch.capped), branch.duty))
+    for branch in overview.branches().value or ():
+        rows.append((_indented(branch), number(branch.files, branch.capped), branch.duty))
         if branch.hidden:
             rows.append((_BLANK, "", f"and {branch.hidden:,} more directories"))
-    table(("directory", "files", ""), rows, "There is no spool yet.")
+    table(("directory", "files", "what for"), rows, "There is no spool yet.")
 
 
 def _indented(branch: Branch) -> str:
     name = plain(branch.path.rpartition("/")[2])
     return f"{_BLANK}{name}/" if branch.depth else f"**{name}/**"
-
-
-def _number(count_: int, capped: bool) -> str:
-    return f"{count_:,}+" if capped else f"{count_:,}"
-
-
-def _clock(instant: float) -> str:
-    return time.strftime("%H:%M:%S" if time.time() - instant < 43200 else "%Y-%m-%d %H:%M", time.localtime(instant))

@@ -1,0 +1,33 @@
+"""Ways from page to page, with what the other page is to show in its address."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import streamlit as st
+
+
+def know(pages: dict[str, st.Page]) -> None:
+    """Note the pages by name, for this session."""
+    st.session_state["pages"] = pages
+
+
+def go(page: str, **query: str) -> NoReturn:
+    """Open a page."""
+    st.switch_page(st.session_state["pages"][page], query_params=_asked(query))
+
+
+def link(page: str, label: str, icon: str | None = None, **query: str) -> None:
+    """A link to a page."""
+    st.page_link(st.session_state["pages"][page], label=label, icon=icon, query_params=_asked(query))
+
+
+def _asked(query: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in query.items() if value}
+
+
+def command(line: str) -> None:
+    """The same by hand: a command to copy."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("On the command line:", width="content")
+        st.code(line, language=None, width="content")

@@ -1,0 +1,5 @@
+"""The console's one door to pqfs: questions in, frozen answers out. One module for each subject.
+
+Nothing here changes anything, and nothing raises: also *there is no index yet* and *the index can not be read* are
+answers, with a sentence for the person, so that no page ever shows a stack trace.
+"""

@@ -1,0 +1,107 @@
+"""The machinery: processes, pulses, disk, index, versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import pqfs
+from pqfs.clock import SystemClock, iso
+from pqfs.errors import NotRunning
+from pqfs.index.sqlite import library_version
+from pqfs.kernel import file_system
+from pqfs.pulse import Beat, read_beats
+from pqfs.settings import Loaded
+from pqfs.stack.presence import Row, processes
+from pqfs.stack.supervisor import Supervisor
+from pqfs.wiring import App
+from ui.store.door import Answer, ask, look_at
+
+__all__ = ["Beat", "Machine", "Pulse", "Row"]
+
+_LIBRARIES = ("apsw", "watchdog", "pydantic", "streamlit", "supervisor", "typer")
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What a program said of itself when it last did its work, and how many seconds ago that was."""
+
+    beat: Beat
+    ago: float
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the spool stands on. Sizes in bytes; `inodes` None: the file system does not count them."""
+
+    file_system: str
+    total: int
+    free: int
+    inodes: int | None
+    low_water: int
+    index: int
+    log: int
+    schema: int
+    identity: str
+    durability: str
+    versions: tuple[tuple[str, str], ...]
+
+
+def running() -> Answer[list[Row]]:
+    """Every process of this spool, as `pqfs ps` shows it; none when nothing runs."""
+    return look_at(_running)
+
+
+def _running(loaded: Loaded) -> list[Row]:
+    run = loaded.settings.spool / "run"
+    try:
+        return processes(run, Supervisor(run / "supervisor.sock"), SystemClock())
+    except (NotRunning, FileNotFoundError):
+        return []
+
+
+def pulses() -> Answer[list[Pulse]]:
+    """When each program last did its work."""
+    return look_at(_pulses)
+
+
+def _pulses(loaded: Loaded) -> list[Pulse]:
+    now = SystemClock().now()
+    return [Pulse(beat, max(0.0, now - beat.wall)) for beat in read_beats(loaded.settings.spool / "run")]
+
+
+def machine() -> Answer[Machine]:
+    """The volume, the index, the versions."""
+    return ask(_machine, "machine", 2.0)
+
+
+def _machine(app: App) -> Machine:
+    volume, identity = os.statvfs(app.spool.root), app.index.identity()
+    log, base = app.spool.status("index.db-wal"), app.spool.status("index.db")
+    return Machine(
+        file_system=file_system(os.fsencode(app.spool.root)) or "unknown",
+        total=volume.f_blocks * volume.f_frsize, free=app.spool.free_bytes(),
+        inodes=volume.f_favail if volume.f_files else None, low_water=int(app.settings.low_water),
+        index=base.st_size if base else 0, log=log.st_size if log else 0,
+        schema=app.index.engine.schema_version(),
+        identity=f"{identity[0]}, era {identity[1]}" if identity else "none yet",
+        durability=app.settings.durability, versions=tuple(_versions()),
+    )  # fmt: skip
+
+
+def _versions() -> list[tuple[str, str]]:
+    found = [("pqfs", pqfs.__version__), ("Python", platform.python_version())]
+    found += [("SQLite", ".".join(map(str, library_version()))), ("Linux", platform.release())]
+    for name in _LIBRARIES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def when(instant: float) -> str:
+    """An instant, UTC."""
+    return iso(instant)[:19].replace("T", " ")

@@ -1,0 +1,100 @@
+"""Health: every rule that fires, the processes, their pulses, the disk, the index, the versions."""
+
+from __future__ import annotations
+
+import json
+
+import streamlit as st
+
+from ui.parts import links
+from ui.parts.live import live, taken, told
+from ui.parts.table import table
+from ui.parts.words import elapsed, plain, short, size, when
+from ui.store import health, overview
+from ui.store.overview import Severity
+
+
+def show() -> None:
+    """The page."""
+    st.title("Health", anchor=False)
+    live(_live, at_least=2.0)
+    links.command("pqfs doctor")
+
+
+def _live() -> None:
+    answer = overview.look()
+    _rules()
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _processes()
+        _pulses()
+    with right:
+        _machine()
+    taken(answer)
+
+
+def _rules() -> None:
+    st.subheader("Rules", anchor=False)
+    answer = overview.look()
+    if not told(answer) or answer.value is None:
+        return
+    rows = [
+        (
+            ":red[✗ alarm]" if each.severity is Severity.ALARM else ":orange[! notice]", plain(each.name),
+            when(each.since_at), plain(each.sentence), plain(each.hint),
+        )
+        for each in answer.value.findings
+    ]  # fmt: skip
+    table(("is", "rule", "since (UTC)", "what", "what to do"), rows, "✓ No rule fires.", "Rules of health that fire")
+
+
+def _processes() -> None:
+    st.subheader("Processes", anchor=False)
+    rows = [
+        (
+            plain(each.program), plain(each.state), str(each.pid or ""), elapsed(each.uptime) if each.uptime else "",
+            "pqfs.toml has changed since" if each.outdated else "",
+        )
+        for each in health.running().value or ()
+    ]  # fmt: skip
+    table(("program", "state", "pid", "up", "note"), rows, "Nothing runs on this spool.", "Processes of this spool")
+
+
+def _pulses() -> None:
+    st.subheader("Pulses", anchor=False)
+    st.caption("When each program last did its work, and what it said of itself: the watch, alarms, quotas.")
+    rows = [
+        (
+            plain(each.beat.program), f"{elapsed(each.ago)} ago", plain(each.beat.doing or ""),
+            plain(short(each.beat.trouble)), plain(short(_said(each.beat.said), 300)),
+        )
+        for each in health.pulses().value or ()
+    ]  # fmt: skip
+    table(("program", "last beat", "does", "trouble", "says"), rows, "No program has run here yet.", "Pulses")
+
+
+def _said(said: object) -> str:
+    """What is not empty of it."""
+    found = {key: value for key, value in said.items() if value} if isinstance(said, dict) else said
+    return json.dumps(found, default=str) if found else ""
+
+
+def _machine() -> None:
+    st.subheader("Disk and index", anchor=False)
+    answer = health.machine()
+    if not told(answer) or answer.value is None:
+        return
+    found = answer.value
+    rows = [
+        ("file system", plain(found.file_system)),
+        ("room", f"{size(found.free)} of {size(found.total)}; work pauses below {size(found.low_water)}"),
+        ("inodes", "not counted" if found.inodes is None else f"{found.inodes:,} free"),
+        ("index", size(found.index)),
+        ("its log (WAL)", size(found.log)),
+        ("schema", str(found.schema)),
+        ("spool", plain(found.identity)),
+        ("durability", plain(found.durability)),
+    ]
+    table(("what", "is"), rows, "", "Disk and index")
+    st.subheader("Versions", anchor=False)
+    table(("program", "version"), [(name, plain(text)) for name, text in found.versions], "", "Versions")

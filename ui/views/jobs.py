@@ -1,0 +1,109 @@
+"""Jobs: found by state, queue, name, time or error; newest first, a page at a time; a click opens one."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui.parts import links
+from ui.parts.filters import asked, choice, put, word
+from ui.parts.live import live, taken, told
+from ui.parts.state import STATES, signed
+from ui.parts.table import grid, state_column
+from ui.parts.words import short, size, when
+from ui.store import jobs
+from ui.store.door import Answer
+from ui.store.jobs import Job, Page, Wanted
+
+_FILTERS = ("state", "queue", "name", "since", "until", "group", "before")
+
+
+def show() -> None:
+    """The page."""
+    st.title("Jobs", anchor=False)
+    _bar()
+    wanted = jobs.wanted({name: asked(name) for name in _FILTERS})
+    if wanted.value is None:
+        st.error(f"{wanted.problem} {wanted.hint}", icon=":material/edit:")
+        return
+    asked_for = wanted.value
+    live(lambda: _list(asked_for), at_least=2.0)
+    if line := jobs.command(asked_for, asked("before")):
+        links.command(line)
+
+
+def _bar() -> None:
+    counts = jobs.counts().value or {}
+    told_counts = {str(state): f" ({number:,})" for state, number in counts.items()}
+    first, second = st.columns(4), st.columns(4, vertical_alignment="bottom")
+    with first[0]:
+        choice("State", "state", STATES, lambda state: f"{signed(state)}{told_counts.get(state, '')}")
+    with first[1]:
+        choice("Queue", "queue", jobs.queue_names().value or [])
+    with first[2]:
+        word("Name", "name", "*.pdf", "A pattern: * stands for anything, ? for one character.")
+    with first[3]:
+        word("Error group", "group", "3f9a0c1b2d4e", "The fingerprint of an error, as Dead letters shows it.")
+    with second[0]:
+        word("Arrived since", "since", "2h, or 2026-11-22T10:00:00Z")
+    with second[1]:
+        word("Arrived until", "until", "1h, or 2026-11-22")
+    with second[2]:
+        choice("Jobs a page", "size", [str(each) for each in jobs.SIZES[1:]], first="50", resets=())
+    with second[3]:
+        st.button("Clear the filter", on_click=_clear, disabled=not any(map(asked, _FILTERS)))
+
+
+def _clear() -> None:
+    put(**dict.fromkeys(_FILTERS, ""))
+
+
+def _list(wanted: Wanted) -> None:
+    per_page = int(asked("size")) if asked("size").isdecimal() else jobs.SIZES[0]
+    answer = jobs.page(wanted, asked("before"), per_page)
+    if not told(answer) or answer.value is None:
+        return
+    page = answer.value
+    chosen = grid(
+        "jobs", _columns(page.jobs), [job.id for job in page.jobs], _empty(page), "Jobs, newest first", "name",
+        {"state": state_column(), "name": st.column_config.TextColumn(width="large")},
+    )  # fmt: skip
+    if chosen:
+        links.go("job", job=chosen)
+    _foot(answer, page)
+
+
+def _columns(found: tuple[Job, ...]) -> dict[str, list[object]]:
+    return {
+        "state": [[signed(job.state)] for job in found],
+        "name": [jobs.printable(job.name) for job in found],
+        "queue": [job.queue for job in found],
+        "size": [size(job.size) for job in found],
+        "attempts": [job.attempt for job in found],
+        "priority": [job.priority for job in found],
+        "arrived (UTC)": [when(job.created_at) for job in found],
+        "changed (UTC)": [when(job.updated_at) for job in found],
+        "error": [short(job.error) for job in found],
+        "id": [job.id for job in found],
+    }
+
+
+def _empty(page: Page) -> str:
+    if page.is_cut:
+        return f"None among those that arrived since {when(page.reached)} UTC. Older ones may fit: go on below."
+    if page.total == 0 and not any(map(asked, _FILTERS)):
+        return "There is no job yet. Copy a file into the inbox: `cp FILE spool/inbox/`"
+    return "No job fits this filter."
+
+
+def _foot(answer: Answer[Page], page: Page) -> None:
+    total = "" if page.total is None else f" of {page.total:,}"
+    cut = f" Looked back to {when(page.reached)} UTC." if page.is_cut else ""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Newest", on_click=put, kwargs={"before": ""}, disabled=not asked("before"), key="newest")
+        older = "Go on looking" if page.is_cut else "Older"
+        following = page.next or ""
+        # The address is of the whole page: a fragment alone would not draw the command below anew.
+        if st.button(older, disabled=not following, key="older"):
+            put(before=following)
+            st.rerun()
+        taken(answer, f"{len(page.jobs):,}{total} jobs.{cut} A click on a name opens the job.")
