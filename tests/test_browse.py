@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pqfs import naming
-from pqfs.browse import PREVIEW, Sort, folder, preview, printable_below
+from pqfs.browse import PREVIEW, Entry, Sort, folder, preview, printable_below
 from pqfs.errors import Refused
 from pqfs.spool import Spool
 from tests.hostile.names import names
@@ -34,7 +34,7 @@ def test_every_name_that_a_file_can_have_is_found_again_by_what_is_shown(spool: 
     for name in wanted:
         Path(os.fsdecode(os.path.join(os.fsencode(spool.path("inbox")), name))).write_bytes(name)
 
-    found, after = [], ""
+    found, after = list[Entry](), ""
     while True:
         part = folder(spool.root, "inbox", after, 50)
         found += part.entries

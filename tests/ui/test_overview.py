@@ -3,110 +3,67 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from pqfs.clock import boot_id
-from pqfs.index import Index
-from pqfs.model import Arrival
 from pqfs.owners import OwnerLock
-from pqfs.settings import load
 from pqfs.spool import Spool
-from pqfs.wiring import open_index
-
-_APP = str(Path(__file__).resolve().parent.parent.parent / "ui" / "app.py")
-_FIRST_RUN = 60.0  # seconds; it imports the world
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The place of a spool, known to the console."""
-    monkeypatch.setenv("PQFS_SPOOL", str(tmp_path / "spool"))
-    monkeypatch.setenv("PQFS_LOGS", str(tmp_path / "logs"))
-    st.cache_resource.clear()
-    yield tmp_path
-    st.cache_resource.clear()
-
-
-@pytest.fixture
-def index(root: Path) -> Iterator[Index]:
-    """The index of a whole, empty spool."""
-    Spool.create(root / "spool")
-    opened = open_index(load().settings)
-    yield opened
-    opened.close()
-
-
-def _page() -> AppTest:
-    page = AppTest.from_file(_APP, default_timeout=_FIRST_RUN).run()
-    assert not page.exception
-    return page
-
-
-def _words(page: AppTest) -> str:
-    """Everything that the page says, tables included."""
-    parts = [
-        element.value
-        for kind in (page.markdown, page.caption, page.warning, page.info, page.error)
-        for element in kind
-    ]
-    return "\n".join([*parts, *(table.value.to_string() for table in page.table)])
+from pqfs.wiring import App
+from tests.ui.pages import open_page, words
 
 
 def test_without_a_spool_the_page_says_how_to_make_one(root: Path) -> None:
-    words = _words(_page())
+    said = words(open_page(""))
 
-    assert "There is no spool" in words
-    assert "stopped" in words
+    assert "There is no spool" in said
+    assert "stopped" in said
 
 
 def test_without_an_index_the_page_says_so_and_still_shows_the_tree(root: Path) -> None:
     Spool.create(root / "spool")
     (root / "spool" / "inbox" / "waiting").touch()
 
-    words = _words(_page())
+    said = words(open_page(""))
 
-    assert "There is no index" in words
-    assert "inbox/" in words
-
-
-def test_an_empty_spool_says_where_to_begin(index: Index) -> None:
-    words = _words(_page())
-
-    assert "No output yet" in words
-    assert "No consumer is registered" in words
-    assert "does not run on this spool" in words
+    assert "There is no index" in said
+    assert "inbox/" in said
 
 
-def test_a_busy_spool_shows_counts_outputs_and_what_needs_a_person(index: Index, root: Path) -> None:
-    began = time.time() - 60
-    janitor = OwnerLock(root / "spool" / "run", "janitor", boot_id(), began)
-    with index.transaction():
-        index.insert([Arrival(f"0190{n:032}", "default", b"a", 1) for n in range(12_345)], "ingester.1.a", began)
-    (root / "spool" / "outbox" / "20261122T043126.123456Z_0123456789ab_**x** :red[y].txt").write_text("out")
+def test_an_empty_spool_says_where_to_begin(app: App) -> None:
+    said = words(open_page(""))
 
-    words = _words(_page())
+    assert "No output yet" in said
+    assert "No consumer is registered" in said
+    assert "does not run on this spool" in said
+
+
+def test_a_busy_spool_shows_counts_outputs_and_what_needs_a_person(app: App, ten_thousand: list[str]) -> None:
+    janitor = OwnerLock(app.spool.path("run"), "janitor", boot_id(), time.time() - 60)
+    name = "20261122T043126.123456Z_0123456789ab_**x** :red[y] www.evil.example.txt"
+    app.spool.path(f"outbox/{name}").write_text("out")
+
+    said = words(open_page(""))
     janitor.release()
 
-    assert "12,345" in words
-    assert r"\*\*x\*\*" in words, "a name is shown as it is, not as markup"
-    assert "no-consumer" in words.replace("\\", "")
-    assert "no living consumer takes it" in words.replace("\\", "")
+    assert "10,000" in said
+    assert r"\*\*x\*\*" in said, "a name is shown as it is, not as markup"
+    assert "www\\." not in said, "nor as a link"
+    assert "no-consumer" in said.replace("\\", "")
+    assert "no living consumer takes it" in said.replace("\\", "")
+    assert "Drained in never" in said
 
 
-def test_the_page_says_that_the_stack_runs_when_it_does(index: Index, root: Path) -> None:
-    run = root / "spool" / "run"
+def test_the_page_says_that_the_stack_runs_when_it_does(app: App) -> None:
+    run = app.spool.path("run")
     locks = [OwnerLock(run, program, boot_id(), time.time()) for program in ("ingester", "consumer-00")]
-    words = _words(_page())
+    said = words(open_page(""))
     for lock in locks:
         lock.release()
 
-    assert "running" in words
-    assert "does not run" not in words
+    assert "running" in said
+    assert "does not run" not in said
 
 
 def test_settings_that_contradict_themselves_are_a_sentence_and_no_trace(
@@ -114,4 +71,14 @@ def test_settings_that_contradict_themselves_are_a_sentence_and_no_trace(
 ) -> None:
     monkeypatch.setenv("PQFS_NONSENSE", "1")
 
-    assert "There is no setting" in _words(_page())
+    assert "There is no setting" in words(open_page(""))
+
+
+def test_what_the_last_hours_were_like_is_drawn_and_told(app: App) -> None:
+    with app.index.transaction():
+        app.index.add_stats("default", time.time(), ingested=7, completed=5, failed=1, run_seconds=3.0)
+
+    for period in ("", "7 d"):
+        said = words(open_page("", period=period))
+        assert "7 taken in, 5 completed, 1 failed" in said
+        assert "On average 0.5 s, over 6 jobs" in said

@@ -11,8 +11,8 @@ from pathlib import Path
 from pqfs import naming
 from pqfs.browse import Preview, Sort, preview, printable_below
 from pqfs.cli.instants import instant
-from pqfs.clock import iso
 from pqfs.concerns import alarms_of
+from pqfs.errors import Misconfigured
 from pqfs.listing import NEWEST, Listing, Page, Wanted
 from pqfs.model import Attempt, Job, State
 from pqfs.provenance import Account, account, handler_of
@@ -44,9 +44,11 @@ def wanted(query: Mapping[str, str]) -> Answer[Wanted]:
 
 def _wanted(query: Mapping[str, str]) -> Wanted:
     now = time.time()
-    state = query.get("state")
+    state = query.get("state") or None
+    if state is not None and state not in list(State):
+        raise Misconfigured(f"{state!r} is no state.", f"There are: {', '.join(State)}.")
     return Wanted(
-        state=State(state) if state in list(State) else None,
+        state=State(state) if state else None,
         queue=query.get("queue") or None,
         name=query.get("name") or None,
         since=instant(query.get("since") or None, now),
@@ -95,15 +97,10 @@ def _seen(app: App, path: Path | None) -> Preview | None:
 
 def command(asked: Wanted, before: str) -> str | None:
     """The command that lists the same; None where no command does."""
-    if asked.group and not (asked.name or asked.since or asked.until):
-        return f"pqfs dead show {asked.group}" + (f" -q {shlex.quote(asked.queue)}" if asked.queue else "")
-    if asked.name or asked.since or asked.until or asked.group:
+    queue = f"-q {shlex.quote(asked.queue)}" if asked.queue else ""
+    if asked.name or asked.since or asked.until or (asked.group and asked.state):
         return None
-    words = ["pqfs jobs list", f"-s {asked.state}" if asked.state else ""]
-    words += [f"-q {shlex.quote(asked.queue)}" if asked.queue else "", f"--before {before}" if before else ""]
-    return " ".join(filter(None, words))
-
-
-def clock(instant_: float) -> str:
-    """An instant as a table shows it: `2026-11-22 04:31:26`, UTC."""
-    return iso(instant_)[:19].replace("T", " ")
+    if asked.group:
+        return f"pqfs dead show {shlex.quote(asked.group)} {queue}".rstrip()
+    state, older = f"-s {asked.state}" if asked.state else "", f"--before {shlex.quote(before)}" if before else ""
+    return " ".join(filter(None, ("pqfs jobs list", state, queue, older)))

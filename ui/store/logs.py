@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from pqfs.stack.logsearch import LEVELS, REACH, Line, Lines, search
 from ui.store.door import Answer, look_at
 
@@ -13,3 +15,8 @@ def lines(program: str, text: str, level: str, limit: int) -> Answer[Lines]:
     programs = [program] if program else []
     level = level if level in LEVELS else LEVELS[0]
     return look_at(lambda loaded: search(loaded.settings.logs, programs, text, level, limit))
+
+
+def command(program: str) -> str:
+    """The command that follows the same."""
+    return f"pqfs logs -f {shlex.quote(program)}" if program else "pqfs logs -f"

@@ -9,7 +9,7 @@ from ui.parts.filters import asked, choice, put, word
 from ui.parts.live import live, taken, told
 from ui.parts.state import STATES, signed
 from ui.parts.table import grid, state_column
-from ui.parts.words import short, size, when
+from ui.parts.words import plain, short, size, when
 from ui.store import jobs
 from ui.store.door import Answer
 from ui.store.jobs import Job, Page, Wanted
@@ -23,7 +23,7 @@ def show() -> None:
     _bar()
     wanted = jobs.wanted({name: asked(name) for name in _FILTERS})
     if wanted.value is None:
-        st.error(f"{wanted.problem} {wanted.hint}", icon=":material/edit:")
+        st.error(plain(f"{wanted.problem} {wanted.hint}"), icon=":material/edit:")
         return
     asked_for = wanted.value
     live(lambda: _list(asked_for), at_least=2.0)

@@ -29,7 +29,7 @@ def show() -> None:
     with columns[3]:
         choice("Lines", "lines", _LINES[1:], first=_LINES[0], resets=())
     live(_live, at_least=2.0)
-    links.command(f"pqfs logs -f {asked('program')}".rstrip())
+    links.command(logs.command(asked("program")))
 
 
 def _live() -> None:

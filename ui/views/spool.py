@@ -129,9 +129,7 @@ def _findings(check: Check) -> None:
     if chosen and not chosen.startswith("none "):
         links.go("job", job=chosen)
     if found:
-        st.caption(
-            f"{len(found):,} disagreements. A click on the first column opens the job. Mend what can be mended:"
-        )
+        st.caption(f"{len(found):,} disagreements. A click on the first column opens the job. To mend them:")
         st.code("pqfs fsck --repair", language=None)
 
 
