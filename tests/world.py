@@ -36,6 +36,7 @@ class SettableClock:
 
     def __init__(self, wall: float = EPOCH, boot: float = 1000.0) -> None:
         self.wall, self.boot = wall, boot
+        self.latest = wall  # what it showed at most when it was last set
 
     def now(self) -> float:
         """Wall-clock time in Unix seconds."""
@@ -52,6 +53,7 @@ class SettableClock:
 
     def step(self, seconds: float) -> None:
         """Set the wall clock, as an operator or NTP does."""
+        self.latest = max(self.latest, self.wall)
         self.wall += seconds
 
 

@@ -140,9 +140,10 @@ class Universe(World):
 
     def settle_down(self) -> None:
         """After a loss of power: the next sweep unlinks what is in the inbox and in ready/, the next purge what is
-        back in done/."""
+        back in done/, once its time is over again: the clock may have been set back since."""
         if self.boots == 1:
             return
+        self.clock.pass_by(max(0.0, self.clock.latest - self.clock.now()))
         owner = self.owner("ingester")
         Ingester(self.jobqueue, Inbox(self.root, self.settings), owner, self.clock).sweep()
         self.leave(owner)
