@@ -495,13 +495,15 @@ class Index:
 
         Of one queue, or of all but some: then other rows are passed by.
         """
-        name = "completed_before" if state is State.COMPLETED else "set_aside_before"
+        names = ("set_aside_before", "set_aside_before_in")
+        if state is State.COMPLETED:
+            names = ("completed_before", "completed_before_in")
         row: dict[str, Any] = {"high": id_floor(before), "before": before, "limit": limit}
         if state is not State.COMPLETED:
             row["state"] = state
         if queue or without:
-            name, row = f"{name}_in", {**row, "queue": queue, "list": json.dumps(sorted(without))}
-        return [_job(found) for found in self.engine.run(name, row)]
+            row |= {"queue": queue, "list": json.dumps(sorted(without))}
+        return self.select(names[bool(queue or without)], row)
 
     def let_go(self, job: str) -> bool:
         """Note that an ended job's payload is about to be removed. False: it has not ended, or is on the move."""
