@@ -235,7 +235,9 @@ class Recovery:
         return True
 
     def mourn(self, job: Job) -> Repairs:
-        """A row whose payload is nowhere that it could wait: completed after all, or lost."""
+        """A row whose payload is nowhere that it could wait: completed after all, claimed in vain, or lost."""
+        if self._bring_back(job):
+            return Repairs(moved=1)
         if job.state in (State.PENDING, State.HELD) and self.was_completed(job):
             return Repairs(moved=1)
         emit(Word.PAYLOAD_LOST, job=job.id, state=job.state, name=naming.printable(job.name))
@@ -250,6 +252,21 @@ class Recovery:
                 self._index.confirm([job])
             self._index.add_event(now, "recovery", "payload lost", job=job.id, before=job.state)
         return Repairs(lost=1)
+
+    def _bring_back(self, job: Job) -> bool:
+        """A payload under an attempt that its row does not know: a loss of power has taken that claim back.
+
+        Race: the attempt may have been granted since the row was read. So it is read again after the tree.
+        """
+        for path, name in list(self._spool.payloads()):
+            if not (isinstance(name, Claimed) and name.job == job.id and name.attempt > job.attempt):
+                continue
+            if self._index.job(job.id) == job and self._spool.move(path, self._spool.payload_path(job)):
+                emit(Word.RECONCILED, job=job.id, found=path, place=job.place)
+                self._gather(job)
+                self._jobqueue.confirm([job])
+                return True
+        return False
 
     def was_completed(self, job: Job) -> bool:
         """Whether the payload lies in done/: then the index is older than the tree (a restored backup).

@@ -6,16 +6,18 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pqfs.errors import IndexGone
-from pqfs.index import Index
+from pqfs.index import Index, Settlement
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
-from pqfs.model import Job, Kind, Outcome, State
+from pqfs.model import Job, Kind, Outcome, Place, State
 from pqfs.recovery import Repairs
+from pqfs.retry import Budget
 from pqfs.settings import Loaded
 from pqfs.wiring import App, open_app
 from tests.opened import app_of, die, live, run
@@ -237,4 +239,24 @@ def test_a_payload_whose_ghost_another_dead_ingester_was_dropping_is_adopted_at_
     assert app.recovery().reap(arriver).adopted == 1
 
     assert app.spool.entries("rejected", hidden=True) == []
+    invariants(app.spool, app.index)
+
+
+@pytest.mark.parametrize("state", [State.HELD, State.CANCELLED, State.FAILED])
+def test_a_payload_whose_claim_a_loss_of_power_took_back_is_not_lost_when_somebody_steers_its_job(
+    app: App, state: State
+) -> None:
+    """Found by the simulation: it lay under an attempt that the row did not know, and nobody looked for it there."""
+    job = submitted(app.jobqueue, app.clock.now())
+    claimed = replace(job, attempt=job.attempt + 1)
+    assert app.spool.move(app.spool.payload_path(job), app.spool.payload_path(claimed, Place.CLAIMED))
+    with app.index.transaction():
+        steered = app.index.steer(Settlement(job, state, Budget(0, 0, 0), job.ready_at, "by ann"), app.clock.now())
+
+    app.clock.pass_by(3.0)  # type: ignore[attr-defined]
+    app.recovery().reconcile()
+
+    found = app.jobqueue.job(job.id)
+    assert steered and (found.state, found.error, found.confirmed) == (state, "by ann", True)
+    assert app.spool.exists(app.spool.payload_path(found))
     invariants(app.spool, app.index)
