@@ -146,18 +146,21 @@ def _job_of_file(source: Source, name: str) -> Job | None:
 
 
 def _job_of_name(source: Source, target: str) -> Job | None:
-    """The newest job that had this name when it was dropped, in any queue, within a week."""
+    """The newest job that had this name when it was dropped, in any queue, within a week.
+
+    Each question looks through the jobs of that week, so there are few of them, however many queues there are.
+    """
     relative = target.removeprefix(f"{source.spool.root}/").removeprefix("spool/").removeprefix("inbox/")
     head, _, tail = relative.partition("/")
-    known = {queue.name for queue in source.index.queues()}
-    wanted = {(queue, relative) for queue in known} | ({(head, tail)} if head in known else set())
-    wanted |= {(queue, os.path.basename(name)) for queue, name in wanted}
+    wanted: set[tuple[str, str]] = {("", relative), ("", os.path.basename(relative))}
+    if tail and head in {queue.name for queue in source.index.queues()}:
+        wanted.add((head, tail))
     since = source.clock.now() - _RECENT
     found = [
         job
         for queue, name in sorted(wanted)
         for form in {os.fsencode(name), naming.original(name)}
-        if form and (job := source.index.job_by_name(queue, form, since))
+        if form and (job := source.index.job_by_name(queue or None, form, since))
     ]
     return max(found, key=lambda job: job.id, default=None)
 

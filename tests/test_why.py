@@ -297,3 +297,26 @@ def test_a_deleted_job_tells_who_deleted_it(app: App, clock: SettableClock) -> N
     assert "was deleted by bob" in " ".join(answer.sentences)
     assert "it was a test" in " ".join(answer.sentences)
     assert not why(app, new_id()).is_known
+
+
+def test_a_name_is_looked_for_a_few_times_however_many_queues_there_are(
+    app: App, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with app.index.transaction():
+        for number in range(20):
+            app.index.create_queue(f"queue{number}", clock.now())
+    old = submitted(app.jobqueue, clock.now(), b"report.pdf", queue="queue7")
+    asked: list[bytes] = []
+    ask = app.index.job_by_name
+
+    def counted(queue: str | None, name: bytes, since: float) -> Job | None:
+        asked.append(name)
+        return ask(queue, name, since)
+
+    monkeypatch.setattr(app.index, "job_by_name", counted)
+
+    assert why(app, "queue7/report.pdf").job == old
+    assert why(app, "report.pdf").job == old
+    assert why(app, "queue8/report.pdf").job == old  # the newest of this name, wherever it was dropped
+    assert not why(app, "queue7/nothing.pdf").is_known
+    assert len(asked) <= 12
