@@ -138,6 +138,7 @@ def test_a_pause_tells_who_why_and_until_when_everywhere(shell: Shell) -> None:
     assert shell("consume", "--drain") == 0
     assert shell.state(job) == "completed"
     told = [(each["verb"], each["queue"], each["reason"]) for each in shell.items("audit", "list", "-q", "mail")]
+    told = [each for each in told if each[0] != "submit"]
     assert told == [("resume", "mail", None), ("pause", "mail", "the printer burns"), ("create", "mail", None)]
 
 
