@@ -18,15 +18,15 @@ from ui.views import consumers, dead, health, job, jobs, logs, overview, queues,
 st.set_page_config(page_title="pqfs", layout="wide")
 # No icons: Streamlit would have the browser fetch one as the favicon, from a host outside.
 pages = {
-    "overview": st.Page(overview.show, title="Overview", default=True),
-    "jobs": st.Page(jobs.show, title="Jobs", url_path="jobs"),
-    "spool": st.Page(spool.show, title="Spool", url_path="spool"),
-    "queues": st.Page(queues.show, title="Queues", url_path="queues"),
-    "consumers": st.Page(consumers.show, title="Consumers", url_path="consumers"),
-    "dead": st.Page(dead.show, title="Dead letters", url_path="dead"),
-    "rejected": st.Page(rejected.show, title="Rejected", url_path="rejected"),
-    "logs": st.Page(logs.show, title="Logs", url_path="logs"),
-    "health": st.Page(health.show, title="Health", url_path="health"),
+    "overview": st.Page(job.or_page(overview.show), title="Overview", default=True),
+    "jobs": st.Page(job.or_page(jobs.show), title="Jobs", url_path="jobs"),
+    "spool": st.Page(job.or_page(spool.show), title="Spool", url_path="spool"),
+    "queues": st.Page(job.or_page(queues.show), title="Queues", url_path="queues"),
+    "consumers": st.Page(job.or_page(consumers.show), title="Consumers", url_path="consumers"),
+    "dead": st.Page(job.or_page(dead.show), title="Dead letters", url_path="dead"),
+    "rejected": st.Page(job.or_page(rejected.show), title="Rejected", url_path="rejected"),
+    "logs": st.Page(job.or_page(logs.show), title="Logs", url_path="logs"),
+    "health": st.Page(job.or_page(health.show), title="Health", url_path="health"),
     "job": st.Page(job.show, title="Job", url_path="job", visibility="hidden"),
 }
 links.know(pages)

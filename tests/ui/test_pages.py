@@ -25,7 +25,7 @@ _UI = Path(__file__).resolve().parent.parent.parent / "ui"
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_without_a_spool_says_so(root: Path, name: str) -> None:
-    assert "There is no spool" in words(open_page(name, job="x"))
+    assert "There is no spool" in words(open_page(name))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -43,7 +43,7 @@ def test_a_broken_index_is_told_in_words_on_every_page(root: Path, name: str) ->
     path = root / "spool" / "index.db"
     path.write_bytes(path.read_bytes()[:4096] + b"\xa5" * 40_960)
 
-    said = words(open_page(name, job="x"))
+    said = words(open_page(name))
     assert "index" in said.lower()
     assert "Traceback" not in said and "apsw" not in said
 

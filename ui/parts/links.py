@@ -17,6 +17,12 @@ def go(page: str, **query: str) -> NoReturn:
     st.switch_page(st.session_state["pages"][page], query_params=_asked(query))
 
 
+def open_job(job: str) -> NoReturn:
+    """Open a job over the page that is open: *back*, and its button, lead to that again."""
+    st.query_params["job"] = job
+    st.rerun()
+
+
 def link(page: str, label: str, icon: str | None = None, **query: str) -> None:
     """A link to a page."""
     st.page_link(st.session_state["pages"][page], label=label, icon=icon, query_params=_asked(query))

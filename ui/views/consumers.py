@@ -32,7 +32,7 @@ def _live() -> None:
         {"progress": st.column_config.ProgressColumn("progress", min_value=0.0, max_value=1.0, format="percent")},
     )  # fmt: skip
     if chosen and not chosen.startswith("idle "):
-        links.go("job", job=chosen)
+        links.open_job(chosen)
     taken(answer, "A click on a consumer opens the job that it runs.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -17,6 +18,19 @@ from ui.store import jobs
 from ui.store.jobs import Account, Attempt, Preview, Sort
 
 _LOG = 16_000  # characters of an attempt's log
+
+
+def or_page(page: Callable[[], None]) -> Callable[[], None]:
+    """A page, or the job that its address names: the list that it was opened from stays behind it, filter and all."""
+
+    def show_either() -> None:
+        if asked("job"):
+            st.button("Back to the list", on_click=put, kwargs={"job": ""}, icon=":material/arrow_back:", key="back")
+            show()
+        else:
+            page()
+
+    return show_either
 
 
 def show() -> None:

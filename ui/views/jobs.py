@@ -68,7 +68,7 @@ def _list(wanted: Wanted) -> None:
         {"state": state_column(), "name": st.column_config.TextColumn(width="large")},
     )  # fmt: skip
     if chosen:
-        links.go("job", job=chosen)
+        links.open_job(chosen)
     _foot(answer, page)
 
 

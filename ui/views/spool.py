@@ -127,7 +127,7 @@ def _findings(check: Check) -> None:
     ids = [each.job or f"none {number_}" for number_, each in enumerate(found)]
     chosen = grid("findings", columns, ids, empty, "Disagreements", "what", {"what it means": wide, "repair": wide})
     if chosen and not chosen.startswith("none "):
-        links.go("job", job=chosen)
+        links.open_job(chosen)
     if found:
         st.caption(f"{len(found):,} disagreements. A click on the first column opens the job. To mend them:")
         st.code("pqfs fsck --repair", language=None)
