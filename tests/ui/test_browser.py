@@ -112,7 +112,7 @@ def test_a_file_is_watched_through_from_the_inbox_to_its_output(console: tuple[P
     _done(root, "watched.txt")
 
     _open(page, f"{address}jobs?name=watched.txt")
-    page.get_by_text("1 jobs.").wait_for()
+    page.get_by_text("1 job.").wait_for()
     _choose(page, 0)
 
     page.get_by_role("heading", name="watched.txt").wait_for()
@@ -149,7 +149,7 @@ def test_no_name_acts_on_any_page_that_shows_it(console: tuple[Path, str], page:
     page.get_by_text("onerror=document.title").first.wait_for()
     _look_for_harm(page)
     _open(page, f"{address}jobs?name=*evil*")
-    page.get_by_text("1 jobs.").wait_for()
+    page.get_by_text("1 job.").wait_for()
     _choose(page, 0)
     page.get_by_text("attempt 1 ended").wait_for()
     _look_for_harm(page)

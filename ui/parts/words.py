@@ -57,6 +57,11 @@ def number(count: int, is_capped: bool = False) -> str:
     return f"{count:,}+" if is_capped else f"{count:,}"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 job`, `1,200 jobs`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def when(instant: float | None) -> str:
     """`2026-11-22 04:31:26`, in UTC; what is not on the calendar is `?`."""
     if instant is None:

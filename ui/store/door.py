@@ -21,6 +21,7 @@ from pqfs.settings import Loaded, load
 from pqfs.wiring import App, open_app
 
 Value = TypeVar("Value")
+_MOST_KEPT = 200  # answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Door:
             if answer.value is None and answer.problem:
                 self._close()
             if keep:
+                if len(self._kept) >= _MOST_KEPT:
+                    self._kept.clear()
                 self._kept[name] = (time.monotonic(), answer)
             return answer
 

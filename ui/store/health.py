@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import pqfs
-from pqfs.clock import SystemClock, iso
+from pqfs.clock import SystemClock
 from pqfs.errors import NotRunning
 from pqfs.index.sqlite import library_version
 from pqfs.kernel import file_system
@@ -100,8 +100,3 @@ def _versions() -> list[tuple[str, str]]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def when(instant: float) -> str:
-    """An instant, UTC."""
-    return iso(instant)[:19].replace("T", " ")

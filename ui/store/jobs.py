@@ -58,11 +58,13 @@ def _wanted(query: Mapping[str, str]) -> Wanted:
 
 
 def page(asked: Wanted, before: str, size: int) -> Answer[Page]:
-    """A page of jobs, newest first."""
-    deadline = time.monotonic() + _BUDGET
-    return ask(
-        lambda app: Listing(app.index).page(asked, before or NEWEST, size, lambda: time.monotonic() > deadline)
-    )
+    """A page of jobs, newest first; who asks for the same within a second gets the same."""
+
+    def question(app: App) -> Page:
+        deadline = time.monotonic() + _BUDGET  # begins when it is our turn
+        return Listing(app.index).page(asked, before or NEWEST, size, lambda: time.monotonic() > deadline)
+
+    return ask(question, f"page {asked} {before} {size}", 1.0)
 
 
 def counts() -> Answer[dict[State, int]]:

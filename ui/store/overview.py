@@ -24,7 +24,7 @@ from pqfs.vitals import look as look_at_vitals
 from pqfs.wiring import App
 from ui.store.door import Answer, answered, ask, door
 
-__all__ = ["NOT_RUNNING", "Branch", "Finding", "Look", "Output", "Overview", "Point", "Severity", "State"]
+__all__ = ["NOT_RUNNING", "Branch", "Finding", "Forecast", "Look", "Output", "Overview", "Point", "Severity"]
 
 PERIODS = {"1 h": 3600.0, "6 h": 21600.0, "24 h": 86400.0, "7 d": 604800.0}
 _FRESH = 1.0  # seconds for which a look serves all who ask

@@ -8,7 +8,7 @@ from ui.parts import links
 from ui.parts.filters import asked, choice
 from ui.parts.live import live, taken, told
 from ui.parts.table import grid
-from ui.parts.words import short, when
+from ui.parts.words import counted, short, when
 from ui.store import jobs, letters
 from ui.store.letters import Group
 
@@ -36,7 +36,7 @@ def _live() -> None:
         group, _, queue = chosen.partition(" ")
         links.go("jobs", group=group, queue=queue)
     capped = f" Only the {letters.MOST_GROUPS} largest groups are shown." if len(found) >= letters.MOST_GROUPS else ""
-    taken(answer, f"{len(found)} groups. A click on an error shows its jobs.{capped}")
+    taken(answer, f"{counted(len(found), 'group')}. A click on an error shows its jobs.{capped}")
 
 
 def _columns(found: list[Group]) -> dict[str, list[object]]:

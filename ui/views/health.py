@@ -76,7 +76,18 @@ def _pulses() -> None:
 def _said(said: object) -> str:
     """What is not empty of it."""
     found = {key: value for key, value in said.items() if value} if isinstance(said, dict) else said
-    return json.dumps(found, default=str) if found else ""
+    return json.dumps(_rounded(found), default=str) if found else ""
+
+
+def _rounded(said: object) -> object:
+    """The same with figures that can be read."""
+    match said:
+        case float():
+            return round(said, 2)
+        case dict():
+            return {key: _rounded(value) for key, value in said.items()}
+        case _:
+            return said
 
 
 def _machine() -> None:

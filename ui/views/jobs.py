@@ -9,11 +9,12 @@ from ui.parts.filters import asked, choice, put, word
 from ui.parts.live import live, taken, told
 from ui.parts.state import STATES, signed
 from ui.parts.table import grid, state_column
-from ui.parts.words import plain, short, size, when
+from ui.parts.words import counted, plain, short, size, when
 from ui.store import jobs
 from ui.store.door import Answer
 from ui.store.jobs import Job, Page, Wanted
 
+_SEARCH_EVERY = 10.0  # seconds between two looks at a filter that has to look at every name
 _FILTERS = ("state", "queue", "name", "since", "until", "group", "before")
 
 
@@ -26,7 +27,7 @@ def show() -> None:
         st.error(plain(f"{wanted.problem} {wanted.hint}"), icon=":material/edit:")
         return
     asked_for = wanted.value
-    live(lambda: _list(asked_for), at_least=2.0)
+    live(lambda: _list(asked_for), at_least=_SEARCH_EVERY if asked_for.name else 2.0)
     if line := jobs.command(asked_for, asked("before")):
         links.command(line)
 
@@ -96,7 +97,8 @@ def _empty(page: Page) -> str:
 
 
 def _foot(answer: Answer[Page], page: Page) -> None:
-    total = "" if page.total is None else f" of {page.total:,}"
+    number = len(page.jobs)
+    total = f"{number:,} of {counted(page.total, 'job')}" if page.total is not None else counted(number, "job")
     cut = f" Looked back to {when(page.reached)} UTC." if page.is_cut else ""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Newest", on_click=put, kwargs={"before": ""}, disabled=not asked("before"), key="newest")
@@ -106,4 +108,4 @@ def _foot(answer: Answer[Page], page: Page) -> None:
         if st.button(older, disabled=not following, key="older"):
             put(before=following)
             st.rerun()
-        taken(answer, f"{len(page.jobs):,}{total} jobs.{cut} A click on a name opens the job.")
+        taken(answer, f"{total}.{cut} A click on a name opens the job.")

@@ -7,7 +7,7 @@ import streamlit as st
 from ui.parts import links
 from ui.parts.filters import asked, choice, word
 from ui.parts.live import live, taken, told
-from ui.parts.words import size
+from ui.parts.words import counted, size
 from ui.store import logs
 from ui.store.logs import Line
 
@@ -44,7 +44,7 @@ def _live() -> None:
         text = "\n".join(map(_shown, reversed(found.lines)))
         st.code(text, language=None, height=_HEIGHT, wrap_lines=True)
     whole = "" if found.is_whole else f" Looked through the last {size(logs.REACH)} of each log."
-    taken(answer, f"{len(found.lines):,} lines, the newest first, times in UTC.{whole}")
+    taken(answer, f"{counted(len(found.lines), 'line')}, the newest first, times in UTC.{whole}")
 
 
 def _shown(line: Line) -> str:

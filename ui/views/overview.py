@@ -12,7 +12,7 @@ from ui.parts.state import STATES, count
 from ui.parts.table import table
 from ui.parts.words import elapsed, number, plain, size, when
 from ui.store import overview
-from ui.store.overview import NOT_RUNNING, Branch, Finding, Look, Severity
+from ui.store.overview import NOT_RUNNING, Branch, Finding, Forecast, Look, Severity
 
 _BLANK = "\N{EM SPACE}"
 
@@ -74,13 +74,19 @@ def _figures(seen: Look) -> None:
         ("Oldest wait", elapsed(found.oldest_wait), "How long the longest waiting job has been due."),
         ("Completed / min", f"{minute.completed:,.0f}", f"{minute.failed:,.0f} failed in it."),
         ("Taken in / min", f"{minute.ingested:,.0f}", f"{size(minute.bytes)} in it."),
-        ("Drained in", "never" if drain.seconds is None else elapsed(drain.seconds), drain.sentence),
+        ("Drained in", _drained(drain), drain.sentence),
         ("Inbox", number(found.inbox, found.inbox_capped), "Files that are not taken yet."),
         ("Rejected", number(found.rejected, found.rejected_capped), "What could not become a job."),
         ("Free", size(found.free_bytes), "Room on the volume; below low water work pauses."),
     )
     for (label, value, help_), column in zip(figures, st.columns(len(figures)), strict=True):
         column.metric(label, value, help=help_)
+
+
+def _drained(drain: Forecast) -> str:
+    if not drain.waiting:
+        return "empty"
+    return "never" if drain.seconds is None else elapsed(drain.seconds)
 
 
 def _consumers(seen: Look) -> None:

@@ -11,7 +11,7 @@ from ui.parts.filters import asked, put
 from ui.parts.live import live, taken, told
 from ui.parts.preview import preview
 from ui.parts.table import grid, table
-from ui.parts.words import elapsed, number, plain, size, when
+from ui.parts.words import counted, elapsed, number, plain, size, when
 from ui.store import tree
 from ui.store.tree import Check, Folder, Pairing, Scales, Sort
 
@@ -129,7 +129,7 @@ def _findings(check: Check) -> None:
     if chosen and not chosen.startswith("none "):
         links.open_job(chosen)
     if found:
-        st.caption(f"{len(found):,} disagreements. A click on the first column opens the job. To mend them:")
+        st.caption(f"{counted(len(found), 'disagreement')}. A click on the first column opens the job. To mend them:")
         st.code("pqfs fsck --repair", language=None)
 
 
