@@ -1,4 +1,8 @@
-"""Plots of the last hours. Lines differ by dash and legend as well as by colour (Okabe and Ito's)."""
+"""Plots of the last hours. Lines differ by dash and legend as well as by colour (Okabe and Ito's).
+
+They are written in Vega-Lite's own words: Altair, which could write them, takes a second to import, and looks at
+pandas while another session may still be importing that.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +10,35 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import altair as alt
 import streamlit as st
 
 from ui.store.overview import Point
 
-_SERIES = ("taken in", "completed", "failed")
-_COLOURS = ("#0072B2", "#009E73", "#D55E00")
+_SERIES = (("ingested", "taken in", "#0072B2", [6, 3]), ("completed", "completed", "#009E73", [1, 0]),
+           ("failed", "failed", "#D55E00", [2, 2]))  # fmt: skip
 _HEIGHT = 240
+_DAY = 86400.0
 
 
 def pace_chart(points: Sequence[Point]) -> None:
     """Jobs a minute: taken in, completed, failed."""
     st.markdown("**Jobs a minute**")
-    rows: list[dict[str, Any]] = []
-    for each in points:
-        minutes = each.seconds / 60
-        for name, jobs in zip(_SERIES, (each.ingested, each.completed, each.failed), strict=True):
-            rows.append({"at": _at(each), "what": name, "jobs": jobs / minutes})
-    colour = alt.Color("what:N", title=None, scale=alt.Scale(domain=list(_SERIES), range=list(_COLOURS)))
-    dash = alt.StrokeDash("what:N", title=None, scale=alt.Scale(domain=list(_SERIES), range=[[6, 3], [1, 0], [2, 2]]))
-    chart = _line(rows, "jobs:Q", "jobs a minute").encode(
-        color=colour.legend(orient="top"), strokeDash=dash.legend(None)
-    )
-    total = ", ".join(f"{sum(getattr(each, name) for each in points):,} {said}" for name, said in _TOLD)
-    st.altair_chart(chart, height=_HEIGHT, alt=f"Jobs a minute over time: {total}")
+    rows = [
+        {"at": _at(each), "what": said, "jobs": getattr(each, name) / (each.seconds / 60)}
+        for each in points
+        for name, said, *_ in _SERIES
+    ]
+    said = [said for _, said, *_ in _SERIES]
+    colour = {"field": "what", "type": "nominal", "title": None, "legend": {"orient": "top"}}
+    dash = {"field": "what", "type": "nominal", "title": None, "legend": None}
+    encoding = {
+        "y": {"field": "jobs", "type": "quantitative", "title": "jobs a minute"},
+        "color": {**colour, "scale": {"domain": said, "range": [shade for *_, shade, _ in _SERIES]}},
+        "strokeDash": {**dash, "scale": {"domain": said, "range": [strokes for *_, strokes in _SERIES]}},
+    }
+    total = ", ".join(f"{sum(getattr(each, name) for each in points):,} {said}" for name, said, *_ in _SERIES)
+    _draw(points, rows, encoding, {"type": "line"}, f"Jobs a minute over time: {total}")
     st.caption(f"In all: {total}.")
-
-
-_TOLD = (("ingested", "taken in"), ("completed", "completed"), ("failed", "failed"))
 
 
 def run_chart(points: Sequence[Point]) -> None:
@@ -46,15 +50,22 @@ def run_chart(points: Sequence[Point]) -> None:
         return
     ended = sum(each.completed + each.failed for each in points)
     mean = sum(each.run_seconds for each in points) / ended
-    chart = _line(rows, "seconds:Q", "seconds").mark_line(point=True, color=_COLOURS[0])
-    st.altair_chart(chart, height=_HEIGHT, alt=f"Mean seconds that a job ran over time; in all {mean:.3g}")
+    encoding = {"y": {"field": "seconds", "type": "quantitative", "title": "seconds"}}
+    mark = {"type": "line", "point": True, "color": "#0072B2"}
+    _draw(points, rows, encoding, mark, f"Mean seconds that a job ran over time; in all {mean:.3g}")
     st.caption(f"On average {mean:.3g} s, over {ended:,} jobs.")
 
 
-def _line(rows: list[dict[str, Any]], y: str, title: str) -> alt.Chart:
-    time_ = alt.X("at:T", title=None, axis=alt.Axis(format="%H:%M", labelOverlap=True), scale=alt.Scale(type="utc"))
-    chart: alt.Chart = alt.Chart(alt.InlineData(values=rows)).mark_line()
-    return chart.encode(x=time_, y=alt.Y(y, title=title))
+def _draw(
+    points: Sequence[Point], rows: list[dict[str, Any]], encoding: dict[str, Any], mark: dict[str, Any], alt: str
+) -> None:
+    """A plot over the whole period, also where nothing happened at its ends."""
+    is_long = points[-1].at - points[0].at > _DAY
+    axis = {"format": "%m-%d %H:%M" if is_long else "%H:%M", "labelOverlap": True}
+    scale = {"type": "utc", "domain": [_at(points[0]), _at(points[-1])]}
+    time = {"field": "at", "type": "temporal", "title": None, "axis": axis, "scale": scale}
+    spec = {"data": {"values": rows}, "mark": mark, "encoding": {"x": time, **encoding}}
+    st.vega_lite_chart(spec, height=_HEIGHT, alt=alt)
 
 
 def _at(point: Point) -> str:

@@ -64,7 +64,7 @@ def _counts(seen: Look) -> None:
     for state, column in zip(STATES, st.columns(len(STATES), gap="small"), strict=True):
         with column:
             count(state, jobs.get(state, 0))
-            links.link("jobs", "show", state=state)
+            links.link("jobs", f"{state} jobs", state=state)
 
 
 def _figures(seen: Look) -> None:
@@ -130,10 +130,11 @@ def _beside() -> None:
 
 def _outputs() -> None:
     st.subheader("Newest outputs", anchor=False)
-    found = overview.newest_outputs().value or ()
-    rows = [(plain(each.name), plain(each.queue), size(each.size), when(each.at)) for each in found]
+    answer = overview.newest_outputs()
+    rows = [(plain(each.name), plain(each.queue), size(each.size), when(each.at)) for each in answer.value or ()]
     empty = "No output yet. Copy a file into the inbox: `cp FILE spool/inbox/`"
     table(("output", "queue", "size", "published (UTC)"), rows, empty)
+    taken(answer)
 
 
 def _tree() -> None:
