@@ -32,6 +32,7 @@ pages = {
 links.know(pages)
 st.html(f"<style>{STYLE}</style>")
 page = st.navigation({"Ops": list(pages.values())}, expanded=True)
+st.session_state["at"] = page.url_path
 with st.sidebar:
     live.controls()
 live.live(live.banner, at_least=2.0)

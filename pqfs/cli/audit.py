@@ -42,8 +42,8 @@ def list_events(
     as_json: Json = False,
 ) -> None:
     """Events, newest first. Those of deleted jobs stay as long as rows are kept (keep.rows)."""
-    from pqfs.cli.instants import instant
     from pqfs.index.audit import Audit, Question
+    from pqfs.instants import instant
     from pqfs.report import to_json
 
     app = terminal.opened(context, read_only=True)

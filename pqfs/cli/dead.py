@@ -118,8 +118,8 @@ def redrive(
 ) -> None:
     """Let dead letters wait again, with fresh budgets; their history stays. Exit code 7 when the canary fails."""
     from pqfs.cli import bulk, redriving, selection
-    from pqfs.cli.instants import rate as rate_of
-    from pqfs.cli.instants import seconds
+    from pqfs.instants import rate as rate_of
+    from pqfs.instants import seconds
 
     patience = seconds(timeout)
     care = redriving.Care(rate_of(rate), canary, float("inf") if patience is None else patience)

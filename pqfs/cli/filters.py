@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pqfs.cli.instants import instant, seconds
 from pqfs.errors import Refused
+from pqfs.instants import instant, seconds
 from pqfs.model import State
 
 if TYPE_CHECKING:

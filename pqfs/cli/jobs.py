@@ -113,7 +113,7 @@ def wait(
 ) -> None:
     """Wait until jobs have ended: 0 when all were completed, 1 when one was not, 3 when time is over."""
     from pqfs.cli import awaiting
-    from pqfs.cli.instants import seconds
+    from pqfs.instants import seconds
 
     patience = seconds(timeout)
     app = terminal.opened(context, read_only=True)
@@ -140,9 +140,9 @@ def edit(
 ) -> None:
     """Submit a job that has ended anew, with something changed. The old one stays, and both name each other."""
     from pqfs.cli import replaying
-    from pqfs.cli.instants import due
     from pqfs.cli.lineage import check_queue
     from pqfs.cli.submitting import checked_priority
+    from pqfs.instants import due
     from pqfs.replay import Change
 
     app = terminal.opened(context)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from pqfs.cli import progress, terminal
-from pqfs.cli.instants import seconds
 from pqfs.doorbell import ring
 from pqfs.errors import Misconfigured, PqfsError, Refused, TimedOut
+from pqfs.instants import seconds
 from pqfs.model import FURTHEST, State
 from pqfs.pulse import read_beats
 from pqfs.queueing import Queueing

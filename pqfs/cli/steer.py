@@ -141,8 +141,8 @@ def reschedule(
     as_json: Json = False,
 ) -> None:
     """Let waiting and held jobs run sooner or later than they were to."""
-    from pqfs.cli.instants import due
     from pqfs.clock import SystemClock
+    from pqfs.instants import due
 
     verb = selection.to_instant(due(at, delay, SystemClock().now()))
     wish = Wish(state, queue, everything, name, since, until, older_than)

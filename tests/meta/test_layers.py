@@ -20,7 +20,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("errors", "clock", "kernel", "values"),
     ("events", "durations"),
     ("model", "naming", "channel", "slot", "doorbell", "owners", "files", "arrivals", "pulse", "pace", "fingerprint"),
-    ("retry", "handlersettings", "inputs", "outputs"),
+    ("retry", "handlersettings", "inputs", "outputs", "instants"),
     ("plain", "validation", "edition"),
     ("settings",),
     ("places",),

@@ -40,12 +40,12 @@ def test_older_jobs_are_a_page_of_their_own_with_an_address(app: App, ten_thousa
 def test_the_address_filters_and_what_is_filtered_is_in_the_address(app: App, ten_thousand: list[str]) -> None:
     page = open_page("jobs", name="report-0012?.pdf")
     assert column(page, "id") == ten_thousand[129:119:-1]
-    assert page.text_input("filter-name").value == "report-0012?.pdf"
+    assert page.text_input("filter-jobs-name").value == "report-0012?.pdf"
 
-    page.text_input("filter-name").input("report-00005*")
+    page.text_input("filter-jobs-name").input("report-00005*")
     assert column(again(page), "id") == [ten_thousand[5]]
     assert page.query_params["name"] == "report-00005*"
-    page.selectbox("filter-state").select("completed")
+    page.selectbox("filter-jobs-state").select("completed")
     assert "No job fits" in words(again(page))
     assert page.query_params["state"] == "completed"
 

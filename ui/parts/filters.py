@@ -17,20 +17,19 @@ def asked(name: str) -> str:
 
 
 def put(**values: str) -> None:
-    """Write filters into the address; an empty word takes one out."""
-    for name, value in values.items():
-        if value:
-            st.query_params[name] = value
-        elif name in st.query_params:
-            del st.query_params[name]
+    """Write filters into the address, in one step that *back* takes back; an empty word takes one out."""
+    wanted = {**st.query_params.to_dict(), **values}
+    st.query_params.from_dict({name: value for name, value in wanted.items() if value})
 
 
 def _bound(name: str, resets: Sequence[str]) -> dict[str, Any]:
-    key = f"filter-{name}"
+    # Each page has filters of its own: one that two pages shared would seem to change when the page does.
+    key = f"filter-{st.session_state.get('at', '')}-{name}"
     st.session_state[key] = asked(name)
 
     def write() -> None:
-        put(**{name: st.session_state[key] or "", **dict.fromkeys(resets, "")})
+        if (st.session_state[key] or "") != asked(name):
+            put(**{name: st.session_state[key] or "", **dict.fromkeys(resets, "")})
 
     return {"key": key, "on_change": write}
 

@@ -40,7 +40,7 @@ def grid(
         st.session_state.pop(f"shown-{name}", None)
         st.caption(empty)
         return chosen
-    key = f"{name}-{zlib.crc32(repr(ids).encode()):08x}"
+    key = f"{name}-{st.session_state.get(f'turn-{name}', 0)}-{zlib.crc32(repr(ids).encode()):08x}"
     height = _ROW * (min(len(ids), _MOST_ROWS) + 1) + 3
     st.dataframe(
         dict(columns), hide_index=True, height=height, key=key, on_select="rerun",
@@ -51,13 +51,14 @@ def grid(
 
 
 def _chosen(name: str, opens: str) -> str | None:
-    """What was chosen among the rows that were drawn last; asked once, then forgotten."""
+    """What was chosen among the rows that were drawn last; told once."""
     key, ids = st.session_state.get(f"shown-{name}", ("none", ()))
     selection = st.session_state.get(key)
     rows = [*selection.selection.rows, *_cells(selection.selection.cells, opens)] if selection else []
     if not rows or rows[0] >= len(ids):
         return None
-    del st.session_state[f"shown-{name}"]
+    # The next grid has another key, and so nothing selected: what was chosen once is not chosen again.
+    st.session_state[f"turn-{name}"] = st.session_state.get(f"turn-{name}", 0) + 1
     found: str = ids[rows[0]]
     return found
 

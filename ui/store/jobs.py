@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pqfs import naming
 from pqfs.browse import Preview, Sort, preview, printable_below
-from pqfs.cli.instants import instant
 from pqfs.concerns import alarms_of
 from pqfs.errors import Misconfigured
+from pqfs.instants import instant
 from pqfs.listing import NEWEST, Listing, Page, Wanted
 from pqfs.model import Attempt, Job, State
 from pqfs.provenance import Account, account, handler_of
