@@ -279,6 +279,7 @@ def test_a_replay_that_makes_no_sense_makes_nothing(checked: Shell, words: tuple
     assert len(checked.items("jobs", "list")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 1, 3])
 def test_an_interrupted_replay_goes_on_where_it_was(
     checked: Shell, monkeypatch: pytest.MonkeyPatch, after: int
@@ -304,6 +305,7 @@ def test_an_interrupted_replay_goes_on_where_it_was(
     assert len(checked.items("jobs", "list")) == 2 * len(made)
 
 
+@pytest.mark.slow
 def test_a_replay_that_is_killed_leaves_whole_jobs_or_none(checked: Shell) -> None:
     made = [done(checked, name=name) for name in "abcd"]
     code = (

@@ -102,7 +102,7 @@ def test_a_job_is_listed_with_exactly_these_fields(app: App, clock: SettableCloc
 
     assert list(item) == [
         "id", "name", "queue", "state", "priority", "attempt", "failures", "crashes", "size", "created_at",
-        "ready_at", "updated_at", "owner", "output", "error",
+        "ready_at", "updated_at", "owner", "output", "error", "assigned_to",
     ]  # fmt: skip
     assert item["name"] == "%2Da%0A%25"
     assert item["created_at"] == "2027-01-15T08:00:00.000000Z"

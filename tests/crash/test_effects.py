@@ -124,6 +124,7 @@ def crash_twice(protocol: Protocol, new_world: NewWorld, tmp_path: Path, every: 
     raise AssertionError("an act has an end")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=each)
 def test_a_second_crash_inside_recovery_changes_nothing(
     protocol: Protocol, new_world: NewWorld, tmp_path: Path

@@ -21,6 +21,7 @@ def test_every_mutant_has_a_name_of_its_own_and_its_line_stands_in_the_code_once
     assert [mutant.name for mutant in MUTANTS if not workshop.applies(mutant)] == []
 
 
+@pytest.mark.slow
 def test_a_mutant_that_no_test_minds_is_told_and_a_layer_that_fails_anyway_too() -> None:
     harmless = Mutant("a word in a docstring", "pqfs/retry.py", "Pure rules", "Plain rules", ("tests/test_retry.py",))
     nothing = Mutant(

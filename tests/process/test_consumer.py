@@ -16,6 +16,8 @@ from pqfs.runner import descendants
 from tests.process.conftest import MakeStage
 from tests.process.stage import Stage, eventually
 
+pytestmark = pytest.mark.slow
+
 HANDLERS = """
 import ctypes, os, shutil, signal, subprocess, sys, time
 from pathlib import Path

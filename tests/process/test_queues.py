@@ -5,9 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 
+import pytest
+
 from pqfs.model import State
 from tests.process.conftest import MakeStage
 from tests.process.stage import Stage, eventually
+
+pytestmark = pytest.mark.slow
 
 HANDLERS = """
 import os, time
