@@ -18,7 +18,7 @@ _OLD = 10.0  # seconds after which a number's age is told
 
 def controls() -> None:
     """Pause, and the pace, for all pages."""
-    st.toggle("Refresh", value=True, key="refresh", help="Off: the page stays as it is. Also while a tab is hidden.")
+    st.toggle("Refresh", value=True, key="refresh", help="Off: the page stays as it is.")
     st.select_slider("every", list(PACES), value="2 s", key="pace", label_visibility="collapsed")
 
 

@@ -78,7 +78,7 @@ def _head(account: Account) -> None:
     st.subheader(plain(jobs.printable(job.name)), anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
         badge(job.state)
-        st.caption(f"Job `{job.id}`, queue {plain(job.queue)}, priority {job.priority}, {size(job.size)}")
+        st.caption(f"Job {job.id}, queue {plain(job.queue)}, priority {job.priority}, {size(job.size)}")
         links.link("jobs", f"Jobs of {job.queue}", queue=job.queue)
         if job.fingerprint:
             links.link("jobs", "Jobs with such an error", group=job.fingerprint)
