@@ -390,6 +390,8 @@ class Recovery:
             return Repairs(adopted=1)
         if arrival is None:
             return Repairs()
+        if self._spool.is_refused(path, arrival.name, parked.job):
+            return Repairs(adopted=1)
         origins = self._unghost(path, arrival)
         try:
             complete = self._jobqueue.ask_again(arriver, arrival, now)

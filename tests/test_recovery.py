@@ -16,6 +16,7 @@ from pqfs.index import Index, Settlement
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Kind, Outcome, Place, State
+from pqfs.naming import Parked
 from pqfs.recovery import Repairs
 from pqfs.retry import Budget
 from pqfs.settings import Loaded
@@ -259,4 +260,23 @@ def test_a_payload_whose_claim_a_loss_of_power_took_back_is_not_lost_when_somebo
     found = app.jobqueue.job(job.id)
     assert steered and (found.state, found.error, found.confirmed) == (state, "by ann", True)
     assert app.spool.exists(app.spool.payload_path(found))
+    invariants(app.spool, app.index)
+
+
+def test_the_old_name_of_a_refused_duplicate_goes_when_a_loss_of_power_brings_it_back(app: App) -> None:
+    """Found by the enumerated crashes: it waited as a file with another hard link, for ten minutes."""
+    arriver = die(app, "ingester")
+    job = submitted(app.jobqueue, app.clock.now())
+    parked = Parked(job.id[:-1] + ("0" if job.id[-1] != "0" else "1"), "default", "a.txt")
+    old = app.spool.path(app.spool.ready_path(arriver, parked))
+    old.parent.mkdir(exist_ok=True)
+    old.write_bytes(b"payload")
+    app.jobqueue.refuse(arriver, parked, "it is a duplicate", app.clock.now())
+    (refused,) = (path for path in app.spool.path("rejected").iterdir() if not path.name.endswith(".json"))
+    os.link(refused, old)
+
+    app.recovery().reap(arriver)
+
+    assert not old.exists()
+    assert refused.exists()
     invariants(app.spool, app.index)
