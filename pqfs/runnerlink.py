@@ -152,8 +152,9 @@ class RunnerLink:
         return said, self._killed_because or _cause(code)
 
     def close(self) -> None:
-        """End everything; nothing is running any more."""
+        """End everything; nothing is running any more, and what ran is not to blame that this process ends."""
         self.kill()
+        self._slot.end()
         self.channel.close()
         self._spool.leave_scratch(self._owner)
 

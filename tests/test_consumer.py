@@ -19,9 +19,10 @@ from pqfs.model import State
 from pqfs.runnerlink import RunnerLink
 from pqfs.runtime import Presence, Stop
 from pqfs.settings import Settings
+from pqfs.slot import read_slot
 from pqfs.spool import Spool
 from tests.opened import app_of
-from tests.world import SettableClock, invariants, submitted
+from tests.world import SettableClock, invariants, new_id, submitted
 
 
 class FailingOnce(Files):
@@ -118,3 +119,14 @@ def test_a_sync_that_fails_after_a_commit_whose_answer_got_lost_costs_no_output(
     assert (done.state, done.attempt) == (State.COMPLETED, 1)
     assert app.spool.entries("outbox") == [done.output]
     invariants(app.spool, app.index)
+
+
+def test_a_consumer_that_ends_in_order_leaves_no_job_to_blame_for_it(jobqueue: JobQueue, tmp_path: Path) -> None:
+    """Found by the system calls: an index that could not be read ended it, and what ran just then was charged."""
+    link = RunnerLink(jobqueue.spool, jobqueue.settings, "consumer.1.0123abcd", str(tmp_path))
+    link.start()
+    link._slot.begin(new_id(), 1, 1000.0)
+
+    link.close()
+
+    assert read_slot(jobqueue.spool.path("run/consumer.1.0123abcd.slot")) is None
