@@ -15,13 +15,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 
+from pqfs.durations import PERIODS
 from pqfs.index import Candidate, Index
 from pqfs.index.queuerows import QueueRows
 from pqfs.model import Job
 from pqfs.terms import Terms
 
 SHARE = 8  # one claimed job in so many is an old one, where there are any
-PERIODS = {60.0: "minute", 3600.0: "hour", 86400.0: "day"}
 
 
 class Dispatch:

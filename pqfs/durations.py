@@ -8,6 +8,7 @@ from typing import Annotated
 from pqfs.values import Read
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+PERIODS = {60.0: "minute", 3600.0: "hour", 86400.0: "day"}  # those of a rate, in words
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?")
 _SIZE = re.compile(r"(\d{0,18}\.?\d{1,18})\s*([kmgtpe]?)(i?)b?", re.IGNORECASE)
 _POWERS = " kmgtpe"

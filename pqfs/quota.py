@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pqfs.durations import PERIODS
 from pqfs.index import Index
 from pqfs.model import State
 from pqfs.settings import PerQueue, QueueSettings
 
 _WAITING = (State.PENDING, State.HELD)
-_PERIODS = {60.0: "minute", 3600.0: "hour", 86400.0: "day"}
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class Quotas:
         if limits.max_bytes is not None and room.bytes + size > limits.max_bytes:
             return f"queue {queue} has {room.bytes} bytes waiting, and max_bytes is {int(limits.max_bytes)}"
         if (pace := limits.pace()) and room.taken >= pace[0]:
-            return f"queue {queue} has taken {room.taken} files this {_PERIODS[pace[1]]}, and rate is {limits.rate}"
+            return f"queue {queue} has taken {room.taken} files this {PERIODS[pace[1]]}, and rate is {limits.rate}"
         return None
 
     def _room(self, queue: str) -> _Room:

@@ -390,7 +390,7 @@ class Recovery:
             return Repairs(adopted=1)
         if arrival is None:
             return Repairs()
-        if self._spool.is_refused(path, arrival.name, parked.job):
+        if self._spool.drop_refused(path, arrival.name, parked.job):
             return Repairs(adopted=1)
         origins = self._unghost(path, arrival)
         try:

@@ -54,8 +54,8 @@ class Spool(Ground):
         """The same for something that lies in the spool already; `name` is what it was called."""
         return self._refuse(self._fd, os.fsencode(source), naming.disk_name(name), job, reason)
 
-    def is_refused(self, source: str, name: bytes, job: str) -> bool:
-        """Whether a payload was refused and a loss of power has left its old name: that one goes."""
+    def drop_refused(self, source: str, name: bytes, job: str) -> bool:
+        """Remove the old name of a payload that was refused, which a loss of power has left. False: it was not."""
         refused = f"rejected/{naming.id12(job)}.{naming.disk_name(name)}"
         here, there = self.status(source), self.status(refused)
         return bool(here and there and os.path.samestat(here, there)) and self._drop_twin(source, refused)

@@ -140,8 +140,7 @@ def edit(
 ) -> None:
     """Submit a job that has ended anew, with something changed. The old one stays, and both name each other."""
     from pqfs.cli import replaying
-    from pqfs.cli.lineage import check_queue
-    from pqfs.cli.submitting import checked_priority
+    from pqfs.cli.submitting import check_queue, checked_priority
     from pqfs.instants import due
     from pqfs.replay import Change
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pqfs.cli import terminal
 from pqfs.cli.filters import Everything, Ids, OfGroup, OfName, OfQueue, OfState, OlderThan, Since, Until, Wish
 from pqfs.cli.terminal import DryRun, Json, Reason, Yes
-
-if TYPE_CHECKING:
-    from pqfs.wiring import App
 
 ToQueue = Annotated[str | None, typer.Option("--to", help="The queue that the new jobs go to; theirs if not given.")]
 Again = Annotated[bool, typer.Option("--again", help="Also what was made anew before.")]
@@ -63,6 +60,7 @@ def replay(
     What was made anew before is passed over, so that it may be interrupted and run again.
     """
     from pqfs.cli import bulk, replaying, selection
+    from pqfs.cli.submitting import check_queue
     from pqfs.replay import Change
 
     wish = Wish(state, queue, everything, name, since, until, older_than, group)
@@ -75,12 +73,3 @@ def replay(
     finally:
         app.close()
     raise typer.Exit(code)
-
-
-def check_queue(app: App, name: str | None) -> None:
-    """Refuse a queue that is none."""
-    from pqfs.errors import Refused
-
-    known = {queue.name for queue in app.index.queues()}
-    if name is not None and name not in known:
-        raise Refused(f"There is no queue {name}.", f"There are: {', '.join(sorted(known))}")

@@ -131,13 +131,18 @@ def _name(path: Path, order: Order) -> bytes:
     return os.fsencode(order.name or path.name)
 
 
+def check_queue(app: App, name: str | None) -> None:
+    """Refuse a queue that is none."""
+    known = {queue.name for queue in app.index.queues()}
+    if name is not None and name not in known:
+        raise Refused(f"There is no queue {name}.", f"There are: {', '.join(sorted(known))}")
+
+
 def _submit_all(
     app: App, files: Sequence[Path], order: Order, advance: Callable[[int], None]
 ) -> tuple[list[str], int]:
     """The ids that answer these files, and how many files were rejected."""
-    known = {queue.name for queue in app.index.queues()}
-    if order.queue not in known:
-        raise Refused(f"There is no queue {order.queue}.", f"There are: {', '.join(sorted(known))}")
+    check_queue(app, order.queue)
     wish = order.wish(app.clock.now())
     if order.key is not None and app.terms.queue(order.queue).duplicates == "off":
         terminal.say(f"Queue {order.queue} does not look for duplicates: the key is kept with the job, no more.")

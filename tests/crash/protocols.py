@@ -344,6 +344,22 @@ def take_over_from_the_dead(world: World) -> Plan:
     return Plan(world.recover, always=charged, survives_power=False)
 
 
+@protocol(effects=4)
+def bring_back_a_payload_whose_claim_power_took(world: World) -> Plan:
+    """It lies under an attempt that its row does not know, and a person has held its job before anybody looked."""
+    (job,) = ready(world, 1)
+    claimed = world.spool.payload_path(replace(job, attempt=job.attempt + 1), Place.CLAIMED)
+    assert world.spool.move(world.spool.payload_path(job), claimed)
+    stop_at_the_commit(world, partial(world.jobqueue.hold, job, "ann", None, world.clock.now()))
+    world.die()
+
+    def held(world: World) -> None:
+        found = world.job(b"0.txt")
+        assert (found.state, found.error) == (State.HELD, None)
+
+    return Plan(world.recover, held, held)
+
+
 def stop_at_the_commit(world: World, act: Callable[[], object]) -> None:
     """Run an act and crash right after its first commit."""
     world.fuse.arm(None)
