@@ -1,8 +1,9 @@
 """People's verbs: hold, release, cancel, fail, redrive, assign, prioritise, delete … The other half of `jobqueue`.
 
 Each commits first, fenced by the state (its event in the same transaction), then renames to where the row now says,
-then confirms. What a rebuild must know of a waiting job is made durable beside it *before* its row says it: a crash
-in between promises nothing to anybody. An act that was interrupted may be repeated: the state is the guard.
+then confirms. What a rebuild must know of a waiting job is made durable beside it before that commit and under the
+index's write lock: a crash in between promises nothing to anybody, and of two people at once neither loses what the
+other did. An act that was interrupted may be repeated: the state is the guard.
 
 `now` is an argument: Unix seconds.
 """
@@ -18,7 +19,7 @@ from pqfs.clock import iso
 from pqfs.doorbell import ring
 from pqfs.errors import IllegalTransition, JobNotFound, Refused
 from pqfs.index import Index, Settlement
-from pqfs.model import FINAL, TRANSITIONS, Arrival, Job, Place, State, Verb, sources
+from pqfs.model import FINAL, TRANSITIONS, Arrival, Job, Place, State, Verb
 from pqfs.retry import Budget
 from pqfs.settings import Settings
 from pqfs.spool import Spool
@@ -59,20 +60,11 @@ class Steering:
 
     def hold(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
         """Put a waiting job aside: it is never claimed until it is released. Kept through a rebuild."""
-        if job.state is not State.PENDING:
-            raise IllegalTransition(job.id, job.state, Verb.HOLD)
-        self.spool.write_meta(job.id, self._meta(job, held=True))
-        # Crash here: the meta file says held, the row does not; nobody was told, only a rebuild would notice.
-        held = self._steer(job, Verb.HOLD, State.HELD, actor, reason, now)
-        self._correct(replace(job, state=State.HELD), held)
-        return held
+        return self._steer(job, Verb.HOLD, State.HELD, actor, reason, now)
 
     def release(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
         """Let a held job go on."""
-        released = self._steer(job, Verb.RELEASE, State.PENDING, actor, reason, now)
-        # Crash here: the row is pending, the meta file says held; as above, the other way round.
-        self.spool.write_meta(job.id, self._meta(released, held=False))
-        return released
+        return self._steer(job, Verb.RELEASE, State.PENDING, actor, reason, now)
 
     def cancel(self, job: Job, actor: str, reason: str | None, now: float) -> Job:
         """Withdraw a job. One that runs is asked to end: its consumer ends the attempt, then commits.
@@ -99,43 +91,30 @@ class Steering:
         It may run at once, or from `ready_at` on, which is kept through a rebuild, too.
         """
         fresh = replace(job, failures=0, crashes=0, losses=0, ready_at=max(now, ready_at))
-        if ready_at > now and job.state in sources(Verb.REDRIVE):
-            self.spool.write_meta(job.id, self._meta(fresh, held=False))
-        # Crash here: the meta file names a later instant, the job is still dead; nobody was told that it waits.
-        waiting = self._steer(fresh, Verb.REDRIVE, State.PENDING, actor, reason, now)
-        if self.spool.read_meta(job.id).get("held"):
-            # Crash here: the job was held before it was cancelled or failed; only a rebuild would hold it again.
-            self.spool.write_meta(job.id, self._meta(waiting, held=False))
-        return waiting
+        return self._steer(fresh, Verb.REDRIVE, State.PENDING, actor, reason, now)
 
     def prioritise(self, job: Job, priority: int, actor: str, reason: str | None, now: float) -> Job:
         """Give a waiting or held job another priority. Kept through a rebuild."""
-        told = (str(job.priority), str(priority))
-        return self._plan(job, replace(job, priority=priority), PRIORITY, told, actor, reason, now)
+        return self._plan(job, PRIORITY, "priority", priority, actor, reason, now)
 
     def reschedule(self, job: Job, ready_at: float, actor: str, reason: str | None, now: float) -> Job:
         """Let a waiting or held job run no sooner than at `ready_at` (now: at once). Kept through a rebuild."""
-        told = (iso(job.ready_at), iso(ready_at))
-        return self._plan(job, replace(job, ready_at=ready_at), RESCHEDULE, told, actor, reason, now)
+        return self._plan(job, RESCHEDULE, "ready_at", ready_at, actor, reason, now)
 
     def _plan(
-        self, job: Job, wanted: Job, verb: str, told: tuple[str, str], actor: str, reason: str | None, now: float
+        self, job: Job, verb: str, field: str, wanted: float, actor: str, reason: str | None, now: float
     ) -> Job:
-        """Change what a waiting job was asked for: durably beside its payload, then in its row."""
-        if job.state not in (State.PENDING, State.HELD):
-            raise IllegalTransition(job.id, job.state, verb)
-        if wanted == job:
-            return job
-        self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))
-        # Crash here: the meta file says what was wanted, the row does not; only a rebuild would notice.
+        """Change one thing that a waiting job was asked for; whatever else somebody has changed of it stays."""
         with self.index.transaction():
-            planned = self.index.plan(wanted, now)
-            if planned is not None:
-                self.index.add_event(
-                    now, actor, verb, job=job.id, queue=job.queue, reason=reason, before=told[0], after=told[1]
-                )
-        if planned is None:
-            raise self._too_late(job, verb)
+            before = self.index.job(job.id) or job
+            planned = self.index.plan(job, {field: wanted}, now)
+            if planned is None:
+                raise self._too_late(job, verb)
+            if planned == before:
+                return before
+            self._keep(planned)
+            told = {"before": _told(before, field), "after": _told(planned, field)}
+            self.index.add_event(now, actor, verb, job=job.id, queue=job.queue, reason=reason, **told)
         self.ring()
         return planned
 
@@ -144,43 +123,25 @@ class Steering:
 
         Who may be named is the caller's to check: the janitor lets all claim what was assigned to one that is gone.
         """
-        if job.state not in (State.PENDING, State.HELD):
-            raise IllegalTransition(job.id, job.state, "assign")
-        wanted = replace(job, assigned_to=program)
-        if program is not None:
-            self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))
-        # Crash here: the meta file names a consumer, the row does not; only a rebuild would notice.
         with self.index.transaction():
             assigned = self.index.assign(job, program)
-            if assigned is not None:
-                self.index.add_event(
-                    now, actor, "assign", job=job.id, reason=reason, before=job.assigned_to, after=program
-                )
-        if assigned is None:
-            raise self._too_late(job, "assign")
-        # Crash here: the row names nobody any more, the meta file still does; as above.
-        if program is None:
-            self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))
-        self._correct(wanted, assigned)
+            if assigned is None:
+                raise self._too_late(job, "assign")
+            self._keep(assigned)
+            told = {"before": job.assigned_to, "after": program}
+            self.index.add_event(now, actor, "assign", job=job.id, reason=reason, **told)
         self.ring()
         return assigned
 
     def _too_late(self, job: Job, verb: str) -> IllegalTransition:
-        """What to raise when somebody was quicker; what was written for it beside the payload is taken back."""
+        """What to raise when somebody was quicker."""
         changed = self.index.job(job.id)
-        if changed is not None:
-            self.spool.write_meta(job.id, self._meta(changed, held=changed.state is State.HELD))
         return IllegalTransition(job.id, changed.state if changed else "gone", verb)
 
-    def _correct(self, meant: Job, now_is: Job) -> None:
-        """Write the meta file again where the row is another than what the file was written for.
-
-        Race: a person looks at a job, somebody else steers it on, then the first one steers it as it was: the row
-        has both, the file would have one.
-        """
-        right = self._meta(now_is, held=now_is.state is State.HELD)
-        if right != self._meta(meant, held=meant.state is State.HELD):
-            self.spool.write_meta(now_is.id, right)
+    def _keep(self, job: Job) -> None:
+        """Let the meta file say what the row now says of a waiting job. Inside a transaction, whose lock it needs."""
+        self.spool.write_meta(job.id, self._meta(job))
+        # Crash here: the meta file says what the row does not; nobody was told, and only a rebuild would notice.
 
     def _steer(
         self,
@@ -195,12 +156,14 @@ class Steering:
         if state not in TRANSITIONS.get((job.state, verb), ()) or job.state is State.PROCESSING:
             raise IllegalTransition(job.id, job.state, verb)  # what runs is its consumer's: only cancel asks it
         budget = Budget(job.failures, job.crashes, job.losses)
-        settlement = Settlement(job, state, budget, max(job.ready_at, 0.0), error or job.error)
+        ready_at = job.ready_at if verb is Verb.REDRIVE else None
+        settlement = Settlement(job, state, budget, ready_at, error or job.error)
         with self.index.transaction():
             steered = self.index.steer(settlement, now)
             if steered is None:
-                changed = self.index.job(job.id)
-                raise IllegalTransition(job.id, changed.state if changed else "gone", verb)
+                raise self._too_late(job, verb)
+            if self._is_to_be_kept(steered, verb, now):
+                self._keep(steered)
             self.index.add_event(now, actor, verb, job=job.id, reason=reason, before=job.state, after=state)
         # Crash here: the row says where the payload belongs; the janitor moves it.
         if verb is Verb.REDRIVE or not job.confirmed:  # it may still lie where recovery does not look
@@ -210,6 +173,12 @@ class Steering:
         self.confirm([steered])
         self.ring()
         return steered
+
+    def _is_to_be_kept(self, job: Job, verb: Verb, now: float) -> bool:
+        """Whether a steered job's meta file says, or must say, more than its place will: held, or not before."""
+        if verb is Verb.REDRIVE:  # held before it was cancelled or failed, it would be held by a rebuild
+            return job.ready_at > now or bool(self.spool.read_meta(job.id).get("held"))
+        return verb in (Verb.HOLD, Verb.RELEASE)
 
     def meta_of(self, arrival: Arrival) -> dict[str, Any]:
         """What a payload's path and its queue's settings do not tell of a job; empty when they tell all."""
@@ -222,7 +191,8 @@ class Steering:
         }  # fmt: skip
         return meta | {key: value for key, value in optional.items() if value}
 
-    def _meta(self, job: Job, held: bool) -> dict[str, Any]:
+    def _meta(self, job: Job) -> dict[str, Any]:
+        held = job.state is State.HELD
         arrival = Arrival(
             job.id, job.queue, job.name, job.size, job.priority, job.ready_at, held, job.options, job.assigned_to
         )
@@ -311,3 +281,7 @@ class Steering:
                 and changed.state is not State.PROCESSING
             ):
                 self.spool.settle(changed)
+
+
+def _told(job: Job, field: str) -> str:
+    return iso(job.ready_at) if field == "ready_at" else str(job.priority)

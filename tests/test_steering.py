@@ -195,6 +195,21 @@ def test_a_plan_for_a_job_that_has_changed_meanwhile_changes_nothing(
     invariants(jobqueue.spool, jobqueue.index)
 
 
+@pytest.mark.parametrize("verb", ["hold", "prioritise"])
+def test_what_somebody_else_wanted_of_a_job_since_it_was_looked_at_stays(
+    jobqueue: JobQueue, clock: SettableClock, verb: str
+) -> None:
+    seen = submitted(jobqueue, clock.now())
+    jobqueue.reschedule(seen, clock.now() + 60, "bob", None, clock.now())
+    wanted = (5,) if verb == "prioritise" else ()
+
+    steered = getattr(jobqueue, verb)(seen, *wanted, "ann", None, clock.now())
+
+    assert steered.ready_at == clock.now() + 60 == jobqueue.spool.read_meta(seen.id)["ready_at"]
+    assert jobqueue.claim("me", ["default"], 1, clock.now()) == []
+    invariants(jobqueue.spool, jobqueue.index)
+
+
 def test_the_command_reschedules_what_fits(checked: Shell) -> None:
     one, two = ids(checked, "a.pdf", "b.txt")
 

@@ -80,7 +80,7 @@ class Settlement:
     job: Job
     state: State
     budget: Budget
-    ready_at: float
+    ready_at: float | None  # None: as it is, whatever somebody made of it meanwhile; only when a person steers
     error: str | None
 
     @property
@@ -234,6 +234,7 @@ class Index:
         """Move a job that nobody runs to another state. None: its state has changed meanwhile."""
         row = {**_settlement_row(settlement, now), "from_state": settlement.job.state}
         del row["owner"]
+        del row["due"]
         return _first(self.engine.run("steer", row))
 
     def confirm(self, jobs: Iterable[Job]) -> set[str]:
@@ -254,10 +255,10 @@ class Index:
 
     # ---------------------------------------------------------------- steering
 
-    def plan(self, job: Job, now: float) -> Job | None:
-        """Give a waiting or held job this priority and ready_at. None: its row has changed."""
-        row = {"id": job.id, "state": job.state, "attempt": job.attempt, "priority": job.priority}
-        return _first(self.engine.run("plan", {**row, "ready_at": job.ready_at, "due": int(job.ready_at <= now)}))
+    def plan(self, job: Job, wanted: Mapping[str, float], now: float) -> Job | None:
+        """Give a waiting or held job the `priority` or `ready_at` that is wanted. None: its row has changed."""
+        row = {"id": job.id, "state": job.state, "attempt": job.attempt, "now": now}
+        return _first(self.engine.run("plan", {**row, "priority": None, "ready_at": None, **wanted}))
 
     def assign(self, job: Job, program: str | None) -> Job | None:
         """Let one program alone claim a waiting or held job, or (None) all again. None: its row has changed."""
@@ -591,7 +592,7 @@ def mark(state: State, error: str | None) -> str | None:
 def _settlement_row(each: Settlement, now: float) -> dict[str, Any]:
     return {
         "id": each.job.id, "attempt": each.job.attempt, "owner": each.job.owner, "state": each.state,
-        "place": each.place, "due": int(each.ready_at <= now), "ready_at": each.ready_at,
+        "place": each.place, "due": int((each.ready_at or 0.0) <= now), "ready_at": each.ready_at,
         "failures": each.budget.failures, "crashes": each.budget.crashes, "losses": each.budget.losses,
         "error": each.error, "now": now, "fingerprint": mark(each.state, each.error),
     }  # fmt: skip

@@ -78,7 +78,9 @@ RETURNING {columns};
 
 -- name: steer
 -- A person's verb on a job that nobody runs; the state it must be in is the guard.
-UPDATE jobs SET state = :state, place = :place, confirmed = 0, due = :due, ready_at = :ready_at,
+UPDATE jobs SET state = :state, place = :place, confirmed = 0,
+                ready_at = coalesce(:ready_at, ready_at),
+                due = CASE WHEN coalesce(:ready_at, ready_at) <= :now THEN 1 ELSE 0 END,
                 failures = :failures, crashes = :crashes, losses = :losses, error = :error, updated_at = :now,
                 fingerprint = :fingerprint
 WHERE id = :id AND state = :from_state AND attempt = :attempt AND place <> 'gone'
@@ -86,7 +88,9 @@ RETURNING {columns};
 
 -- name: plan
 -- What a person changes of a job that waits.
-UPDATE jobs SET priority = :priority, ready_at = :ready_at, due = :due
+UPDATE jobs SET priority = coalesce(:priority, priority),
+                ready_at = coalesce(:ready_at, ready_at),
+                due = CASE WHEN coalesce(:ready_at, ready_at) <= :now THEN 1 ELSE 0 END
 WHERE id = :id AND state = :state AND attempt = :attempt AND state IN ('pending', 'held')
 RETURNING {columns};
 

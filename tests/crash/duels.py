@@ -14,7 +14,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from pqfs.errors import PqfsError
-from pqfs.model import Job, Kind, Outcome
+from pqfs.model import Job, Kind, Outcome, State
 from pqfs.settings import KeepSettings, QueueSettings, Settings
 from tests.crash.harness import Scene, StandIn, after_crash
 from tests.crash.protocols import ready
@@ -171,13 +171,18 @@ def verb(name: str) -> Arrange:
     return arrange
 
 
+def anew(name: str) -> Arrange:
+    """A person looks and steers the first job at once, as it is when their turn comes."""
+    return lambda universe: lambda: verb(name)(universe)()
+
+
 def assigning(universe: Universe) -> Act:
     """A person assigns the first job, as it was when the person looked, to the consumers of this world."""
     job = min(universe.jobs().values(), key=lambda job: job.id)
     return lambda: universe.jobqueue.assign(job, "consumer", "ann", "because", universe.clock.now())
 
 
-_WANTED = {"prioritise": (7,)}
+_WANTED = {"prioritise": (7,), "reschedule": (0.5,)}
 
 
 def submitting(universe: Universe) -> Act:
@@ -233,6 +238,8 @@ def _people() -> Iterator[Duel]:
             yield Duel(f"{told} {name} / consumer works", waiting(2, *before), verb(name), work)
             for other in verbs:
                 yield Duel(f"{told} {name} / {other}", waiting(1, *before), verb(name), verb(other))
+    for steered, one, other in ((["hold"], "release", "hold"), ([], "hold", "release"), ([], "reschedule", "hold")):
+        yield Duel(f"{one} / {other} at once", waiting(1, *steered), anew(one), anew(other))
     yield Duel("assign / janitor looks", waiting(1), assigning, look)
     for name in ("hold", "cancel", "fail"):
         yield Duel(f"assign / {name}", waiting(1), assigning, verb(name))
@@ -298,7 +305,18 @@ class Ring:
             if actor.error is not None and not isinstance(actor.error, PqfsError | OSError):
                 raise actor.error
             universe.gate.dismiss(actor)
+        if not played.dies:
+            _is_kept(universe)
         return stopped
+
+
+def _is_kept(universe: Universe) -> None:
+    """What a rebuild would be told of waiting jobs is what their rows say, when nobody died."""
+    for job in universe.jobs().values():
+        if job.state in (State.PENDING, State.HELD) and (meta := universe.spool.read_meta(job.id)):
+            held = job.state is State.HELD
+            assert bool(meta.get("held")) == held, f"a job that is {job.state} would come back otherwise"
+            assert not held or meta["ready_at"] == job.ready_at, "a held job would come back for another time"
 
 
 def _once(act: Act) -> Callable[[Actor], None]:

@@ -10,7 +10,10 @@ from tests.crash.enumeration import PAIRS, POINTS, ROUNDS, Task, run, tasks
 from tests.crash.protocols import PROTOCOLS
 
 QUICK = ("finish_one", "ingest_one_file", "submit_one_file", "redrive_a_dead_letter", "delete_a_completed_job")
-MEETINGS = ("ingester / janitor looks", "consumer completes / janitor looks", "fail then redrive / delete")
+MEETINGS = (
+    "ingester / janitor looks", "consumer completes / janitor looks", "fail then redrive / delete",
+    "release / hold at once",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -11,17 +11,15 @@ MUTANTS = (
     Mutant(
         "an assignment is not kept through a rebuild",
         _STEERING,
-        "        if program is not None:\n"
-        "            self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))\n",
+        "            self._keep(assigned)\n",
         "",
         (_TESTS, "-k", "loss_of_the_index"),
     ),
     Mutant(
         "an assignment that was taken back comes back with a rebuild",
         _STEERING,
-        "        if program is None:\n"
-        "            self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))\n",
-        "",
+        "            self._keep(assigned)\n",
+        "            if program is not None:\n                self._keep(assigned)\n",
         (_TESTS, "-k", "stays_away"),
     ),
     Mutant(

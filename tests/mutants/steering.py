@@ -17,15 +17,15 @@ MUTANTS = (
     Mutant(
         "a hold is not kept through a rebuild",
         _STEERING,
-        "        self.spool.write_meta(job.id, self._meta(job, held=True))\n",
+        "            if self._is_to_be_kept(steered, verb, now):\n                self._keep(steered)\n",
         "",
         ("tests/crash/test_effects.py", "-k", "before_any_effect and (hold or rebuild)"),
     ),
     Mutant(
         "a release leaves the mark that would hold the job again",
         _STEERING,
-        "        self.spool.write_meta(job.id, self._meta(released, held=False))\n",
-        "",
+        "        return verb in (Verb.HOLD, Verb.RELEASE)",
+        "        return verb is Verb.HOLD",
         ("tests/crash/test_effects.py", "-k", "before_any_effect and (release or rebuild)"),
     ),
     Mutant(
@@ -104,17 +104,34 @@ MUTANTS = (
     Mutant(
         "a priority that a person gave is not kept through a rebuild",
         _STEERING,
-        "        self.spool.write_meta(job.id, self._meta(wanted, held=job.state is State.HELD))\n"
-        "        # Crash here: the meta file says what was wanted",
-        "        # Crash here: the meta file says what was wanted",
+        "            self._keep(planned)\n",
+        "",
         ("tests/test_steering.py", "-k", "kept_through_a_rebuild"),
     ),
     Mutant(
-        "a plan that came too late stays beside the payload",
+        "a hold takes a job's time back to what it was when the person looked",
         _STEERING,
-        "            self.spool.write_meta(job.id, self._meta(changed, held=changed.state is State.HELD))\n",
-        "            pass\n",
-        ("tests/test_steering.py", "-k", "has_changed_meanwhile"),
+        "        ready_at = job.ready_at if verb is Verb.REDRIVE else None",
+        "        ready_at = job.ready_at",
+        ("tests/test_steering.py", "-k", "what_somebody_else"),
+    ),
+    Mutant(
+        "a priority takes a job's time back to what it was when the person looked",
+        _SQL,
+        "                ready_at = coalesce(:ready_at, ready_at),\n"
+        "                due = CASE WHEN coalesce(:ready_at, ready_at) <= :now THEN 1 ELSE 0 END\n",
+        "                ready_at = coalesce(:ready_at, :now), due = 1\n",
+        ("tests/test_steering.py", "-k", "what_somebody_else"),
+    ),
+    Mutant(
+        "what a rebuild is told is written when the index is free again",
+        _STEERING,
+        "            if self._is_to_be_kept(steered, verb, now):\n"
+        "                self._keep(steered)\n"
+        "            self.index.add_event(now, actor, verb, job=job.id, reason=reason, before=job.state, after=state)\n",
+        "            self.index.add_event(now, actor, verb, job=job.id, reason=reason, before=job.state, after=state)\n"
+        "        self._keep(steered)\n",
+        ("tests/crash/test_enumeration.py", "-k", "order_of_two_actors and at"),
     ),
     Mutant(
         "a plan does not ask for the state",
@@ -176,8 +193,8 @@ MUTANTS = (
     Mutant(
         "the time that a rate gave is not kept through a rebuild",
         _STEERING,
-        "            self.spool.write_meta(job.id, self._meta(fresh, held=False))\n",
-        "            pass\n",
+        '            return job.ready_at > now or bool(self.spool.read_meta(job.id).get("held"))\n',
+        '            return bool(self.spool.read_meta(job.id).get("held"))\n',
         ("tests/test_dead.py", "-k", "spreads_them"),
     ),
     Mutant(
