@@ -321,7 +321,7 @@ class Index:
     def job_by_name(self, queue: str | None, name: bytes, since: float) -> Job | None:
         """The newest job of this name that arrived since an instant, in one queue or (None) in any."""
         row = {"low": id_floor(since), "queue": queue, "name": name}
-        return _first(self.engine.run("job_by_name", row))
+        return _first(self.engine.run("late_job_by_name", row)) or _first(self.engine.run("job_by_name", row))
 
     def jobs_after(self, job: str, limit: int) -> list[Job]:
         """The next jobs in order of id, for walks over the whole index in bounded chunks."""

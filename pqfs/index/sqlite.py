@@ -41,7 +41,7 @@ from pqfs.settings import LOG_KEPT
 
 _TOKENS = {
     "blob": "BLOB", "real": "REAL", "bigint": "INTEGER", "serial": "INTEGER PRIMARY KEY", "strict": "STRICT",
-    "strict_without_rowid": "STRICT, WITHOUT ROWID", "skip_locked": "",
+    "strict_without_rowid": "STRICT, WITHOUT ROWID", "skip_locked": "", "row": "rowid",
     "listed": "SELECT value FROM json_each(:list)",
 }  # fmt: skip
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "lustre", "glusterfs", "fuse.sshfs"})

@@ -594,6 +594,16 @@ def test_a_job_is_found_by_the_beginning_of_its_id_by_name_and_by_output(index: 
     elsewhere = arrive(index, name=b"wanted", queue="other")
     assert index.job_by_name(None, b"wanted", NOW - 60) == elsewhere
     assert index.job_by_name(None, b"unwanted", NOW - 60) is None
+
+
+def test_a_name_is_found_however_many_arrived_since(index: Index) -> None:
+    wanted = arrive(index, name=b"wanted")
+    with index.transaction():
+        index.insert([Arrival(new_id(), "default", b"another", 7) for _ in range(20_001)], "arriver", NOW)
+
+    assert index.job_by_name(None, b"wanted", NOW - 60) == wanted
+    assert index.job_by_name("other", b"wanted", NOW - 60) is None
+    assert index.job_by_name(None, b"wanted", NOW + 60) is None
     assert index.job(new_id()) is None
 
 
