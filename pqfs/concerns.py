@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pqfs import naming
-from pqfs.health import NOT_RUNNING, Finding, alarms, examine
+from pqfs.health import NOT_RUNNING, SETTINGS_CHANGED, Finding, Severity, examine
 from pqfs.model import FINAL, Job, State
 from pqfs.report import Source
 from pqfs.vitals import Vitals, look
@@ -35,10 +35,11 @@ def alarms_of(source: Source, job: Job) -> Iterator[str]:
 
 
 def _alarms(vitals: Vitals, touched: str) -> Iterator[Finding]:
-    for each in alarms(examine(vitals)):
-        if each.name != NOT_RUNNING and touched in each.touches:
+    for each in examine(vitals):
+        is_told = each.severity is Severity.ALARM or each.name == SETTINGS_CHANGED
+        if is_told and each.name != NOT_RUNNING and touched in each.touches:
             yield each
 
 
 def _sentence(finding: Finding) -> str:
-    return f"Alarm {finding.name}: {finding.sentence} {finding.hint}"
+    return f"{finding.severity.capitalize()} {finding.name}: {finding.sentence} {finding.hint}"

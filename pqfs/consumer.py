@@ -379,7 +379,7 @@ class Consumer:
             return
         running = self._link.running()
         self._jobqueue.terms.look()
-        paused = self._jobqueue.terms.paused(self._clock.now())
+        paused = self._jobqueue.terms.shut(self._clock.now())
         if any(job.queue in paused for job in self._outstanding.values() if not running or job.id != running.job):
             self._give_back("a queue was paused")
 

@@ -1,8 +1,9 @@
 """Which jobs are leased next: by priority, within the limits of their queues, and whoever has waited long in time.
 
-A queue that is paused is not claimed from. `concurrency` bounds its jobs that are leased or run at once over all
-consumers, `claim_rate` how many start in the running minute, hour or day (UTC). Both are asked inside the claim's own
-transaction, of figures that the index keeps, so they hold exactly while one writer has the index.
+A queue that is paused is not claimed from, nor one that only a newer pqfs.toml tells of. `concurrency` bounds its
+jobs that are leased or run at once over all consumers, `claim_rate` how many start in the running minute, hour or day
+(UTC). Both are asked inside the claim's own transaction, of figures that the index keeps, so they hold exactly while
+one writer has the index.
 
 Aging: of each claim at least one job in eight is the longest waiting one of all that are older than their queue's
 `aging` and that priority passes over. So nothing starves, and priority costs nobody more than an eighth. Whether
@@ -52,9 +53,9 @@ class Dispatch:
     def _rooms(self, owner: str, subscribed: Sequence[str] | None, limit: int, now: float) -> dict[str, int]:
         """How many jobs may be leased of each queue that may be claimed from."""
         rows = self._terms.look()
-        paused = self._terms.paused(now)
+        shut = self._terms.shut(now)
         wanted = [row.name for row in rows] if subscribed is None else subscribed
-        rooms = {queue: self._room(owner, queue, limit, now) for queue in wanted if queue not in paused}
+        rooms = {queue: self._room(owner, queue, limit, now) for queue in wanted if queue not in shut}
         return {queue: room for queue, room in rooms.items() if room > 0}
 
     def _room(self, owner: str, queue: str, limit: int, now: float) -> int:

@@ -20,6 +20,7 @@ from pqfs.vitals import Running, Vitals
 
 LOOK_EVERY = 5.0  # seconds between two looks of the janitor
 NOT_RUNNING = "not-running"
+SETTINGS_CHANGED = "settings-changed"
 
 
 class Severity(StrEnum):
@@ -294,6 +295,7 @@ def _dead_letters(vitals: Vitals) -> Iterator[str]:
 def _settings_changed(vitals: Vitals) -> Iterator[str]:
     if vitals.outdated:
         yield f"pqfs.toml has changed; as it was before is how these still work: {', '.join(vitals.outdated)}."
+        yield "A queue that only the new one names waits for that."
 
 
 def _paused(vitals: Vitals) -> Iterator[str]:
@@ -347,6 +349,6 @@ RULES = (
     Rule("index-ahead", _NOTICE, "", _index_ahead, "The clock was wrong for a while, or is now: see date."),
     Rule("quota-reached", _NOTICE, "inbox", _quota_reached, "They are taken as room appears. See: pqfs why FILE"),
     Rule("dead-letters", _NOTICE, "", _dead_letters, "See: pqfs jobs list --state failed; pqfs why JOB"),
-    Rule("settings-changed", _NOTICE, "", _settings_changed, "Restart to apply: pqfs consumers restart"),
+    Rule(SETTINGS_CHANGED, _NOTICE, "inbox jobs", _settings_changed, "Restart to apply: pqfs consumers restart"),
     Rule("paused", _NOTICE, "jobs", _paused, "It goes on when the queue is resumed: pqfs queue resume NAME"),
 )  # fmt: skip

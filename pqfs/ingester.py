@@ -203,7 +203,7 @@ class Ingester:
 
     def _queues(self) -> frozenset[str]:
         """The names that make a directory a queue. With create_queues_by_mkdir any valid name does."""
-        known = {queue.name for queue in self._terms.look()} | set(self._settings.queues)
+        known = {queue.name for queue in self._terms.look()} | set(self._settings.queues) | self._terms.unread
         if self._settings.ingest.create_queues_by_mkdir:
             known |= self._make_queues(known)
         return frozenset(known)

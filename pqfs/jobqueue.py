@@ -25,6 +25,7 @@ from typing import Any
 from pqfs import kernel, naming
 from pqfs.dispatch import Dispatch
 from pqfs.duplicates import Duplicates, Twin
+from pqfs.edition import Unread
 from pqfs.errors import Rejected
 from pqfs.events import Word, emit
 from pqfs.inbox import Entry
@@ -74,10 +75,15 @@ class JobQueue(Steering):
     """What can be done to jobs, for the processes and (as in `Steering`) for people."""
 
     def __init__(
-        self, spool: Spool, index: Index, settings: Settings, chance: Callable[[], float] = random.random
+        self,
+        spool: Spool,
+        index: Index,
+        settings: Settings,
+        chance: Callable[[], float] = random.random,
+        unread: Unread | None = None,
     ) -> None:
         super().__init__(spool, index, settings)
-        self.terms = Terms(index, settings)
+        self.terms = Terms(index, settings, unread)
         self.duplicates = Duplicates(spool, index, self.terms)
         self._dispatch = Dispatch(index, self.terms)
         self._chance = chance

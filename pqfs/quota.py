@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pqfs.durations import PERIODS
 from pqfs.index import Index
 from pqfs.model import State
-from pqfs.settings import PerQueue, QueueSettings
+from pqfs.settings import QueueSettings
+from pqfs.terms import Terms
 
 _WAITING = (State.PENDING, State.HELD)
 
@@ -30,7 +31,7 @@ class _Room:
 class Quotas:
     """The quotas of all queues at one moment, `now`; take a new one for a new look."""
 
-    def __init__(self, index: Index, terms: PerQueue, now: float) -> None:
+    def __init__(self, index: Index, terms: Terms, now: float) -> None:
         self._index = index
         self._terms = terms
         self._now = now
@@ -65,10 +66,13 @@ class Quotas:
 
     def _is_limited(self, queue: str) -> bool:
         limits = self._terms.queue(queue)
-        return not limits.accepts or (limits.max_files, limits.max_bytes, limits.rate) != (None, None, None)
+        is_shut = queue in self._terms.unread or not limits.accepts
+        return is_shut or (limits.max_files, limits.max_bytes, limits.rate) != (None, None, None)
 
     def _reason(self, queue: str, size: int) -> str | None:
         limits, room = self._terms.queue(queue), self._room(queue)
+        if queue in self._terms.unread:
+            return f"queue {queue} stands in a newer pqfs.toml than the ingester has read: pqfs consumers restart"
         if not limits.accepts:
             return f"queue {queue} takes nothing in: it was closed (accepts = false)"
         if limits.max_files is not None and room.files >= limits.max_files:

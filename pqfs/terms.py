@@ -14,6 +14,7 @@ from dataclasses import fields, replace
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pqfs import plain
+from pqfs.edition import Unread
 from pqfs.errors import Misconfigured, PqfsError
 from pqfs.events import Word, emit
 from pqfs.index import Index, Queue
@@ -27,9 +28,11 @@ _OLDER = {"max_attempts": "max_failures"}
 class Terms:
     """The terms of all queues of one index, as they were at the last look."""
 
-    def __init__(self, index: Index, settings: Settings) -> None:
+    def __init__(self, index: Index, settings: Settings, unread: Unread | None = None) -> None:
         self._index = index
         self._settings = settings
+        self._unread = unread
+        self.unread = frozenset[str]()  # queues of a newer pqfs.toml: their terms and handler are not known here
         self._rows: list[Queue] = []
         self._written: dict[str, str] | None = None
         self._set: dict[str, QueueSettings] = {}
@@ -37,6 +40,7 @@ class Terms:
     def look(self) -> list[Queue]:
         """Read the queues' rows, and work by what they say from now on. What has not changed is not read again."""
         rows = self._rows = self._index.queues()
+        self.unread = self._unread.names() if self._unread else self.unread
         written = {row.name: row.settings for row in rows if row.settings}
         if written != self._written:
             known, self._written = self._written or {}, written
@@ -52,9 +56,9 @@ class Terms:
             self.look()
         return self._set.get(name) or self._settings.queue(name)
 
-    def paused(self, now: float) -> frozenset[str]:
-        """The queues that are paused, as it was at the last look."""
-        return frozenset(row.name for row in self._rows if row.is_paused(now))
+    def shut(self, now: float) -> frozenset[str]:
+        """The queues to claim nothing from, as it was at the last look: paused, or not known here."""
+        return self.unread | {row.name for row in self._rows if row.is_paused(now)}
 
     # ---------------------------------------------------------------- retention
 

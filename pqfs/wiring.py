@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pqfs.clock import Clock, SystemClock, boot_id
 from pqfs.custody import Custody, refuse_barred, refuse_foreign
+from pqfs.edition import Unread
 from pqfs.events import Word, emit
 from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
@@ -108,7 +109,8 @@ def open_app(
         raise
     if not read_only:
         _make_queues(index, spool, settings, clock)
-    jobqueue = JobQueue(spool, index, settings)
+    unread = Unread(loaded.edition, settings.queues) if loaded.edition else None
+    jobqueue = JobQueue(spool, index, settings, unread=unread)
     return App(settings, loaded.config, spool, index, jobqueue, Owners(settings.spool / "run"), clock, custody)
 
 

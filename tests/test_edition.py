@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from pqfs.edition import UNREADABLE, Edition, mark_of_file
+from pqfs.edition import UNREADABLE, Edition, Unread, mark_of_file
+from pqfs.inbox import Inbox
+from pqfs.ingester import Ingester
 from pqfs.settings import load
+from pqfs.wiring import open_app
 from tests.shell import Shell
 from tests.world import eventually
 
@@ -88,3 +92,47 @@ def test_status_ps_and_doctor_tell_who_goes_by_an_older_file(shell: Shell) -> No
         finally:
             consumer.terminate()
             consumer.wait(30)
+
+
+# -------------------------------------------------------------------- queues that only a newer file names
+
+
+def test_only_queues_that_the_file_has_come_to_name_are_unread(tmp_path: Path) -> None:
+    config = tmp_path / "pqfs.toml"
+    config.write_text("[queues.mail]\n")
+    edition = load({"config": str(config)}, {}).edition
+    assert edition is not None
+    unread = Unread(edition, ["mail"])
+    assert unread.names() == set()
+
+    config.write_text("[queues.mail]\n[queues.scans]\n")
+    assert unread.names() == {"scans"}
+    config.write_text("[queues.scans\n")
+    assert unread.names() == set()
+    config.write_text("queues = 3\n")
+    assert unread.names() == set()
+    config.write_text("[queues.scans]\n")
+    assert unread.names() == {"scans"}
+    config.unlink()
+    assert unread.names() == set()
+
+
+def test_a_queue_that_only_a_newer_file_names_is_neither_filled_nor_worked_off_by_a_handler_of_before(
+    shell: Shell,
+) -> None:
+    (shell.root / "pqfs.toml").write_text("consumers = 2\n")
+    older = open_app(load({"spool": str(shell.spool), "config": str(shell.root / "pqfs.toml")}, {}))
+    with closing(older):
+        (shell.root / "pqfs.toml").write_text("[queues.scans]\nhandler = { command = ['false'] }\n")
+        dropped = shell.spool / "inbox" / "scans" / "a.txt"
+        dropped.parent.mkdir()
+        dropped.write_bytes(b"a")
+
+        ingester = Ingester(older.jobqueue, Inbox(shell.spool, older.settings), "ingester.1.aa", older.clock)
+        assert ingester.sweep().taken == 0
+        assert dropped.exists()
+        assert shell("submit", "-q", "scans", str(dropped)) == 0  # by a command, which has read the new file
+        assert older.jobqueue.claim("me", None, 10, older.clock.now()) == []
+
+        (shell.root / "pqfs.toml").unlink()
+        assert [job.queue for job in older.jobqueue.claim("me", None, 10, older.clock.now())] == ["scans"]
