@@ -36,6 +36,7 @@ IGNORED = (
 SIDECAR = b".job.json"
 # Local file systems on which a read lease sees every writer (measured: ext4, xfs, btrfs, tmpfs, overlay).
 LEASE_TELLS_ALL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "overlay", "f2fs", "zfs"})
+_SOON = 0.05
 DEEPEST = 32  # folders below the inbox; what lies deeper is refused, so that no depth can exhaust us
 
 
@@ -264,7 +265,9 @@ class Inbox:
         limit = self._settings.ingest.wait_limit
         if now - seen.first_seen >= limit:
             return Judgement(Verdict.REJECT, f"{why}, for {limit:.0f} seconds", found=found)
-        return Judgement(Verdict.WAIT, why, min(5.0, limit), found=found)
+        # What has just come is looked at again soon: a producer links its file to its name, then removes the other.
+        waited = max(_SOON, now - seen.first_seen)
+        return Judgement(Verdict.WAIT, why, min(waited, 5.0, limit), found=found)
 
     def _judge_complete(
         self, descriptor: int, queue: QueueSettings, seen: _Seen, found: os.stat_result, now: float
@@ -341,6 +344,11 @@ _KINDS: Mapping[str, str] = {
 
 def _kind(mode: int) -> str:
     return next((what for test, what in _KINDS.items() if getattr(stat, test)(mode)), "it is not a regular file")
+
+
+def says_not_yet(name: str) -> bool:
+    """Whether no file of this name is ever taken, because the name says that it is not complete."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORED)
 
 
 def writers(path: Path) -> list[int]:

@@ -237,7 +237,9 @@ class Ingester:
                 for entry in entries:
                     if each := self._take_safely(entry, parents, sweep, descriptors):
                         taken.append(each)  # noqa: PERF401 -- what came before an error must be known
-                settled = [each for each in taken if self._is_settled(each)]
+                settled = [
+                    each for each in taken.copy() if self._is_settled(each) and self._is_sound(each, taken, sweep)
+                ]
             except Exception:
                 # What has left the inbox must not be forgotten because a later file failed.
                 known = {each.id for each in self._unsettled}
@@ -376,6 +378,26 @@ class Ingester:
         emit(Word.UNSETTLED, job=taken.arrival.id, name=naming.printable(taken.arrival.name))
         return False
 
+    def _is_sound(self, settled: Taken, taken: list[Taken], sweep: Sweep) -> bool:
+        """Whether it is what its producer says. What is not is refused, leaves `taken`, and its sidecar goes, too."""
+        try:
+            self._jobqueue.verify(self._owner, settled.arrival)
+        except Rejected as error:
+            self._refuse(settled.arrival, error.message, sweep)
+            taken.remove(settled)
+            if settled.sidecar is not None:
+                self._sidecars.drop(settled.directory, settled.sidecar)
+            return False
+        return True
+
+    def _refuse(self, arrival: Arrival, reason: str, sweep: Sweep) -> None:
+        """Put what has left the inbox, and can not become a job, into rejected/."""
+        parked = Parked(arrival.id, arrival.queue, naming.disk_name(arrival.name))
+        self._jobqueue.refuse(self._owner, parked, reason, self._clock.now())
+        if arrival.options:
+            self._jobqueue.spool.remove(f"meta/{arrival.id}.json")
+        sweep.rejected += 1
+
     def _ask_unsettled_again(self, sweep: Sweep) -> None:
         """Files in ready/<me>/ that somebody opened for writing, or exchanged, just before we moved them."""
         waiting, self._unsettled = self._unsettled, []
@@ -392,9 +414,7 @@ class Ingester:
             emit(Word.ALARM, what="an unsettled file has gone", job=arrival.id, error=str(error))
             return
         except Rejected as error:
-            parked = Parked(arrival.id, arrival.queue, naming.disk_name(arrival.name))
-            self._jobqueue.refuse(self._owner, parked, error.message, self._clock.now())
-            sweep.rejected += 1
+            self._refuse(arrival, error.message, sweep)
             return
         except OSError:
             complete = None  # its producer has closed it to us, or we have no descriptor left: it is not forgotten

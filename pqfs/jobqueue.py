@@ -14,6 +14,7 @@ test crashes there. spool/README.md lists the same effects by number.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import stat
@@ -146,7 +147,24 @@ class JobQueue(Steering):
             written = self._is_written(descriptor, now)
         finally:
             os.close(descriptor)
-        return None if written else replace(arrival, size=found.st_size)
+        if written:
+            return None
+        self.verify(arriver, arrival)
+        return replace(arrival, size=found.st_size)
+
+    def verify(self, arriver: str, arrival: Arrival) -> None:
+        """Hold a settled file in ready/ against the SHA-256 that its producer has told; read only where one has.
+
+        Raises:
+            Rejected: they differ.
+        """
+        told = (arrival.options or {}).get("sha256")
+        if told is None:
+            return
+        with self.spool.path(self._ready_path(arriver, arrival)).open("rb") as payload:
+            found = hashlib.file_digest(payload, "sha256").hexdigest()
+        if found != told:
+            raise Rejected(f"its SHA-256 is {found}; its sidecar says {told}")
 
     def _is_written(self, descriptor: int, now: float | None) -> bool:
         """Where leases are not to be had, the time since the file's last change must do (None: it has done).

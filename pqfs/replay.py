@@ -21,7 +21,7 @@ from pqfs.model import FINAL, Arrival, Job, Place
 from pqfs.submission import Submitter, Wish
 
 # Options that mean the old job alone: the mark of its sidecar, its idempotency key, the hash of its content.
-_OWN = ("sidecar", "key", "content")
+_OWN = ("sidecar", "key", "content", "sha256")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,12 @@ def _short(text: str) -> str:
     return text
 
 
+def _digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError("String should be a SHA-256: 64 digits of 0-9 and a-f")
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sidecar(Section):
     """The schema of a sidecar; every field is optional."""
@@ -44,11 +50,12 @@ class Sidecar(Section):
     max_failures: Annotated[int, at_least(1), at_most(100)] | None = None
     timeout: Annotated[Duration, above(0), at_most(LONGEST_RUN)] | None = None
     key: Annotated[str, Then(_short)] | None = None
+    sha256: Annotated[str, Then(_digest)] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def apply(self, arrival: Arrival, queue: QueueSettings, now: float, mark: str) -> Arrival:
         """The arrival with what the sidecar asks for. `read` has checked every value; `mark` tells it from others."""
-        asked = {name: getattr(self, name) for name in ("max_failures", "timeout", "key", "metadata")}
+        asked = {name: getattr(self, name) for name in ("max_failures", "timeout", "key", "sha256", "metadata")}
         options = {name: value for name, value in asked.items() if value not in (None, {})}
         ready_at = parse_iso(self.not_before) if self.not_before else now + self.delay if self.delay else 0.0
         chosen = self.queue if self.queue and queue.sidecar_queue else arrival.queue

@@ -8,9 +8,7 @@ rename, exactly as a careful producer does.
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +18,7 @@ from typing import IO, Any, Self
 
 from pqfs import kernel, naming
 from pqfs.clock import Clock, boot_id, iso
+from pqfs.delivery import deliver, inbox
 from pqfs.duplicates import Twin
 from pqfs.errors import DiskFull, Refused
 from pqfs.index import Act
@@ -171,41 +170,15 @@ def drop(spool: Path, source: IO[bytes], name: bytes, wish: Wish, progress: Call
     """Leave a copy in the inbox, with a sidecar for what is wished, and return its path. No job id is known yet.
 
     Raises:
-        Refused: a file of this name still waits there.
+        Refused: a file of this name still waits there, or none can have it.
     """
-    folder = spool / "inbox" if wish.queue == DEFAULT_QUEUE else spool / "inbox" / wish.queue
-    target = folder / os.fsdecode(name)
-    if os.path.lexists(target):
-        raise Refused(f"{target} still waits in the inbox.", "Try again when it has been taken, or use --name.")
-    if wished := _sidecar(wish):
-        _place(folder, f"{os.fsdecode(name)}.job.json".encode(), [json.dumps(wished).encode()], progress)
-    _place(folder, name, iter(lambda: source.read(_BLOCK), b""), progress)
-    return target
+    return deliver(inbox(spool, wish.queue), name, source, _sidecar(wish), progress=progress).path
 
 
 def _sidecar(wish: Wish) -> dict[str, Any]:
     wished: dict[str, Any] = {} if wish.priority is None else {"priority": wish.priority}
     wished |= {} if wish.key is None else {"key": wish.key}
     return wished | ({"not_before": iso(wish.ready_at)} if wish.ready_at else {})
-
-
-def _place(folder: Path, name: bytes, blocks: Any, progress: Callable[[int], None]) -> None:
-    """A hidden name, fsync, rename: nobody sees half a file."""
-    hidden = folder / f".submit.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with open(hidden, "xb") as copy:
-            for block in blocks:
-                copy.write(block)
-                progress(len(block))
-            copy.flush()
-            os.fchmod(copy.fileno(), 0o644)  # the ingester may be another user
-            os.fsync(copy.fileno())
-        kernel.rename_noreplace(directory, os.fsencode(hidden.name), directory, name)
-        os.fsync(directory)
-    finally:
-        hidden.unlink(missing_ok=True)
-        os.close(directory)
 
 
 def may_submit(spool: Path) -> bool:

@@ -20,6 +20,7 @@ from pqfs.cli import (
     audit,
     consumers,
     dead,
+    dropping,
     jobs,
     lineage,
     monitor,
@@ -47,7 +48,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _module in (
-    stack, jobs, dead, lineage, queues, consumers, monitor, upkeep, services, simulating, torturing, audit,
+    stack, jobs, dropping, dead, lineage, queues, consumers, monitor, upkeep, services, simulating, torturing, audit,
 ):  # fmt: skip
     _module.register(app)
 

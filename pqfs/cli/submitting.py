@@ -15,11 +15,12 @@ import typer
 from pqfs import naming
 from pqfs.cli import awaiting, progress, terminal
 from pqfs.clock import parse_iso
+from pqfs.delivery import inbox
 from pqfs.duplicates import Twin
 from pqfs.durations import parse_duration
 from pqfs.errors import Misconfigured, Refused
 from pqfs.index import Act
-from pqfs.model import DEFAULT_QUEUE, Arrival, check_priority
+from pqfs.model import Arrival, check_priority
 from pqfs.settings import Settings
 from pqfs.submission import Submitter, Wish, check_source, drop, may_submit
 from pqfs.wiring import App
@@ -113,11 +114,6 @@ def _check_names(files: Sequence[Path], order: Order) -> None:
         raise Misconfigured(f"{order.name!r} can not be a file's name.")
 
 
-def _inbox(settings: Settings, queue: str) -> Path:
-    inbox = settings.spool / "inbox"
-    return inbox if queue == DEFAULT_QUEUE else inbox / queue
-
-
 @contextmanager
 def _source(path: Path) -> Iterator[IO[bytes]]:
     if path == _STDIN:
@@ -188,7 +184,7 @@ def _drop_all(settings: Settings, files: Sequence[Path], order: Order, advance: 
     if order.wait:
         raise Refused("This user may only drop files into the inbox, so no job can be waited for.")
     wish = order.wish(SystemClock().now())
-    if not os.access(_inbox(settings, order.queue), os.W_OK | os.X_OK):
+    if not os.access(inbox(settings.spool, order.queue), os.W_OK | os.X_OK):
         raise Refused(f"This user may write neither {settings.spool} nor its inbox.")
     for path in files:
         with _source(path) as source:

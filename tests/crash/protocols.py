@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -98,6 +99,25 @@ def ingest_with_a_sidecar(world: World) -> Plan:
         assert not world.spool.entries("rejected")
 
     return Plan(world.ingester().sweep, counted, counted)
+
+
+@protocol(effects=9)
+def ingest_what_has_the_checksum_that_it_should(world: World) -> Plan:
+    world.drop(b"a.txt.job.json", b'{"sha256": "%s"}' % hashlib.sha256(b"payload").hexdigest().encode())
+    world.drop(b"a.txt", b"payload")
+    return Plan(world.ingester().sweep, all_taken(1), all_taken(1))
+
+
+@protocol(effects=7)
+def refuse_what_has_another_checksum(world: World) -> Plan:
+    world.drop(b"a.txt.job.json", b'{"sha256": "%s"}' % hashlib.sha256(b"whole").hexdigest().encode())
+    world.drop(b"a.txt", b"half")
+
+    def refused(world: World) -> None:
+        assert not world.jobs()
+        assert [name for name in world.spool.entries("rejected") if name.endswith(".a.txt")]
+
+    return Plan(world.ingester().sweep, refused, refused)
 
 
 @protocol(effects=8)

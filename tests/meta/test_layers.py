@@ -26,7 +26,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("places",),
     ("ground",),
     ("spool", "inbox", "sidecar", "watch", "index.*", "handlers.*"),
-    ("terms",),
+    ("terms", "delivery"),
     ("dispatch", "duplicates", "steering"),
     ("jobqueue", "witness", "quota", "failures", "modes"),
     ("flaws", "sieve", "custody", "queueing"),

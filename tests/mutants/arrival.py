@@ -70,9 +70,23 @@ MUTANTS = (
     Mutant(
         "an unsettled file is taken for complete at the next look",
         _JOBQUEUE,
-        "        return None if written else replace(arrival, size=found.st_size)",
-        "        return replace(arrival, size=found.st_size)",
+        "        if written:\n            return None",
+        "        if written:\n            pass",
         ("tests/crash/test_races.py", "tests/test_ingester.py", "-k", "opened"),
+    ),
+    Mutant(
+        "a file is taken whatever checksum its producer has told",
+        _INGESTER,
+        "            self._jobqueue.verify(self._owner, settled.arrival)",
+        "            pass",
+        ("tests/test_delivery.py", "-k", "checksum"),
+    ),
+    Mutant(
+        "a file that is adopted is held against no checksum",
+        _JOBQUEUE,
+        "        self.verify(arriver, arrival)\n",
+        "",
+        ("tests/test_delivery.py", "-k", "adopted"),
     ),
     Mutant(
         "a file is taken although somebody writes it",

@@ -1,0 +1,201 @@
+"""The producer's side: a file delivered into an inbox whole or not at all, and never over another one.
+
+A hidden name in the folder itself, fsync, the sidecar under its name, then one rename that never overwrites, and at
+last the folder's entries made durable. Nothing here needs rights on the spool beyond its inbox, not even the right
+to list that; nothing of the index is touched or imported. `pqfs.drop` is this for programs, `pqfs drop` for people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from pqfs import kernel
+from pqfs.errors import Refused
+from pqfs.model import DEFAULT_QUEUE
+
+_BLOCK = 1 << 20
+_SIDECAR = ".job.json"
+_READABLE = 0o644  # the ingester may be another user
+_PATH_ONLY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A file that was delivered: its path in the inbox, its bytes, and their SHA-256 where that was asked for."""
+
+    path: Path
+    size: int
+    sha256: str | None = None
+
+
+def drop(
+    file: str | os.PathLike[str], spool: str | os.PathLike[str] = "spool", *, queue: str = DEFAULT_QUEUE,
+    name: str | None = None, key: str | None = None, checksum: bool = False, asked: Mapping[str, Any] | None = None,
+) -> Dropped:  # fmt: skip
+    """Copy a file into a spool's inbox; once this returns it is there whole, and survives a loss of power.
+
+    Args:
+        file: what to copy; it stays where it is.
+        spool: the spool's folder.
+        queue: whose inbox it is for.
+        name: what the job is called; the file's own name if not given.
+        key: an idempotency key; the queue's `duplicates` says what a second file of the same one means.
+        checksum: let ingestion compare the SHA-256 of what was read here, and refuse the file if it differs.
+        asked: what else its sidecar says: `priority`, `delay`, `timeout`, `metadata` … (`pqfs schema sidecar`).
+
+    Raises:
+        Refused: a file of this name still waits there, the name can not be taken, or there is no such inbox.
+        OSError: the file can not be read, or the inbox not be written.
+    """
+    folder = inbox(Path(spool), queue)
+    wishes = {**(asked or {}), **({} if key is None else {"key": key})}
+    with open(file, "rb") as source:
+        return deliver(folder, os.fsencode(name or Path(file).name), source, wishes, checksum)
+
+
+def inbox(spool: Path, queue: str) -> Path:
+    """The folder into which a queue's files are dropped."""
+    return spool / "inbox" if queue == DEFAULT_QUEUE else spool / "inbox" / queue
+
+
+def deliver(
+    folder: Path, name: bytes, source: IO[bytes], asked: Mapping[str, Any], checksum: bool = False,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Dropped:  # fmt: skip
+    """Copy what is open into an inbox under this name, with a sidecar where anything is asked for. See `drop`."""
+    target = folder / os.fsdecode(name)
+    _check_name(name)
+    if not folder.is_dir():
+        raise Refused(f"There is no inbox {folder}.", "Make it: pqfs init, or pqfs queue create.")
+    with _Landing(folder) as landing:
+        if os.path.lexists(target):
+            raise _still_waits(target)
+        digest = hashlib.sha256() if checksum else None
+        payload = landing.write(_blocks(source, digest), progress)
+        sha256 = digest.hexdigest() if digest else None
+        wishes = {**asked, **({} if sha256 is None else {"sha256": sha256})}
+        beside = name + _SIDECAR.encode()
+        if wishes:
+            landing.show(landing.write(iter([json.dumps(wishes).encode()])), beside)
+        try:
+            landing.show(payload, name)
+        except FileExistsError as error:
+            if wishes:
+                landing.take_back(beside)
+            raise _still_waits(target) from error
+        landing.keep(payload)
+    return Dropped(target, payload.size, sha256)
+
+
+def _check_name(name: bytes) -> None:
+    """Refuse what could not lie in an inbox, and what would wait there for ever, or be taken for something else."""
+    from pqfs.inbox import says_not_yet  # not needed by who only imports pqfs
+
+    shown = os.fsdecode(name)
+    if not name or b"/" in name or b"\0" in name or name in (b".", b".."):
+        raise Refused(f"{shown!r} can not be a file's name in the inbox.")
+    if says_not_yet(shown):
+        raise Refused(f"{shown!r} is a name of a file that is not complete yet: it would wait for ever.")
+    if shown.endswith(_SIDECAR):
+        raise Refused(f"{shown!r} is the name of a sidecar: say what is asked with the file that it is for.")
+
+
+def _still_waits(target: Path) -> Refused:
+    return Refused(f"{target} still waits in the inbox.", "Try again when it has been taken, or use another name.")
+
+
+def _blocks(source: IO[bytes], digest: hashlib._Hash | None) -> Iterator[bytes]:
+    while block := source.read(_BLOCK):
+        if digest is not None:
+            digest.update(block)
+        yield block
+
+
+@dataclass(slots=True)
+class _Hidden:
+    """A file under its hidden name. `descriptor` reads it, whatever it is called by now."""
+
+    name: bytes
+    size: int
+    descriptor: int
+
+
+@dataclass(slots=True)
+class _Landing:
+    """One delivery into one folder. What it has not shown is removed at its end."""
+
+    folder: Path
+    _directory: int = -1
+    _hidden: set[bytes] = field(default_factory=set)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> _Landing:
+        self._directory = os.open(self.folder, _PATH_ONLY)
+        self._stack.callback(os.close, self._directory)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in self._hidden:
+            os.unlink(name, dir_fd=self._directory)
+        self._stack.close()
+
+    def write(self, blocks: Iterator[bytes], progress: Callable[[int], None] = lambda count: None) -> _Hidden:
+        """Write a hidden file, durable when this returns."""
+        name = f".drop.{os.getpid()}.{os.urandom(4).hex()}.tmp".encode()
+        size = 0
+        with _new(name, self._directory) as copy:
+            self._hidden.add(name)
+            for block in blocks:
+                copy.write(block)
+                size += len(block)
+                progress(len(block))
+            copy.flush()
+            os.fchmod(copy.fileno(), _READABLE)
+            os.fsync(copy.fileno())
+        # Open for reading only from here on: a descriptor that may write would keep the ingester waiting.
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory)
+        self._stack.callback(os.close, descriptor)
+        return _Hidden(name, size, descriptor)
+
+    def show(self, hidden: _Hidden, name: bytes) -> None:
+        """Give it its name; FileExistsError where that is taken."""
+        try:
+            kernel.rename_noreplace(self._directory, hidden.name, self._directory, name)
+        except FileExistsError as error:
+            if not name.endswith(_SIDECAR.encode()):
+                raise
+            raise _still_waits(self.folder / os.fsdecode(name)) from error
+        self._hidden.discard(hidden.name)
+
+    def take_back(self, name: bytes) -> None:
+        """Remove a sidecar whose payload could not follow; it may have been taken for another's by now."""
+        try:
+            os.unlink(name, dir_fd=self._directory)
+        except FileNotFoundError:
+            pass
+
+    def keep(self, payload: _Hidden) -> None:
+        """Make the names durable. Who may not list the folder can not sync it: then its whole file system."""
+        try:
+            directory = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except PermissionError:
+            kernel.syncfs(payload.descriptor)
+            return
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+@contextmanager
+def _new(name: bytes, directory: int) -> Iterator[IO[bytes]]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(name, flags, 0o600, dir_fd=directory), "wb") as file:
+        yield file

@@ -1,0 +1,230 @@
+"""The producer kit: whole or not at all, never over another file; from Python, the command line and a shell."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pqfs
+from pqfs import kernel
+from pqfs.delivery import deliver
+from pqfs.errors import Refused, Rejected
+from pqfs.inbox import Inbox
+from pqfs.ingester import Ingester
+from pqfs.jobqueue import JobQueue
+from pqfs.model import Arrival
+from pqfs.spool import Spool
+from tests.shell import Shell
+from tests.test_shapes import SHAPES
+from tests.world import EPOCH, SettableClock, eventually, invariants, new_id
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+SHA256 = hashlib.sha256(b"payload").hexdigest()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Something to drop."""
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"payload")
+    return path
+
+
+def in_inbox(spool: Spool) -> list[str]:
+    """What lies there, hidden names included."""
+    return spool.entries("inbox", hidden=True)
+
+
+def ingest(jobqueue: JobQueue, clock: SettableClock) -> None:
+    """One sweep."""
+    Ingester(jobqueue, Inbox(jobqueue.spool.root, jobqueue.settings), "ingester.1.0123abcd", clock).sweep()
+
+
+# -------------------------------------------------------------------- from Python
+
+
+def test_a_dropped_file_is_there_whole_with_what_was_asked_for_it(spool: Spool, file: Path) -> None:
+    found = pqfs.drop(file, spool.root, key="k-1", checksum=True, asked={"priority": 5})
+
+    assert (found.path, found.size, found.sha256) == (spool.path("inbox/a.txt"), 7, SHA256)
+    assert found.path.read_bytes() == b"payload"
+    wished = json.loads(spool.path("inbox/a.txt.job.json").read_bytes())
+    assert wished == {"priority": 5, "key": "k-1", "sha256": SHA256}
+    assert in_inbox(spool) == ["a.txt", "a.txt.job.json"]
+
+
+def test_nothing_lies_beside_a_file_for_which_nothing_is_asked(spool: Spool, file: Path) -> None:
+    pqfs.drop(file, spool.root, name="b.txt")
+
+    assert in_inbox(spool) == ["b.txt"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".hidden", "a.tmp", "~$a.docx", "a.job.json", "a\0b"])
+def test_a_name_that_would_never_be_taken_is_refused(spool: Spool, name: str) -> None:
+    with pytest.raises(Refused):
+        deliver(spool.path("inbox"), name.encode(), io.BytesIO(b"payload"), {"priority": 1})
+
+    assert in_inbox(spool) == []
+
+
+def test_a_queue_without_an_inbox_is_told(spool: Spool, file: Path) -> None:
+    with pytest.raises(Refused, match="no inbox"):
+        pqfs.drop(file, spool.root, queue="mail")
+
+
+@pytest.mark.parametrize("taken", ["a.txt", "a.txt.job.json"])
+def test_a_name_that_another_took_meanwhile_is_left_to_it(spool: Spool, taken: str) -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            spool.path(f"inbox/{taken}").write_bytes(b"another's")
+            return super().read(size)
+
+    with pytest.raises(Refused, match="still waits"):
+        deliver(spool.path("inbox"), b"a.txt", Slow(b"payload"), {"priority": 1})
+
+    assert in_inbox(spool) == [taken]
+    assert spool.path(f"inbox/{taken}").read_bytes() == b"another's"
+
+
+def test_who_may_not_list_the_inbox_has_the_file_made_durable_all_the_same(
+    spool: Spool, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An inbox that is shared has the mode 3730: its producers can not open it to sync it."""
+    synced = []
+    opened = os.open
+
+    def closed(path: object, flags: int, *more: int, **others: int | None) -> int:
+        if path == spool.path("inbox") and not flags & os.O_PATH:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, flags, *more, **others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", closed)
+    monkeypatch.setattr(kernel, "syncfs", synced.append)
+
+    pqfs.drop(file, spool.root)
+
+    assert len(synced) == 1
+    assert spool.path("inbox/a.txt").read_bytes() == b"payload"
+
+
+# -------------------------------------------------------------------- what ingestion makes of the checksum
+
+
+def test_a_file_that_is_what_its_checksum_says_is_a_job(jobqueue: JobQueue, clock: SettableClock, file: Path) -> None:
+    pqfs.drop(file, jobqueue.spool.root, checksum=True)
+
+    ingest(jobqueue, clock)
+
+    assert [job.name for job in jobqueue.index.jobs_after("", 9)] == [b"a.txt"]
+    assert in_inbox(jobqueue.spool) == []
+    invariants(jobqueue.spool, jobqueue.index, sent={b"a.txt": b"payload"})
+
+
+def test_a_file_that_is_another_than_its_checksum_says_is_refused_and_its_successor_is_not(
+    jobqueue: JobQueue, clock: SettableClock, file: Path
+) -> None:
+    spool = jobqueue.spool
+    pqfs.drop(file, spool.root, checksum=True).path.write_bytes(b"pay")
+
+    ingest(jobqueue, clock)
+
+    (reason,) = [name for name in spool.entries("rejected") if name.endswith(".reason.json")]
+    said = json.loads(spool.path(f"rejected/{reason}").read_bytes())
+    assert f"its sidecar says {SHA256}" in said["reason"]
+    assert jobqueue.index.jobs_after("", 9) == []
+    assert (in_inbox(spool), spool.entries("meta")) == ([], [])
+    pqfs.drop(file, spool.root, checksum=True)
+    ingest(jobqueue, clock)
+    assert [job.name for job in jobqueue.index.jobs_after("", 9)] == [b"a.txt"]
+    invariants(spool, jobqueue.index)
+
+
+def test_a_file_that_is_adopted_is_held_against_its_checksum_too(jobqueue: JobQueue, clock: SettableClock) -> None:
+    spool, job = jobqueue.spool, new_id()
+    spool.make_directory("ready/ingester.1.0123abcd")
+    spool.path(f"ready/ingester.1.0123abcd/{job}.default.a.txt").write_bytes(b"pay")
+    spool.write_meta(job, {"options": {"sha256": SHA256}})
+
+    arrival = Arrival(job, "default", b"a.txt", 3, options={"sha256": SHA256})
+    with pytest.raises(Rejected, match="SHA-256"):
+        jobqueue.ask_again("ingester.1.0123abcd", arrival, EPOCH)
+
+
+# -------------------------------------------------------------------- from the command line and a shell
+
+
+def test_the_command_prints_where_the_files_are(shell: Shell, file: Path) -> None:
+    other = file.with_name("b.txt")
+    other.write_bytes(b"")
+
+    assert shell("drop", file, other) == 0
+
+    assert shell.out.splitlines() == [str(shell.spool / "inbox" / name) for name in ("a.txt", "b.txt")]
+    assert shell("drop", file) == 1
+    assert "still waits" in shell.err
+    assert shell("drop", file, other, "--key", "k") == 2
+
+
+def test_its_json_has_what_the_readme_says(shell: Shell, file: Path) -> None:
+    (found,) = shell.items("drop", file, "--checksum")
+
+    assert found.keys() == SHAPES["pqfs.drop/1"]
+    assert (found["path"], found["size"], found["sha256"]) == (str(shell.spool / "inbox" / "a.txt"), 7, SHA256)
+
+
+def test_the_kit_imports_nothing_that_is_heavy(tmp_path: Path, spool: Spool, file: Path) -> None:
+    code = f"import pqfs, sys; pqfs.drop({str(file)!r}, {str(spool.root)!r}, checksum=True); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+
+    assert {"apsw", "pydantic", "typer", "watchdog", "secrets", "tempfile"} & set(done.stdout.split()) == set()
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """The README's shell version, as somebody would copy it."""
+    (block,) = re.findall(r"^```shell\n(#!/bin/sh\n.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert len(block.splitlines()) <= 12
+    path = tmp_path / "drop.sh"
+    path.write_text(block)
+    return path
+
+
+def drop_by(script: Path, *arguments: str) -> int:
+    """Run it in a folder with a spool."""
+    return subprocess.run(["sh", str(script), *arguments], cwd=script.parent, timeout=120, check=False).returncode
+
+
+def test_twelve_lines_of_shell_drop_a_file_whole_and_over_no_other(spool: Spool, script: Path, file: Path) -> None:
+    (spool.path("inbox") / "mail").mkdir()
+
+    assert drop_by(script, str(file)) == 0
+    assert drop_by(script, str(file), "mail") == 0
+    file.write_bytes(b"another")
+    assert drop_by(script, str(file)) != 0
+    file.rename(file.with_name("mail"))
+    assert drop_by(script, "mail") != 0, "the name of a queue's folder"
+
+    assert in_inbox(spool) == ["a.txt", "mail"]
+    assert spool.entries("inbox/mail", hidden=True) == ["a.txt"]
+    assert spool.path("inbox/a.txt").read_bytes() == b"payload"
+
+
+@pytest.mark.slow
+def test_what_the_shell_drops_is_taken_within_a_moment(shell: Shell, script: Path, file: Path) -> None:
+    """While its script runs the file has two names, and waits; it is looked at again soon."""
+    ingester = subprocess.Popen([sys.executable, "-m", "pqfs", "ingest"], cwd=shell.root, stderr=subprocess.PIPE)
+    try:
+        eventually(lambda: list((shell.spool / "run").glob("ingester*.bell")), "the ingester listens")
+        assert drop_by(script, str(file)) == 0
+        eventually(lambda: shell.items("jobs", "list"), "it is a job", within=4.0)
+    finally:
+        ingester.terminate()
+        ingester.communicate(timeout=30)
