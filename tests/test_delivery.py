@@ -98,7 +98,7 @@ def test_who_may_not_list_the_inbox_has_the_file_made_durable_all_the_same(
     spool: Spool, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An inbox that is shared has the mode 3730: its producers can not open it to sync it."""
-    synced = []
+    synced = list[int]()
     opened = os.open
 
     def closed(path: object, flags: int, *more: int, **others: int | None) -> int:
