@@ -5,7 +5,7 @@ The janitor keeps them, and writes them into its pulse, from which the next jani
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pqfs.errors import PqfsError
 from pqfs.events import Word, emit
@@ -54,8 +54,9 @@ class Checkup:
         """A look begins: it may take long, and says so."""
         self._beat("looking after the spool")
 
-    def make(self) -> None:
-        """A look has ended well: examine, say what has changed, beat."""
+    def make(self, done: Mapping[str, int]) -> None:
+        """A look has ended well: examine, say what has changed and what was done so far, beat."""
+        self._pulse.note(done=dict(done))
         self._note_step()
         self._beat()
         self._examine()

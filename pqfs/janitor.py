@@ -10,7 +10,9 @@ death is noticed by the periodic look.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Protocol
 
 from pqfs.assignments import Assignments
@@ -56,8 +58,8 @@ class Checkup(Protocol):
     def begin(self) -> None:
         """A look begins."""
 
-    def make(self) -> None:
-        """A look has ended well."""
+    def make(self, done: Mapping[str, int]) -> None:
+        """A look has ended well; so much has been `done` since this process began, by kind."""
 
     def complain(self, error: Exception) -> None:
         """A look has failed."""
@@ -84,6 +86,7 @@ class Janitor:
         self._look_at = 0.0
         self._upkeep_at = 0.0
         self._pause = Pause("looking after the spool")
+        self._done = Counter[str]()
         self._silent_since: dict[str, float] = {}  # consumers that were silent at the last look, and since which one
 
     def run(self, stop: Stop, bell: Bell, checkup: Checkup) -> None:
@@ -114,9 +117,9 @@ class Janitor:
     def _turn(self, stop: Stop, bell: Bell, checkup: Checkup) -> None:
         if self._clock.boottime() >= self._look_at:
             checkup.begin()
-            self.look()
+            self._done.update(asdict(self.look()))
             has_more = self._upkeep_if_due()
-            checkup.make()
+            checkup.make(self._done)
             self._look_at = self._clock.boottime() + self._next_look(has_more)
         if self._watch_owners():
             self._look_at = 0.0
@@ -140,6 +143,7 @@ class Janitor:
         for owner in self._recovery.dead_owners():
             self._forget_watch(owner)
             repairs += self._reap(owner)
+            self._done["reaped"] += 1
         self._assignments.look()
         self._queueing.look(self._clock.now())
         return repairs + self._recovery.reconcile()
@@ -202,12 +206,15 @@ class Janitor:
         """Retention and checkpoint, once a minute; whether there is more to do at once."""
         if self._clock.boottime() < self._upkeep_at:
             return False
-        if self.purge() >= _CHUNK:
+        purged = self.purge()
+        self._done["purged"] += purged
+        if purged >= _CHUNK:
             return True
         logged, moved = self._index.engine.checkpoint()
         emit(Word.CHECKPOINT, logged=logged, moved=moved)
         self._spool.keep_ballast(int(self._jobqueue.settings.low_water))
         self._upkeep_at = self._clock.boottime() + _UPKEEP_EVERY
+        self._done["upkeep"] += 1
         return False
 
     def purge(self) -> int:

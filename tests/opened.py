@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pqfs.clock import boot_id
@@ -46,7 +47,7 @@ class Unexamined:
     def begin(self) -> None:
         """A look begins."""
 
-    def make(self) -> None:
+    def make(self, done: Mapping[str, int]) -> None:
         """A look has ended well."""
 
     def complain(self, error: Exception) -> None:

@@ -467,20 +467,20 @@ def test_the_alarm_of_a_failed_sync_stands_until_it_is_removed(stack: Stack, tmp
 @pytest.mark.parametrize("step", [-3600.0, 3600.0])
 def test_a_clock_that_was_set_is_an_alarm_for_a_while(stack: Stack, clock: SettableClock, step: float) -> None:
     checkup = Checkup(stack.app, stack.pulses["janitor"], None, lambda: None)
-    checkup.make()
+    checkup.make({})
     clock.step(step)
     clock.pass_by(1)
 
     assert stack.names() == ["clock-stepped"], "told by the beats before the janitor has looked"
     stack.beat(but=["janitor"])
-    checkup.make()
+    checkup.make({})
 
     assert stack.names() == ["clock-stepped"]
     assert ("back" if step < 0 else "forward") in stack.sentence("clock-stepped")
     for _ in range(100):
         clock.pass_by(6.5)
         stack.beat(but=["janitor"])
-        checkup.make()
+        checkup.make({})
     assert stack.names() == []
 
 
@@ -488,7 +488,7 @@ def test_a_clock_that_was_set_while_no_janitor_lived_is_seen_by_the_next(stack: 
     before = next(beat for beat in read_beats(stack.app.spool.path("run")) if beat.program == "janitor")
     clock.step(100)
 
-    Checkup(stack.app, stack.pulses["janitor"], before, lambda: None).make()
+    Checkup(stack.app, stack.pulses["janitor"], before, lambda: None).make({})
 
     stack.beat(but=["janitor"])
     assert stack.names() == ["clock-stepped"]
@@ -565,12 +565,12 @@ def test_the_next_janitor_goes_on_with_the_alarms_of_the_last(
     caplog.set_level(logging.INFO, "pqfs")
     stack.pass_by(30, but=["ingester"])
     began = clock.now()
-    Checkup(stack.app, stack.pulses["janitor"], None, lambda: None).make()
+    Checkup(stack.app, stack.pulses["janitor"], None, lambda: None).make({})
     clock.pass_by(40)
     before = next(beat for beat in read_beats(stack.app.spool.path("run")) if beat.program == "janitor")
     stack.beat(but=["ingester", "janitor"])
 
-    Checkup(stack.app, stack.pulses["janitor"], before, lambda: None).make()
+    Checkup(stack.app, stack.pulses["janitor"], before, lambda: None).make({})
 
     assert _logged(caplog) == ["alarm rule=ingester-blind"]
     (found,) = examine(look(stack.app))
@@ -602,7 +602,7 @@ def test_supervisor_is_asked_once_a_minute(stack: Stack, clock: SettableClock) -
 
     checkup = Checkup(stack.app, stack.pulses["janitor"], None, programs)
     for _ in range(25):
-        checkup.make()
+        checkup.make({})
         clock.pass_by(5)
 
     assert len(asked) == 3

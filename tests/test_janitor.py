@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from pqfs.settings import KeepSettings, Settings
 from pqfs.slot import Slot
 from pqfs.spool import Spool
 from pqfs.wiring import App
-from tests.opened import Unexamined, app_of, consumer
+from tests.opened import Unexamined, app_of, consumer, die
 from tests.world import SettableClock, eventually, invariants, submitted, write_output
 
 DAY = 86400.0
@@ -110,6 +110,13 @@ def few(monkeypatch: pytest.MonkeyPatch) -> int:
     """Chunks of three."""
     monkeypatch.setattr(module, "_CHUNK", 3)
     return 3
+
+
+class Listening(Unexamined):
+    """Hears what has been done."""
+
+    def make(self, done: Mapping[str, int]) -> None:
+        self.done = dict(done)
 
 
 # -------------------------------------------------------------------- what is kept
@@ -542,3 +549,25 @@ def test_a_look_that_fails_is_not_the_last(
     clock.pass_by(61)
     _round(house)
     assert house.spool.exists("run/ballast")
+
+
+def test_what_was_done_since_the_start_is_told_at_every_look(house: House, clock: SettableClock) -> None:
+    """It is what metrics count: recoveries, what was removed, rounds of upkeep."""
+    heard = Listening()
+    house.completed()
+    dead = submitted(house.jobqueue, clock.now(), b"b")
+    house.jobqueue.claim(die(house.app, "consumer"), None, 1, clock.now())
+    clock.pass_by(7 * DAY + 1)
+    bell = Bell(house.spool.path("run"), "janitor")
+    turn = Stop()
+    turn.wake()
+
+    house.janitor._turn(turn, bell, heard)
+    assert heard.done == {**asdict(Repairs(released=1)), "reaped": 1, "purged": 1, "upkeep": 1}
+    assert house.now(dead).state is State.PENDING
+    clock.pass_by(60)
+    turn.wake()
+    house.janitor._turn(turn, bell, heard)
+    assert heard.done == {**asdict(Repairs(released=1)), "reaped": 1, "purged": 1, "upkeep": 2}
+    bell.close()
+    invariants(house.spool, house.index)

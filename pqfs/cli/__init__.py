@@ -23,6 +23,7 @@ from pqfs.cli import (
     dropping,
     jobs,
     lineage,
+    metering,
     monitor,
     older,
     queues,
@@ -48,7 +49,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _module in (
-    stack, jobs, dropping, dead, lineage, queues, consumers, monitor, upkeep, services, simulating, torturing, audit,
+    stack, jobs, dropping, dead, lineage, queues, consumers, monitor, metering, upkeep, services, simulating,
+    torturing, audit,
 ):  # fmt: skip
     _module.register(app)
 

@@ -243,8 +243,9 @@ class Index:
         return {row[0] for row in self.engine.run_many("confirm", rows)}
 
     def record(self, job: Job, outcome: Outcome, now: float) -> None:
-        """Add an attempt to a job's history."""
+        """Add an attempt that did not complete its job to the history, and to the count of those that end so."""
         self.record_all([(job, outcome)], now)
+        self.engine.run("count_outcome", {"queue": job.queue, "outcome": outcome.kind})
 
     def record_all(self, ended: Sequence[tuple[Job, Outcome]], now: float) -> None:
         """Add attempts to the history of their jobs, and what ran them where that is told."""
@@ -486,7 +487,8 @@ class Index:
         return int(self.engine.run("ingested_since", {"minute": int(since // 60), "queue": queue})[0][0])
 
     def forget_stats(self, before: float) -> None:
-        """Drop the figures of minutes before an instant."""
+        """Drop the figures of minutes before an instant; their sums stay."""
+        self.engine.run("keep_totals", {"minute": int(before // 60)})
         self.engine.run("forget_stats", {"minute": int(before // 60)})
 
     def ended_before(

@@ -279,6 +279,29 @@ FROM stats WHERE minute >= :minute GROUP BY minute ORDER BY minute;
 -- name: ingested_since
 SELECT coalesce(sum(ingested), 0) FROM stats WHERE minute >= :minute AND queue = :queue;
 
+-- name: keep_totals
+-- Before their minutes are forgotten.
+INSERT INTO totals (queue, ingested, completed, failed, bytes, run_seconds)
+SELECT queue, sum(ingested), sum(completed), sum(failed), sum(bytes), sum(run_seconds) FROM stats
+WHERE minute < :minute GROUP BY queue
+ON CONFLICT (queue) DO UPDATE SET
+  ingested = totals.ingested + excluded.ingested, completed = totals.completed + excluded.completed,
+  failed = totals.failed + excluded.failed, bytes = totals.bytes + excluded.bytes,
+  run_seconds = totals.run_seconds + excluded.run_seconds;
+
+-- name: totals
+SELECT queue, sum(ingested), sum(completed), sum(failed), sum(bytes), sum(run_seconds) FROM (
+  SELECT queue, ingested, completed, failed, bytes, run_seconds FROM totals
+  UNION ALL SELECT queue, ingested, completed, failed, bytes, run_seconds FROM stats) AS counted
+GROUP BY queue ORDER BY queue;
+
+-- name: count_outcome
+INSERT INTO outcomes (queue, outcome, attempts) VALUES (:queue, :outcome, 1)
+ON CONFLICT (queue, outcome) DO UPDATE SET attempts = outcomes.attempts + 1;
+
+-- name: outcomes
+SELECT queue, outcome, attempts FROM outcomes ORDER BY queue, outcome;
+
 -- name: forget_stats
 DELETE FROM stats WHERE minute < :minute;
 

@@ -100,6 +100,7 @@ def questions(index: Index) -> list[Question]:
     done = one(State.COMPLETED)
     return [
         Question("status", ("status",)),
+        Question("metrics", ("metrics",)),
         Question("queue list", ("queue", "list")),
         Question("queue show", ("queue", "show", DEFAULT_QUEUE)),
         *(Question(f"jobs list {each}", ("jobs", "list", "--state", each)) for each in State),

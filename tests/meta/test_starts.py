@@ -33,6 +33,7 @@ def test_a_runner_starts_without_the_libraries_of_the_others(tmp_path: Path) -> 
     [
         ("status", set[str]()),
         ("ps", set[str]()),
+        ("metrics", set[str]()),
         ("consumers list", set[str]()),
         ("why 0", set[str]()),
         ("jobs list", set[str]()),
