@@ -179,6 +179,9 @@ class Settings(Section):
     durability: Literal["strict", "relaxed"] = "strict"
     consumers: Annotated[int, at_least(0), at_most(64)] = 2
     ui_port: Annotated[int, at_least(1), at_most(65535)] = 8501
+    ui_address: str = "127.0.0.1"
+    ui_only: Literal["ops"] | None = None
+    ui_idle: Annotated[Duration, above(0)] = 1800.0
     producers: str | None = None
     readers: str | None = None
     low_water: Bytes = Size(64 * 2**20)

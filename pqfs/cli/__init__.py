@@ -18,6 +18,7 @@ from typer.main import get_command
 
 from pqfs.cli import (
     audit,
+    auth,
     consumers,
     dead,
     dropping,
@@ -50,7 +51,7 @@ app = typer.Typer(
 )
 for _module in (
     stack, jobs, dropping, dead, lineage, queues, consumers, monitor, metering, upkeep, services, simulating,
-    torturing, audit,
+    torturing, audit, auth,
 ):  # fmt: skip
     _module.register(app)
 

@@ -30,7 +30,7 @@ _EXAMPLES = {
     "ps": "Example: pqfs ps --json | jq -r '.items[] | select(.job != null) | .program'",
     "logs": "Examples: pqfs logs -f   pqfs logs consumer-01 -n 20",
     "systemd": "Example: pqfs systemd --consumers 4 > /etc/systemd/system/pqfs.service",
-    "ui": "Example: pqfs ui --ui-port 8600",
+    "ui": "Examples: pqfs ui --ui-port 8600   pqfs ui --only ops",
 }
 
 
@@ -105,6 +105,8 @@ def _announce(stack: Stack, how_to_stop: str) -> None:
     terminal.put(f"Drop files:  {settings.spool}/inbox")
     terminal.put(f"Stop:        {how_to_stop}")
     sys.stdout.flush()
+    if instance.with_ui and not (settings.spool / "users.json").exists():
+        terminal.say("The console shows and does not change until there is a password: pqfs auth set-password")
     if stack.replaced is not None:
         terminal.say(f"--consumers takes the place of {len(stack.replaced)} that `pqfs consumers` was asked for.")
     elif instance.roster is not None:
@@ -188,22 +190,26 @@ def systemd(context: typer.Context, consumers: Consumers = None, no_ui: NoUi = F
     terminal.put(unit(_instance(context, consumers, ui_port, not no_ui), flags).rstrip())
 
 
-def ui(context: typer.Context, ui_port: UiPort = None) -> None:
-    """Run the console in the foreground, as `pqfs up` does in the background."""
-    from pqfs.runtime import follow_supervisor
-    from pqfs.stack.shipped import shipped
+def ui(
+    context: typer.Context,
+    ui_port: UiPort = None,
+    only: Annotated[
+        str | None, typer.Option(help="`ops`: the pages that show and change nothing, for whoever comes.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Listen there, not on this host alone [127.0.0.1]. Needs a password.")
+    ] = None,
+) -> None:
+    """Run the console in the foreground, as `pqfs up` does in the background.
 
-    instance = _instance(context, ui_port=ui_port)
-    settings, home = instance.settings, shipped("ui")
-    os.environ |= {"PQFS_SPOOL": str(settings.spool), "PQFS_LOGS": str(settings.logs)}
-    if instance.loaded.config:
-        os.environ["PQFS_CONFIG"] = str(instance.loaded.config)
+    Without a password (`pqfs auth set-password`) it shows and does not change.
+    """
+    from pqfs.runtime import follow_supervisor
+    from pqfs.stack.browser import command, variables
+
+    found = terminal.loaded(context, ui_port=ui_port, ui_only=only, ui_address=address)
+    line = command(found.settings)
+    os.environ |= variables(found)
     follow_supervisor()  # what was asked of the kernel survives the exec
-    os.chdir(home.parent)
-    options = {
-        "server.headless": "true", "server.address": "127.0.0.1", "server.port": settings.ui_port,
-        "browser.gatherUsageStats": "false", "server.fileWatcherType": "none",
-        "client.toolbarMode": "minimal", "client.showErrorDetails": "none",
-    }  # fmt: skip
-    flags = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(home / "app.py"), *flags])
+    os.chdir(Path(line[4]).parent.parent)
+    os.execv(line[0], line)
