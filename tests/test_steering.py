@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from pqfs.cli import bulk, selection
+from pqfs.cli import selection
 from pqfs.errors import IllegalTransition, Refused
 from pqfs.index import filters
 from pqfs.index.filters import Filter, Filters
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Place, State
+from pqfs.verbs import Tally
 from tests.opened import app_of
 from tests.shell import Shell
 from tests.world import SettableClock, invariants, submitted
@@ -340,4 +341,4 @@ def test_many_jobs_are_not_held_in_memory(jobqueue: JobQueue, clock: SettableClo
     told += reads
 
     assert len(told) == 2  # the rest of the first chunk: all later ones had left by then
-    assert bulk.Tally(lambda job, error: None).first == []
+    assert Tally(lambda job, error: None).first == []

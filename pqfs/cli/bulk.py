@@ -6,25 +6,20 @@ again, it goes on with the rest, since the state of each job is the guard.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from pqfs.cli import progress, terminal
-from pqfs.cli.selection import CANCEL, Bulk, Wanted
-from pqfs.errors import JobNotFound, PqfsError
-from pqfs.model import State
+from pqfs.cli.selection import Wanted
+from pqfs.errors import PqfsError
+from pqfs.verbs import Bulk, Tally
 
 if TYPE_CHECKING:
-    from pqfs.model import Job
     from pqfs.wiring import App
-
-_CANCEL_PATIENCE = 15.0  # above consume.kill_after and the poll behind a lost ring
-_TOLD = 20  # jobs that were skipped and are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +30,6 @@ class Manner:
     dry_run: bool
     yes: bool
     as_json: bool
-
-
-@dataclass
-class Tally:
-    """What became of the jobs; each is told as it is known, the first that were skipped are kept to be named."""
-
-    tell: Callable[[str, PqfsError | None], None]
-    done: int = 0
-    skipped: int = 0
-    unknown: int = 0
-    first: list[tuple[str, PqfsError]] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)  # running jobs whose consumers were asked to end them
-
-    def note(self, job: str, error: PqfsError | None = None) -> None:
-        """One more: done, or skipped because of the error."""
-        self.tell(job, error)
-        if error is None:
-            self.done += 1
-            return
-        self.skipped += 1
-        self.unknown += isinstance(error, JobNotFound)
-        if len(self.first) < _TOLD:
-            self.first.append((job, error))
-
-    def exit_code(self) -> int:
-        """0 all done; 7 some; else what the errors say: 4 when all are unknown."""
-        if not self.skipped:
-            return 0
-        if self.done:
-            return 7
-        return 4 if self.unknown == self.skipped else 1
 
 
 def perform(app: App, bulk: Bulk, wanted: Wanted, manner: Manner) -> None:
@@ -94,13 +58,17 @@ def ask(word: str, wanted: Wanted, yes: bool) -> None:
 
 def carry_out(app: App, bulk: Bulk, wanted: Wanted, manner: Manner, tally: Tally) -> None:
     """Do it to each, or only look; `tally` is told of each."""
-    do = _rehearse if manner.dry_run else _act
     try:
         with progress.bar(bulk.word, wanted.total) as advance:
             for job in wanted.ids():
-                do(app, bulk, job, manner.reason, tally)
+                if manner.dry_run:
+                    tally.rehearse(app.jobqueue, bulk, job)
+                else:
+                    tally.act(app.jobqueue, bulk, job, terminal.actor(), manner.reason, app.clock.now())
                 advance(1)
-        _await_ends(app, tally)
+        if tally.asked:
+            terminal.say(f"Waiting until what runs has ended: {_jobs(len(tally.asked))} …")
+            tally.await_ends(app.jobqueue)
     except KeyboardInterrupt:
         terminal.say(f"Interrupted: {_jobs(tally.done)} {bulk.done}. Run it again for the rest.")
         raise
@@ -141,63 +109,6 @@ class _JsonActs:
 
 def _why(error: PqfsError | None) -> str | None:
     return None if error is None else error.message
-
-
-def _act(app: App, bulk: Bulk, text: str, reason: str | None, tally: Tally) -> None:
-    try:
-        job = app.jobqueue.job(text)
-        _check(bulk, job)
-        if bulk.act(app.jobqueue, job, terminal.actor(), reason, app.clock.now()) is False:
-            raise PqfsError(f"The payload of job {job.id} is on the move.", "Try again in a moment.")
-    except PqfsError as error:
-        tally.note(text, error)
-        return
-    if bulk is CANCEL and job.state is State.PROCESSING:
-        tally.asked.append(job.id)
-    else:
-        tally.note(job.id)
-
-
-def _rehearse(app: App, bulk: Bulk, text: str, reason: str | None, tally: Tally) -> None:
-    try:
-        job = app.jobqueue.job(text)
-        _check(bulk, job)
-    except PqfsError as error:
-        tally.note(text, error)
-    else:
-        tally.note(job.id)
-
-
-def _check(bulk: Bulk, job: Job) -> None:
-    """The states table of a person's verbs is narrower than that of attempts: nobody releases what runs."""
-    from pqfs.errors import IllegalTransition
-
-    if job.state not in bulk.states:
-        raise IllegalTransition(job.id, job.state, bulk.word)
-
-
-def _await_ends(app: App, tally: Tally) -> None:
-    """Wait until the attempts that were asked to end have ended."""
-    if not tally.asked:
-        return
-    terminal.say(f"Waiting until what runs has ended: {_jobs(len(tally.asked))} …")
-    deadline = time.monotonic() + _CANCEL_PATIENCE
-    while any(_state(app, job) is State.PROCESSING for job in tally.asked) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for job in tally.asked:
-        match _state(app, job):
-            case State.PROCESSING:
-                why = PqfsError(f"Job {job} has been asked to end and still runs.", f"See: pqfs why {job}")
-                tally.note(job, why)
-            case State.CANCELLED | None:
-                tally.note(job)
-            case other:
-                tally.note(job, PqfsError(f"Job {job} was {other} before it could be cancelled."))
-
-
-def _state(app: App, job: str) -> State | None:
-    found = app.index.job(job)
-    return found.state if found else None
 
 
 def report(bulk: Bulk, tally: Tally, manner: Manner) -> None:

@@ -117,6 +117,7 @@ def redrive(
     as_json: Json = False,
 ) -> None:
     """Let dead letters wait again, with fresh budgets; their history stays. Exit code 7 when the canary fails."""
+    from pqfs import verbs
     from pqfs.cli import bulk, redriving, selection
     from pqfs.instants import rate as rate_of
     from pqfs.instants import seconds
@@ -126,7 +127,7 @@ def redrive(
     wish = Wish(None, queue, everything, None, since, until, None, group, died=True)
     app = terminal.opened(context)
     try:
-        wanted = selection.wanted(app, selection.REDRIVE, ids or [], wish)
+        wanted = selection.wanted(app, verbs.REDRIVE, ids or [], wish)
         redriving.redrive(app, wanted, bulk.Manner(reason, dry_run, yes, as_json), care)
     finally:
         app.close()
@@ -147,10 +148,11 @@ def purge(
     as_json: Json = False,
 ) -> None:
     """Remove dead letters for good: inputs, rows and attempts. What was done to them stays in the audit."""
-    from pqfs.cli import bulk, selection, steer
+    from pqfs import verbs
+    from pqfs.cli import bulk, steer
 
     wish = Wish(None, queue, everything, None, since, until, None, group, died=True)
-    steer.act(context, selection.PURGE, ids, wish, bulk.Manner(reason, dry_run, yes, as_json))
+    steer.act(context, verbs.PURGE, ids, wish, bulk.Manner(reason, dry_run, yes, as_json))
 
 
 @dead.command(epilog="Example: pqfs dead export /backup/letters --queue mail")
@@ -170,12 +172,13 @@ def export(
 
     Interrupted, it is run again: what is there is passed over.
     """
+    from pqfs import verbs
     from pqfs.cli import exporting, selection
 
     wish = Wish(None, queue, everything, None, since, until, None, group, died=True)
     app = terminal.opened(context, read_only=True)
     try:
-        wanted = selection.wanted(app, selection.EXPORT, ids or [], wish)
+        wanted = selection.wanted(app, verbs.EXPORT, ids or [], wish)
         code = exporting.export(app, wanted, folder, dry_run, as_json)
     finally:
         app.close()

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pqfs.cli import bulk, progress, terminal
-from pqfs.cli.selection import EXPORT, Wanted
+from pqfs.cli.selection import Wanted
 from pqfs.errors import IllegalTransition, PqfsError
 from pqfs.export import Export
+from pqfs.verbs import EXPORT, Tally
 
 if TYPE_CHECKING:
     from pqfs.wiring import App
@@ -19,14 +20,14 @@ def export(app: App, wanted: Wanted, folder: Path, dry_run: bool, as_json: bool)
     manner = bulk.Manner(None, dry_run, True, as_json)
     if dry_run:
         with bulk.telling(as_json, verb=EXPORT.word, dry_run=True) as tell:
-            tally = bulk.Tally(tell)
+            tally = Tally(tell)
             bulk.carry_out(app, EXPORT, wanted, manner, tally)
         bulk.report(EXPORT, tally, manner)
         return tally.exit_code()
     target = Export(app, folder)
     try:
         with bulk.telling(as_json, verb=EXPORT.word, dry_run=False) as tell:
-            tally = bulk.Tally(tell)
+            tally = Tally(tell)
             known = _copy_all(app, target, wanted, tally)
     finally:
         target.close()
@@ -34,7 +35,7 @@ def export(app: App, wanted: Wanted, folder: Path, dry_run: bool, as_json: bool)
     return tally.exit_code()
 
 
-def _copy_all(app: App, target: Export, wanted: Wanted, tally: bulk.Tally) -> int:
+def _copy_all(app: App, target: Export, wanted: Wanted, tally: Tally) -> int:
     """Copy them; how many were there already."""
     known = 0
     with progress.bar(EXPORT.word, wanted.total) as advance:
@@ -51,7 +52,7 @@ def _copy_all(app: App, target: Export, wanted: Wanted, tally: bulk.Tally) -> in
     return known
 
 
-def _report(tally: bulk.Tally, known: int, folder: Path, as_json: bool) -> None:
+def _report(tally: Tally, known: int, folder: Path, as_json: bool) -> None:
     if as_json:
         return
     already = f", {known} of them before" if known else ""

@@ -59,6 +59,7 @@ def replay(
 
     What was made anew before is passed over, so that it may be interrupted and run again.
     """
+    from pqfs import verbs
     from pqfs.cli import bulk, replaying, selection
     from pqfs.cli.submitting import check_queue
     from pqfs.replay import Change
@@ -67,7 +68,7 @@ def replay(
     app = terminal.opened(context)
     try:
         check_queue(app, to)
-        wanted = selection.wanted(app, selection.REPLAY, ids or [], wish)
+        wanted = selection.wanted(app, verbs.REPLAY, ids or [], wish)
         manner = bulk.Manner(reason, dry_run, yes, as_json)
         code = replaying.replay(app, wanted, Change(queue=to), manner, again)
     finally:

@@ -11,13 +11,12 @@ import typer
 
 from pqfs.cli import bulk, terminal
 from pqfs.cli.awaiting import await_ends
-from pqfs.cli.selection import REDRIVE, Wanted
+from pqfs.cli.selection import Wanted
 from pqfs.errors import PqfsError
 from pqfs.model import State
+from pqfs.verbs import REDRIVE, Spread, Tally
 
 if TYPE_CHECKING:
-    from pqfs.jobqueue import JobQueue
-    from pqfs.model import Job
     from pqfs.wiring import App
 
 
@@ -30,28 +29,13 @@ class Care:
     patience: float
 
 
-class Spread:
-    """Redrives one job after the other, each due a little later: by `ready_at`, so nobody has to stay for it."""
-
-    def __init__(self, rate: float | None) -> None:
-        self._pause = 1.0 / rate if rate else 0.0
-        self._next = 0.0
-
-    def __call__(self, queue: JobQueue, job: Job, actor: str, reason: str | None, now: float) -> object:
-        """The act of a bulk verb."""
-        due = max(now, self._next)
-        redriven = queue.redrive(job, actor, reason, now, due if self._pause else 0.0)
-        self._next = due + self._pause
-        return redriven
-
-
 def redrive(app: App, wanted: Wanted, manner: bulk.Manner, care: Care) -> None:
     """Ask, redrive and report; leaves with the exit code of the whole: 7 when the canary was not completed."""
     if not manner.dry_run and not wanted.is_one and wanted.total != 0:
         bulk.ask(REDRIVE.word, wanted, manner.yes)
     verb = replace(REDRIVE, act=Spread(care.rate))
     with bulk.telling(manner.as_json, verb=verb.word, dry_run=manner.dry_run) as tell:
-        tally = bulk.Tally(tell)
+        tally = Tally(tell)
         if care.canary and not manner.dry_run:
             wanted = _after_canary(app, wanted, manner, care, tally)
         bulk.carry_out(app, verb, wanted, manner, tally)
@@ -61,7 +45,7 @@ def redrive(app: App, wanted: Wanted, manner: bulk.Manner, care: Care) -> None:
     raise typer.Exit(tally.exit_code())
 
 
-def _after_canary(app: App, wanted: Wanted, manner: bulk.Manner, care: Care, tally: bulk.Tally) -> Wanted:
+def _after_canary(app: App, wanted: Wanted, manner: bulk.Manner, care: Care, tally: Tally) -> Wanted:
     """Redrive the first and wait for its end; what is left to be done.
 
     Raises:
@@ -85,10 +69,10 @@ def _without(wanted: Wanted, first: str) -> Iterator[str]:
     return (each for each in wanted.ids() if each != first and not first.startswith(each))
 
 
-def _first_redriven(app: App, wanted: Wanted, manner: bulk.Manner, tally: bulk.Tally) -> str | None:
+def _first_redriven(app: App, wanted: Wanted, manner: bulk.Manner, tally: Tally) -> str | None:
     """The first that can be redriven, redriven."""
     done: list[str] = []
-    own = bulk.Tally(lambda job, error: done.append(job) if error is None else None)
+    own = Tally(lambda job, error: done.append(job) if error is None else None)
     for text in wanted.ids():
         bulk.carry_out(app, REDRIVE, replace(wanted, ids=partial(iter, [text]), total=1), manner, own)
         if done:

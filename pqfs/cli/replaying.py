@@ -11,6 +11,7 @@ from pqfs.cli import bulk, progress, terminal
 from pqfs.cli.glance import size
 from pqfs.errors import PqfsError
 from pqfs.replay import Author, Change, Replay
+from pqfs.verbs import Tally
 
 if TYPE_CHECKING:
     from pqfs.cli.selection import Wanted
@@ -28,7 +29,7 @@ class _Look:
 
     count: int = 0
     bytes: int = 0
-    tally: bulk.Tally = field(default_factory=lambda: bulk.Tally(lambda job, error: None))
+    tally: Tally = field(default_factory=lambda: Tally(lambda job, error: None))
 
 
 def replay(app: App, wanted: Wanted, change: Change, manner: bulk.Manner, again: bool) -> int:
@@ -63,7 +64,7 @@ def _look(app: App, made: Replay, wanted: Wanted, change: Change, manner: bulk.M
     look = _Look()
     silence = nullcontext(lambda job, error: None)
     with bulk.telling(manner.as_json, verb="replay", dry_run=True) if manner.dry_run else silence as tell:
-        look.tally = bulk.Tally(tell)
+        look.tally = Tally(tell)
         with progress.bar("looking", wanted.total) as advance:
             for text in wanted.ids():
                 try:
@@ -80,9 +81,9 @@ def _look(app: App, made: Replay, wanted: Wanted, change: Change, manner: bulk.M
     return look
 
 
-def _make_all(app: App, made: Replay, wanted: Wanted, change: Change, manner: bulk.Manner) -> bulk.Tally:
+def _make_all(app: App, made: Replay, wanted: Wanted, change: Change, manner: bulk.Manner) -> Tally:
     with _telling(manner.as_json) as told:
-        tally = bulk.Tally(told.skipped)
+        tally = Tally(told.skipped)
         try:
             with progress.bar("replay", wanted.total) as advance:
                 for batch in _batches(app, wanted, tally, advance):
@@ -93,7 +94,7 @@ def _make_all(app: App, made: Replay, wanted: Wanted, change: Change, manner: bu
     return tally
 
 
-def _batches(app: App, wanted: Wanted, tally: bulk.Tally, advance: Any) -> Iterator[list[Job]]:
+def _batches(app: App, wanted: Wanted, tally: Tally, advance: Any) -> Iterator[list[Job]]:
     batch: list[Job] = []
     for text in wanted.ids():
         advance(1)
@@ -107,7 +108,7 @@ def _batches(app: App, wanted: Wanted, tally: bulk.Tally, advance: Any) -> Itera
     yield batch
 
 
-def _make(made: Replay, batch: list[Job], change: Change, tally: bulk.Tally, told: Any) -> None:
+def _make(made: Replay, batch: list[Job], change: Change, tally: Tally, told: Any) -> None:
     """One commit for a batch. What was staged is committed even where the next can not be: a quota, a full disk."""
     failed: list[tuple[str, PqfsError]] = []
     for job in batch:
@@ -163,7 +164,7 @@ class _JsonPairs:
         self._items.add({"origin": job, "job": None, "why": error.message if error else None})
 
 
-def _report(tally: bulk.Tally, as_json: bool) -> None:
+def _report(tally: Tally, as_json: bool) -> None:
     if as_json:
         return
     terminal.say(f"{tally.done} made anew.")

@@ -1,4 +1,4 @@
-"""Which jobs a bulk act means: ids, ids from stdin, or a filter; and what each verb is to do with them."""
+"""Which jobs a bulk act means: ids, ids from stdin, or a filter."""
 
 from __future__ import annotations
 
@@ -10,70 +10,14 @@ from typing import TYPE_CHECKING
 
 from pqfs.cli.filters import Wish
 from pqfs.errors import Refused
-from pqfs.model import FINAL, State
 
 if TYPE_CHECKING:
     from pqfs.index.filters import Filter
-    from pqfs.jobqueue import JobQueue
-    from pqfs.model import Job
+    from pqfs.verbs import Bulk
     from pqfs.wiring import App
-
-    Act = Callable[[JobQueue, Job, str, str | None, float], object]
 
 _SHOWN = 5
 _COUNTED = 1000  # jobs of a filter that are counted before the question, where counting means looking at each
-
-
-@dataclass(frozen=True, slots=True)
-class Bulk:
-    """A verb for people: how it is said, what it is done to, the states that a filter means by itself, and the act.
-
-    `group` is the command that it stands below. `would` goes before `done` where nothing is done yet. An act that
-    answers False has found the payload on its way.
-    """
-
-    word: str
-    done: str
-    states: tuple[State, ...]
-    usual: tuple[State, ...]
-    act: Act
-    would: str = "would be "
-    group: str = "jobs"
-
-
-_DEAD = (State.FAILED, State.UNPROCESSABLE)
-_WAITING = (State.PENDING, State.HELD)
-_ENDED = tuple(state for state in State if state in FINAL)
-RETRY = Bulk("retry", "wait again", (*_DEAD, State.CANCELLED), _DEAD, lambda q, *how: q.redrive(*how), "would ")
-CANCEL = Bulk("cancel", "cancelled", (*_WAITING, State.PROCESSING), _WAITING, lambda q, *how: q.cancel(*how))
-HOLD = Bulk("hold", "held", (State.PENDING,), (State.PENDING,), lambda q, *how: q.hold(*how))
-RELEASE = Bulk("release", "released", (State.HELD,), (State.HELD,), lambda q, *how: q.release(*how))
-FAIL = Bulk("fail", "marked failed", _WAITING, _WAITING, lambda q, *how: q.fail(*how))
-DELETE = Bulk("delete", "deleted", _ENDED, _ENDED, lambda q, *how: q.delete(*how))
-DISCARD = Bulk("delete", "without their inputs", _ENDED, _ENDED, lambda q, *how: q.discard(*how), "would be ")
-FORGET = Bulk("delete", "forgotten", _ENDED, _ENDED, lambda q, *how: q.forget(*how))
-REDRIVE = Bulk("redrive", "wait again", _DEAD, _DEAD, lambda q, *how: q.redrive(*how), "would ", "dead")
-PURGE = Bulk("purge", "purged", _DEAD, _DEAD, lambda q, *how: q.delete(*how), group="dead")
-REPLAY = Bulk("replay", "made anew", _ENDED, (State.COMPLETED,), lambda q, *how: None, group="")
-EXPORT = Bulk("export", "exported", _DEAD, _DEAD, lambda q, *how: None, group="dead")
-
-
-def to_priority(priority: int) -> Bulk:
-    """Give waiting jobs this priority."""
-
-    def act(queue: JobQueue, job: Job, actor: str, reason: str | None, now: float) -> object:
-        return queue.prioritise(job, priority, actor, reason, now)
-
-    return Bulk("priority", f"of priority {priority}", _WAITING, _WAITING, act)
-
-
-def to_instant(ready_at: float) -> Bulk:
-    """Let waiting jobs run no sooner than at an instant."""
-
-    def act(queue: JobQueue, job: Job, actor: str, reason: str | None, now: float) -> object:
-        return queue.reschedule(job, ready_at, actor, reason, now)
-
-    return Bulk("reschedule", "rescheduled", _WAITING, _WAITING, act)
 
 
 @dataclass(frozen=True, slots=True)

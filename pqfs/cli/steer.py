@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pqfs import verbs
 from pqfs.cli import bulk, selection, terminal
 from pqfs.cli.filters import Everything, Ids, OfGroup, OfName, OfQueue, OfState, OlderThan, Since, Until, Wish
 from pqfs.cli.terminal import DryRun, Json, Reason, Yes
@@ -21,11 +22,11 @@ RowsOnly = Annotated[bool, typer.Option("--rows-only", help="Only rows of jobs w
 def register(jobs: typer.Typer) -> None:
     """Add the verbs to `pqfs jobs`."""
     plain = (
-        (selection.RETRY, "Let dead (or cancelled) jobs wait again, with fresh budgets; their history stays."),
-        (selection.CANCEL, "Withdraw jobs. One that runs is ended, and this waits until it has."),
-        (selection.HOLD, "Put waiting jobs aside until they are released."),
-        (selection.RELEASE, "Let held jobs go on."),
-        (selection.FAIL, "Mark waiting jobs failed: they become dead letters."),
+        (verbs.RETRY, "Let dead (or cancelled) jobs wait again, with fresh budgets; their history stays."),
+        (verbs.CANCEL, "Withdraw jobs. One that runs is ended, and this waits until it has."),
+        (verbs.HOLD, "Put waiting jobs aside until they are released."),
+        (verbs.RELEASE, "Let held jobs go on."),
+        (verbs.FAIL, "Mark waiting jobs failed: they become dead letters."),
     )
     for verb, help_ in plain:
         example = f"Examples: pqfs jobs {verb.word} 019ab3   pqfs jobs {verb.word} --queue mail --dry-run"
@@ -39,7 +40,7 @@ def register(jobs: typer.Typer) -> None:
     )
 
 
-def _plain(verb: selection.Bulk) -> Callable[..., None]:
+def _plain(verb: verbs.Bulk) -> Callable[..., None]:
     def command(
         context: typer.Context,
         ids: Ids = None,
@@ -62,9 +63,7 @@ def _plain(verb: selection.Bulk) -> Callable[..., None]:
     return command
 
 
-def act(
-    context: typer.Context, verb: selection.Bulk, ids: Sequence[str] | None, wish: Wish, manner: bulk.Manner
-) -> None:
+def act(context: typer.Context, verb: verbs.Bulk, ids: Sequence[str] | None, wish: Wish, manner: bulk.Manner) -> None:
     """Open the spool and do it; leaves with the exit code of the whole."""
     app = terminal.opened(context)
     try:
@@ -94,7 +93,7 @@ def delete(
     """Forget ended jobs, their inputs and their attempts. Outputs are never touched, events stay in the audit."""
     if files_only and rows_only:
         raise Refused("--files-only and --rows-only exclude each other.", "Without either, both go.")
-    verb = selection.DISCARD if files_only else selection.FORGET if rows_only else selection.DELETE
+    verb = verbs.DISCARD if files_only else verbs.FORGET if rows_only else verbs.DELETE
     wish = Wish(state, queue, everything, name, since, until, older_than, group)
     act(context, verb, ids, wish, bulk.Manner(reason, dry_run, yes, as_json))
 
@@ -120,7 +119,7 @@ def priority(
 
     checked_priority(to)
     wish = Wish(state, queue, everything, name, since, until, older_than)
-    act(context, selection.to_priority(to), ids, wish, bulk.Manner(reason, dry_run, yes, as_json))
+    act(context, verbs.to_priority(to), ids, wish, bulk.Manner(reason, dry_run, yes, as_json))
 
 
 def reschedule(
@@ -144,6 +143,6 @@ def reschedule(
     from pqfs.clock import SystemClock
     from pqfs.instants import due
 
-    verb = selection.to_instant(due(at, delay, SystemClock().now()))
+    verb = verbs.to_instant(due(at, delay, SystemClock().now()))
     wish = Wish(state, queue, everything, name, since, until, older_than)
     act(context, verb, ids, wish, bulk.Manner(reason, dry_run, yes, as_json))

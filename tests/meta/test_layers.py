@@ -43,7 +43,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("terms", "delivery"),
     ("dispatch", "duplicates", "steering"),
     ("jobqueue", "witness", "quota", "failures", "modes"),
-    ("flaws", "sieve", "custody", "queueing"),
+    ("flaws", "sieve", "custody", "queueing", "verbs"),
     ("rebuild",),
     ("reckoning",),
     ("opening",),
