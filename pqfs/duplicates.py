@@ -3,7 +3,7 @@
 Looked for only where a queue's `duplicates` is not off: there the payload is read once more, and its SHA-256 stands
 with the job (in its options, and so in its meta file). `warn` makes a job as always, with an event; `link` answers
 with the earlier job; `reject` refuses. A job that has failed or was cancelled is nobody's earlier one, and no replay
-is a duplicate of what it repeats.
+is a duplicate of what it repeats. Whoever submits may ask for `link` by its key alone (`once`), in any queue.
 
 Who is the first is decided in the transaction that makes the jobs, by a UNIQUE key: of two that race one is the job,
 and the other is refused only once that is committed. So there is no moment in which both are refused.
@@ -12,7 +12,7 @@ and the other is refused only once that is committed. So there is no moment in w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,6 +23,7 @@ from pqfs.spool import Spool
 from pqfs.terms import Terms
 
 CONTENT, KEY = "content", "key"
+ONCE = "once"  # an option: where the key is known, the earlier job answers
 VERB = "duplicate"
 _SAME = {CONTENT: "its content is that of", KEY: "its idempotency key is that of"}
 
@@ -61,21 +62,29 @@ class Duplicates:
         """The same; those whose queue looks for duplicates with the hash of the payload at this path."""
         if not self._looks_at(arrivals):
             return list(arrivals)
-        return [self._marked(each, path(each)) if self._policy(each) != "off" else each for each in arrivals]
+        return [self._marked(each, path(each)) if self._reads(each) else each for each in arrivals]
 
-    def _looks_at(self, arrivals: Iterable[Arrival]) -> bool:
-        """Whether the queue of any of these looks for duplicates: else nothing is asked, and nothing read."""
-        return any(self._terms.queue(queue).duplicates != "off" for queue in {each.queue for each in arrivals})
+    def _looks_at(self, arrivals: Collection[Arrival | Job]) -> bool:
+        """Whether any of these may be a duplicate of something: else nothing is asked, and nothing read."""
+        if any(self._terms.queue(queue).duplicates != "off" for queue in {each.queue for each in arrivals}):
+            return True
+        return any(each.options and ONCE in each.options for each in arrivals)
+
+    def _reads(self, arrival: Arrival) -> bool:
+        """Whether its content counts, and not its key alone."""
+        return self._policy(arrival) != "off" and self._terms.queue(arrival.queue).duplicates != "off"
 
     def _marked(self, arrival: Arrival, path: str) -> Arrival:
         with self._spool.path(path).open("rb") as payload:
             digest = hashlib.file_digest(payload, "sha256").hexdigest()
         return replace(arrival, options={**(arrival.options or {}), CONTENT: digest})
 
-    def _policy(self, arrival: Arrival) -> str:
-        if "origin" in (arrival.options or {}):  # a replay or an edited copy: somebody wants it once more
+    def _policy(self, each: Arrival | Job) -> str:
+        options = each.options or {}
+        if "origin" in options:  # a replay or an edited copy: somebody wants it once more
             return "off"
-        return self._terms.queue(arrival.queue).duplicates
+        policy = self._terms.queue(each.queue).duplicates
+        return "link" if policy == "off" and ONCE in options else policy
 
     # ---------------------------------------------------------------- inside the transaction that makes the jobs
 
@@ -117,7 +126,7 @@ class Duplicates:
     def remember(self, jobs: Iterable[Job]) -> None:
         """The keys of jobs that were made again from the tree, as far as their meta files tell. In a transaction."""
         for job in jobs:
-            if self._terms.queue(job.queue).duplicates != "off":
+            if self._looks_at([job]):
                 for key in _keys(job):
                     self._keys.take(key, job.id)
 

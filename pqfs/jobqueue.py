@@ -265,14 +265,17 @@ class JobQueue(Steering):
 
     # ---------------------------------------------------------------- attempts
 
-    def claim(self, owner: str, queues: Sequence[str] | None, limit: int, now: float) -> list[Job]:
+    def claim(
+        self, owner: str, queues: Sequence[str] | None, limit: int, now: float, lasting: bool = False
+    ) -> list[Job]:
         """Lease jobs (effect 1 of claim). Each starts with the rename that the runner does right before it.
 
         `queues` None means all. `dispatch` decides which jobs: none of a queue that is paused or at its limits.
         The commit waits for no flush: a loss of power may take the claims back, and nobody who holds them lives on.
-        Whatever becomes of them is a later, lasting commit, which makes them last, too.
+        Whatever becomes of them is a later, lasting commit, which makes them last, too. `lasting`: it waits for one
+        all the same, since somebody may outlive the machine with the attempt in his hands.
         """
-        with self.index.transaction(lasting=False):
+        with self.index.transaction(lasting=lasting):
             return self._dispatch.claim(owner, queues, limit, now)
         # Crash here: leased jobs in ready/; recovery gives them back at no cost.
 

@@ -75,8 +75,9 @@ def _walk(path: Path, depth: int) -> Iterator[tuple[Path, os.stat_result]]:
     if depth or stat.S_ISREG(found.st_mode):
         yield path, found
     if stat.S_ISDIR(found.st_mode):
-        for inner in os.scandir(path):
-            yield from _walk(Path(inner.path), depth + 1)
+        with os.scandir(path) as listing:
+            for inner in listing:
+                yield from _walk(Path(inner.path), depth + 1)
 
 
 def _copy_anew(path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import IO, Any, Self
 from pqfs import kernel, naming
 from pqfs.clock import Clock, boot_id, iso
 from pqfs.delivery import deliver, inbox
-from pqfs.duplicates import Twin
+from pqfs.duplicates import ONCE, Twin
 from pqfs.errors import DiskFull, Refused
 from pqfs.index import Act
 from pqfs.jobqueue import JobQueue
@@ -35,7 +35,8 @@ _BLOCK = 1 << 20
 class Wish:
     """What the caller wants of the jobs. `priority` None: the queue's; `ready_at` 0: at once.
 
-    `options` are those of a sidecar, and the `origin` of a job that is made of another.
+    `options` are those of a sidecar, and the `origin` of a job that is made of another. `once`: where a job with the
+    same key waits, runs or is completed, that one answers, whatever its queue does about duplicates.
     """
 
     queue: str = DEFAULT_QUEUE
@@ -43,6 +44,12 @@ class Wish:
     ready_at: float = 0.0
     key: str | None = None
     options: dict[str, Any] | None = None
+    once: bool = False
+
+    def asked(self) -> dict[str, Any] | None:
+        """All that is to stand in the job's options."""
+        keyed = {} if self.key is None else {"key": self.key, **({ONCE: True} if self.once else {})}
+        return {**(self.options or {}), **keyed} or None
 
     def check(self, now: float) -> None:
         """Refuse what no job can be asked for.
@@ -60,13 +67,14 @@ class Submitter:
     """Stages and submits: `with Submitter(jobqueue, "submit", clock) as me:`. Nothing is a job before `commit`."""
 
     def __init__(
-        self, jobqueue: JobQueue, program: str, clock: Clock, progress: Callable[[int], None] = lambda count: None
-    ) -> None:
+        self, jobqueue: JobQueue, program: str, clock: Clock, progress: Callable[[int], None] = lambda count: None,
+        ids: JobIds | None = None,
+    ) -> None:  # fmt: skip
         self._jobqueue = jobqueue
         self._clock = clock
         self._program = program
         self._progress = progress
-        self._ids = JobIds()
+        self._ids = ids or JobIds()
         self._staged: list[tuple[Arrival, str]] = []
         self.twins: list[Twin] = []  # the duplicates of the last commit
         self._quotas = self._ask_quotas()
@@ -93,12 +101,33 @@ class Submitter:
             Refused: it is larger than its queue takes, or the queue has as much as its quotas allow.
             DiskFull: the volume would fall below low water.
         """
-        settings = self._jobqueue.terms.queue(wish.queue)
-        priority = settings.priority if wish.priority is None else wish.priority
         job = self._ids.next(self._clock.now())
         path = self._jobqueue.spool.scratch_path(self._lock.name, job, 1, "part")
         self._check_quota(wish.queue, 0)
         size = self._copy(source, self._jobqueue.spool.path(path))
+        return self._accept(job, path, size, name, wish)
+
+    def begin(self, queue: str) -> tuple[str, Path]:
+        """For a file that somebody else writes: the id of the job that it will be, and where to write it.
+
+        Raises:
+            Refused: the queue takes nothing now.
+        """
+        self._check_quota(queue, 0)
+        job = self._ids.next(self._clock.now())
+        return job, self._path_of(job)
+
+    def adopt(self, job: str, name: bytes, wish: Wish) -> Arrival:
+        """Stage the file that was written where `begin` said. Errors as `stage`; then the file is gone."""
+        path = self._jobqueue.spool.scratch_path(self._lock.name, job, 1, "part")
+        return self._accept(job, path, self._path_of(job).stat().st_size, name, wish)
+
+    def _path_of(self, job: str) -> Path:
+        return self._jobqueue.spool.path(self._jobqueue.spool.scratch_path(self._lock.name, job, 1, "part"))
+
+    def _accept(self, job: str, path: str, size: int, name: bytes, wish: Wish) -> Arrival:
+        settings = self._jobqueue.terms.queue(wish.queue)
+        priority = settings.priority if wish.priority is None else wish.priority
         try:
             if settings.largest is not None and size > settings.largest:
                 raise Refused(f"It has {size} bytes; queue {wish.queue} takes at most {settings.largest}.")
@@ -107,8 +136,7 @@ class Submitter:
             self._jobqueue.spool.remove(path)
             raise
         self._quotas.count(wish.queue, size)
-        options = {**(wish.options or {}), **({} if wish.key is None else {"key": wish.key})} or None
-        arrival = Arrival(job, wish.queue, name, size, priority, wish.ready_at, options=options)
+        arrival = Arrival(job, wish.queue, name, size, priority, wish.ready_at, options=wish.asked())
         self._staged.append((arrival, path))
         return arrival
 

@@ -81,8 +81,9 @@ def open_index(settings: Settings, read_only: bool = False) -> Index:
 
 
 def open_app(
-    loaded: Loaded, read_only: bool = False, patience: float = 0.0, tell: Callable[[str], None] = _log
-) -> App:
+    loaded: Loaded, read_only: bool = False, patience: float = 0.0, tell: Callable[[str], None] = _log,
+    clock: Clock | None = None,
+) -> App:  # fmt: skip
     """Open a spool and its index, and make the queues that the settings name.
 
     Args:
@@ -90,13 +91,14 @@ def open_app(
         read_only: ask questions only.
         patience: seconds for a look through the index for damage, even if its last stop was clean.
         tell: says to a person what takes its time.
+        clock: the host's by default.
 
     Raises:
         Misconfigured: there is no spool, it spans file systems, or the index may not be opened here.
         Unavailable: read-only and there is no index yet.
         IndexGone: the index is broken, missing or another spool's.
     """
-    settings, clock = loaded.settings, SystemClock()
+    settings, clock = loaded.settings, clock or SystemClock()
     spool = Spool(settings.spool, durable=settings.durability == "strict", pace=MeasuredPace())
     try:
         spool.check_one_file_system()

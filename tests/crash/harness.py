@@ -216,6 +216,10 @@ class World:
         self._locks.append(lock)
         return lock.name
 
+    def keep(self, lock: OwnerLock) -> None:
+        """The lock of an owner that has taken it himself: he dies with all others."""
+        self._locks.append(lock)
+
     def leave(self, owner: str) -> None:
         """An owner ends as it should."""
         lock = next(each for each in self._locks if each.name == owner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from pqfs.dequeuer import Dequeuer
 from pqfs.model import Job, Kind, Place, State
 from pqfs.queueing import Queueing
 from pqfs.settings import KeepSettings, QueueSettings, Settings
 from pqfs.terms import wishes_of
-from tests.crash.harness import Crash, World
-from tests.world import submitted
+from tests.crash.harness import Crash, World, output_of
+from tests.world import new_id, submitted
 
 EAGER = Settings(defaults=QueueSettings(backoff=1.0))
 KEEP_NOTHING = replace(EAGER, keep=KeepSettings(done=0.0))
@@ -202,6 +204,41 @@ def claim_and_start(world: World) -> Plan:
 def run_two_jobs_from_claim_to_confirmation(world: World) -> Plan:
     ready(world, 2)
     return Plan(world.consumer().work, completed_at(1), ran_once_more_at_most)
+
+
+def dequeuing(world: World) -> Dequeuer:
+    dequeuer = Dequeuer(world.jobqueue, world.clock, threading.RLock(), "dequeue", outlived=True)
+    world.keep(dequeuer._owner_lock)
+    return dequeuer
+
+
+@protocol(effects=9)
+def lease_to_somebody_and_publish_what_he_brings(world: World) -> Plan:
+    ready(world, 1)
+    dequeuer = dequeuing(world)
+
+    def act() -> None:
+        held = dequeuer.lease("default", 30.0)
+        assert held
+        staged = dequeuer.scratch(new_id())
+        world.fuse.effect("the output is written")
+        world.spool.path(staged).write_bytes(output_of(held.job, world.spool))
+        dequeuer.complete(held, staged)
+
+    return Plan(act, completed_at(1), ran_once_more_at_most)
+
+
+@protocol(effects=4)
+def give_back_a_lease_that_has_run_out(world: World) -> Plan:
+    ready(world, 2)
+    dequeuer = dequeuing(world)
+    assert all([dequeuer.lease("default", seconds) for seconds in (5.0, 60.0)])
+    world.clock.pass_by(6.0)
+
+    def given(world: World) -> None:
+        assert sorted(job.losses for job in world.jobs().values()) in ([0, 1], [1, 1])
+
+    return Plan(dequeuer.tend, given)
 
 
 def completed_at(attempt: int) -> Callable[[World], None]:
