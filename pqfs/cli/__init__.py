@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import os
 import sys
+from copy import copy
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
-from typer.main import get_command
+from typer.main import get_command, get_command_name
+from typer.models import CommandInfo
 
 from pqfs.cli import (
     audit,
@@ -76,7 +79,8 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; errors of ours become one sentence and their exit code."""
     try:
-        found = _command()(args=_understood(arguments), standalone_mode=False)
+        words = _understood(arguments)
+        found = _command(words)(args=words, standalone_mode=False)
     except PqfsError as error:
         terminal.say_error(error.message, error.hint)
         return error.exit_code
@@ -99,23 +103,43 @@ def run(arguments: list[str]) -> int:
     return found if isinstance(found, int) else 0
 
 
-def _command() -> Any:
-    """All commands. A shell that completes a line is offered what there is in the spool, too."""
-    command = read_lazily(get_command(app))
+def _command(words: list[str]) -> Any:
+    """What these words may name. A shell that completes a line is offered what there is in the spool, too."""
     if "_PQFS_COMPLETE" in os.environ:
         from pqfs.cli.completing import with_values
 
-        return with_values(command)
-    return command
+        return with_values(read_lazily(get_command(app)))
+    return read_lazily(get_command(_narrowed(words)))
+
+
+def _narrowed(words: list[str]) -> typer.Typer:
+    """The one command, or group of them, that is named; everything when none is, for help and for suggestions.
+
+    Measured: to build all of them took 45 ms, a sixth of `pqfs status`.
+    """
+    name = next(islice(words, _options_before(words), None), "")
+    only = copy(app)
+    only.registered_commands = [each for each in app.registered_commands if _name(each) == name]
+    only.registered_groups = [each for each in app.registered_groups if each.name == name]
+    return only if only.registered_commands or only.registered_groups else app
+
+
+def _name(command: CommandInfo) -> str | None:
+    return command.name or (command.callback and get_command_name(command.callback.__name__))
 
 
 def _understood(arguments: list[str]) -> list[str]:
     """The arguments as today's commands take them."""
     hoisted = _hoist(arguments)
-    options = 0
-    while options < len(hoisted) and hoisted[options].partition("=")[0] in _GLOBAL:
-        options += 1 if "=" in hoisted[options] else 2
-    return older.translated(hoisted, options)
+    return older.translated(hoisted, _options_before(hoisted))
+
+
+def _options_before(words: list[str]) -> int:
+    """How many words are options for all commands and their values, which stand in front."""
+    count = 0
+    while count < len(words) and words[count].partition("=")[0] in _GLOBAL:
+        count += 1 if "=" in words[count] else 2
+    return count
 
 
 def _hoist(arguments: list[str]) -> list[str]:
