@@ -748,3 +748,27 @@ def test_a_reason_that_can_not_be_kept_is_refused_before_anything_is_done(
 
     after = shell.items("audit", "list"), sorted(path.name for path in (shell.spool / "meta").iterdir())
     assert (shell.state(job), after) == ("pending", before)
+
+
+# -------------------------------------------------------------------- jobs list
+
+
+def test_jobs_are_listed_by_name_time_and_group_in_pages(shell: Shell) -> None:
+    ids = [shell.submit(name) for name in ("a.pdf", "b.txt", "c.pdf", "d.pdf")]
+    assert shell("jobs", "fail", ids[0], "--reason", "torn") == 0
+    group = shell.items("dead", "list")[0]["group"]
+
+    assert [each["name"] for each in shell.items("jobs", "list", "--name", "*.pdf")] == ["d.pdf", "c.pdf", "a.pdf"]
+    assert [each["id"] for each in shell.items("jobs", "list", "--group", group)] == [ids[0]]
+    assert shell.items("jobs", "list", "--until", "1h") == []
+    assert len(shell.items("jobs", "list", "--since", "1h", "-s", "pending")) == 3
+
+    page = shell.json("jobs", "list", "--name", "*.pdf", "-n", 2)
+    rest = shell.json("jobs", "list", "--name", "*.pdf", "-n", 2, "--before", page["next"])
+    assert [each["name"] for each in page["items"] + rest["items"]] == ["d.pdf", "c.pdf", "a.pdf"]
+    assert rest["next"] is None
+
+
+def test_a_listing_by_a_group_that_is_none_is_refused(shell: Shell) -> None:
+    assert shell("jobs", "list", "--group", "nonsense") == 1
+    assert "no group of dead letters" in shell.err

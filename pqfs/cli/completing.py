@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pqfs.errors import PqfsError
+from pqfs.listing import NEWEST
 
 if TYPE_CHECKING:
     from pqfs.wiring import App
 
 _OFFERED = 50
-_NEWEST = "~"  # sorts behind every id
 
 Offer = Callable[["App", str], list[str]]
 
@@ -71,5 +71,5 @@ def _consumers(app: App, begun: str) -> list[str]:
 def _jobs(app: App, begun: str) -> list[str]:
     """The jobs that begin so; the newest ones before anything was typed."""
     if not begun:
-        return [job.id for job in app.index.jobs(None, None, _NEWEST, _OFFERED)]
+        return [job.id for job in app.index.jobs(None, None, NEWEST, _OFFERED)]
     return [] if set(begun) - set("0123456789abcdef-") else [job.id for job in app.index.jobs_like(begun, _OFFERED)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pqfs.errors import PqfsError, explained
 from pqfs.fingerprint import fingerprint
 from pqfs.health import Finding, alarms, examine
+from pqfs.listing import NEWEST
 from pqfs.model import DEAD, Job
 from pqfs.report import Overview, overview, to_json
 from pqfs.stack.supervisor import programs
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pqfs.vitals import Program
     from pqfs.wiring import App
 
-_NEWEST = "~"  # sorts behind every id
 _RECENT = 50  # dead letters of each state that are looked at, the newest ones
 _ASK_SUPERVISOR_EVERY = 10.0  # seconds: it answers about 64 slots, which costs more than all the rest
 
@@ -114,7 +114,7 @@ def _identity(found: os.stat_result) -> tuple[int, int]:
 def _errors(app: App) -> list[Trouble]:
     """The newest dead letters by what they died of, the latest first."""
     groups: dict[tuple[str, str], list[Job]] = {}
-    for job in (each for state in sorted(DEAD) for each in app.index.jobs(state, None, _NEWEST, _RECENT)):
+    for job in (each for state in sorted(DEAD) for each in app.index.jobs(state, None, NEWEST, _RECENT)):
         groups.setdefault((job.fingerprint or fingerprint(job.error), job.queue), []).append(job)
     return sorted((_trouble(*key, jobs) for key, jobs in groups.items()), key=lambda each: -each.last_at)
 

@@ -8,13 +8,8 @@ from typing import Annotated
 import typer
 
 from pqfs.cli import steer, terminal
-from pqfs.cli.filters import OfQueue, OfState
+from pqfs.cli.filters import OfGroup, OfName, OfQueue, OfState, Since, Until, Wish
 from pqfs.cli.terminal import Json, Reason
-from pqfs.model import State
-
-_BY_END = (State.HELD, State.FAILED, State.UNPROCESSABLE, State.CANCELLED)  # listed by end, so not by pages of ids
-_NEWEST = "~"  # sorts behind every id
-_COLUMNS = ("id", "state", "queue", "priority", "attempt", "size", "updated_at", "name")
 
 jobs = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
@@ -50,32 +45,32 @@ def submit(
     raise typer.Exit(submitting.submit(context, files, order))
 
 
-@jobs.command("list", epilog="Example: pqfs jobs list -s failed --ids | pqfs jobs retry -y -")
+@jobs.command(
+    "list", epilog="Examples: pqfs jobs list -s failed --ids | pqfs jobs retry -y -   pqfs jobs list --name '*.pdf'"
+)
 def list_jobs(
     context: typer.Context,
     state: OfState = None,
     queue: OfQueue = None,
+    name: OfName = None,
+    since: Since = None,
+    until: Until = None,
+    group: OfGroup = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most this many.")] = 50,
     before: Annotated[str | None, typer.Option(help="Only jobs older than this id: the next page.")] = None,
     ids: Annotated[bool, typer.Option("--ids", help="Only the ids, one a line, for pipes.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Jobs, newest first."""
-    from pqfs.report import job_item
+    """Jobs, newest first; those that were set aside or have failed, the last of them first."""
+    from pqfs.cli import jobpages
 
     app = terminal.opened(context, read_only=True)
-    found = [job_item(job) for job in app.index.jobs(state, queue, before or _NEWEST, limit)]
-    has_more = len(found) == limit and state not in _BY_END
-    if as_json:
-        terminal.put_json("jobs", found, next=found[-1]["id"] if has_more else None)
-    elif ids:
-        for each in found:
-            terminal.put(each["id"])
-    else:
-        terminal.put_table(found, _COLUMNS)
-        if has_more:
-            terminal.say(f"The next page: pqfs jobs list --before {found[-1]['id']}")
-    app.close()
+    try:
+        wish = Wish(state, queue, name=name, since=since, until=until, group=group)
+        found, after = jobpages.page(app, wish, before, limit)
+        jobpages.say(found, after, "ids" if ids else "json" if as_json else "table")
+    finally:
+        app.close()
 
 
 @jobs.command(epilog="Example: pqfs jobs show 019ab3")

@@ -14,6 +14,7 @@ from pqfs.cli import progress, terminal
 from pqfs.doorbell import ring
 from pqfs.errors import Misconfigured, PqfsError, Refused, TimedOut
 from pqfs.instants import seconds
+from pqfs.listing import NEWEST
 from pqfs.model import FURTHEST, State
 from pqfs.pulse import read_beats
 from pqfs.queueing import Queueing
@@ -28,7 +29,6 @@ _WAITING = (State.PENDING, State.HELD)
 _BUSY = (State.PENDING, State.PROCESSING)
 _COULD_COME_BACK = (State.FAILED, State.UNPROCESSABLE, State.CANCELLED)
 _PAGE = 500
-_NEWEST = "~"  # sorts behind every id
 _ASK_EVERY = 0.1  # seconds
 _SWEEP_PATIENCE = 15.0  # seconds: one that is stuck for longer takes nothing in either
 _SHOWN = 20
@@ -280,7 +280,7 @@ def _purge(app: App, name: str, count: int, reason: str | None, tally: Tally) ->
 def _listed(app: App, queue: str, states: Sequence[State]) -> Iterator[str]:
     """The jobs of a queue in these states, a page at a time, newest first."""
     for state in states:
-        before = _NEWEST
+        before = NEWEST
         while page := app.index.jobs(state, queue, before, _PAGE):
             yield from (job.id for job in page)
             before = min(job.id for job in page)

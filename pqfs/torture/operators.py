@@ -17,6 +17,7 @@ from pathlib import Path
 from pqfs.clock import SystemClock
 from pqfs.errors import PqfsError, Refused
 from pqfs.jobqueue import JobQueue
+from pqfs.listing import NEWEST
 from pqfs.model import Job, State
 from pqfs.torture.actors import Actor, act_alone
 from pqfs.torture.books import Book
@@ -27,7 +28,6 @@ from pqfs.wiring import App, open_app
 _BY_COMMAND = 0.15
 _KILLED = 0.3  # of the commands
 _PAUSE = 0.25
-_NEWEST = "~"
 
 _FROM: dict[str, tuple[State, ...]] = {
     "hold": (State.PENDING,),
@@ -80,7 +80,7 @@ class Operator:
 
     def _choose(self, verb: str) -> Job | None:
         state = self._chance.choice(_FROM[verb])
-        found = self._app.index.jobs(state, None, _NEWEST, 40)
+        found = self._app.index.jobs(state, None, NEWEST, 40)
         if verb == "delete":  # what is deleted can be accounted for by its name only
             found = [job for job in found if number_in(job.name.decode()) is not None]
         return self._chance.choice(found) if found else None
