@@ -6,9 +6,10 @@ The janitor keeps them, and writes them into its pulse, from which the next jani
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pqfs.errors import PqfsError
-from pqfs.events import Word, emit
+from pqfs.events import Word, emit, trouble
 from pqfs.health import Finding, alarms, examine
 from pqfs.pulse import Beat, Pulse
 from pqfs.report import Source
@@ -18,31 +19,49 @@ _ASK_SUPERVISOR_EVERY = 60.0
 Programs = Callable[[], Sequence[Program] | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An alarm that has begun, or is over."""
+
+    rule: str
+    sentence: str
+    hint: str
+    is_over: bool
+
+
 class Alarms:
     """The alarms of one spool, as one who looks again and again sees them. `held`: name -> since (boot time)."""
 
     def __init__(self, held: dict[str, float] | None = None) -> None:
         self.held = dict(held or {})
 
-    def note(self, findings: Sequence[Finding], now: float) -> None:
-        """Take what was found at a look, `now` in boot time; say what has begun and what is over."""
+    def note(self, findings: Sequence[Finding], now: float) -> list[Change]:
+        """Take what was found at a look, `now` in boot time; say, and return, what has begun and what is over."""
+        changes = []
         found = {each.name: each for each in alarms(list(findings))}
         for name, each in found.items():
             if name not in self.held:
                 self.held[name] = now
                 emit(Word.ALARM, rule=name, what=each.sentence, hint=each.hint)
+                changes.append(Change(name, each.sentence, each.hint, False))
         for name in self.held.keys() - found.keys():
             emit(Word.ALARM_OVER, rule=name, lasted=now - self.held.pop(name))
+            changes.append(Change(name, "It is over.", "", True))
+        return changes
 
 
 class Checkup:
     """What the janitor does after each look: gathers, examines, logs, beats."""
 
-    def __init__(self, source: Source, pulse: Pulse, before: Beat | None, programs: Programs) -> None:
+    def __init__(
+        self, source: Source, pulse: Pulse, before: Beat | None, programs: Programs,
+        tell: Callable[[Sequence[Change]], None] = lambda changes: None,
+    ) -> None:  # fmt: skip
         self._source = source
         self._clock = source.clock
         self._pulse = pulse
         self._programs = programs
+        self._tell = tell
         self._asked_at = 0.0
         self._answer: Sequence[Program] | None = None
         said = before.said if before else {}
@@ -72,7 +91,11 @@ class Checkup:
 
     def _examine(self) -> None:
         vitals = look(self._source, self._asked())
-        self._alarms.note(examine(vitals), vitals.boottime)
+        changes = self._alarms.note(examine(vitals), vitals.boottime)
+        try:
+            self._tell(changes)
+        except (PqfsError, OSError):
+            trouble("telling hooks of alarms")  # those about the index itself can not be kept in it
 
     def _beat(self, doing: str | None = None) -> None:
         self._pulse.beat(doing, alarms=dict(self._alarms.held), stepped=self._stepped)

@@ -50,6 +50,8 @@ class Word(StrEnum):
     RESUMED = "resumed"
     ALARM = "alarm"
     ALARM_OVER = "alarm over"
+    TOLD = "told"
+    UNTOLD = "untold"
     ERROR = "error"
 
 
@@ -67,10 +69,12 @@ _LEVELS = {
     Word.BLIND: logging.WARNING,
     Word.HUNG: logging.WARNING,
     Word.PAUSED: logging.WARNING,
+    Word.UNTOLD: logging.WARNING,
     Word.INGESTED: logging.DEBUG,
     Word.COMPLETED: logging.DEBUG,
     Word.CHECKPOINT: logging.DEBUG,
     Word.WAITING: logging.DEBUG,
+    Word.TOLD: logging.DEBUG,
 }
 
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pqfs.errors import VolumeFault
@@ -58,6 +58,18 @@ class Ground(Places):
         self._replace(os.fsencode(scratch), os.fsencode(target))
         if self._durable:
             self._sync([], [os.path.dirname(target) or "."])
+
+    def replace_all(self, folder: str, files: Mapping[str, bytes]) -> None:
+        """The same for many files of one folder, by their names: their data durable together, then their names."""
+        scratches = {name: f"{folder}/.{name}.tmp" for name in files}
+        for name, data in files.items():
+            self.remove(scratches[name])
+            self._files.write(self._fd, os.fsencode(scratches[name]), data)
+        self.barrier(list(scratches.values()), [folder])
+        for name, scratch in scratches.items():
+            self._replace(os.fsencode(scratch), os.fsencode(f"{folder}/{name}"))
+        if self._durable:
+            self._sync([], [folder])
 
     def _replace(self, scratch: bytes, target: bytes) -> None:
         """Rename one of our small files over what is there; an error is believed only if it did not happen."""

@@ -214,6 +214,17 @@ def _rows_unconfirmed(vitals: Vitals) -> Iterator[str]:
         yield f"Payloads still on their way to their place: {len(late)}, one for {_span(max(late))}."
 
 
+def _courier_missing(vitals: Vitals) -> Iterator[str]:
+    since, patience = vitals.ledger.to_tell_since, vitals.settings.health.patience
+    if since is not None and vitals.is_running and not vitals.alive("courier") and vitals.at - since > patience:
+        yield f"Receipts or hooks have waited for {_span(vitals.at - since)}, and no courier is alive."
+
+
+def _not_told(vitals: Vitals) -> Iterator[str]:
+    if vitals.ledger.untold:
+        yield f"Hooks could not be told, however often it was tried: {vitals.ledger.untold:,} notices are put aside."
+
+
 # -------------------------------------------------------------------- the machine
 
 
@@ -342,6 +353,9 @@ RULES = (
          "See: pqfs ps; pqfs logs janitor. Ending that process is safe."),
     Rule("rows-unconfirmed", _ALARM, "jobs", _rows_unconfirmed,
          "See: pqfs logs janitor; repair now: pqfs fsck --repair"),
+    Rule("courier-missing", _ALARM, "", _courier_missing, "See: pqfs ps; pqfs logs courier. Start it: pqfs up"),
+    Rule("not-told", _ALARM, "", _not_told,
+         "See: pqfs notices list. Tell them once more: pqfs notices retry"),
     Rule("log-growing", _ALARM, "", _log_growing,
          "Which process holds it: lsof index.db-wal. A backup or a fsck that hangs?"),
     Rule("clock-stepped", _ALARM, "", _clock_stepped,

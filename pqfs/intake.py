@@ -22,6 +22,7 @@ class Intake:
 
     def __init__(self, jobqueue: JobQueue, owner: str, clock: Clock, ids: JobIds) -> None:
         self._spool = jobqueue.spool
+        self._notices = jobqueue.notices
         self._owner = owner
         self._clock = clock
         self._ids = ids
@@ -33,10 +34,14 @@ class Intake:
             "name": naming.printable(entry.name), "queue": entry.queue, "reason": reason, "at": now,
             "size": entry.size, "job": job,
         }  # fmt: skip
+        number = self._ids.next(now)
+        self._notices.refusing(entry.queue, entry.name, number, reason, now)
+        # Crash here: a notice of a refusal that has not happened; the courier finds no object, and drops it.
         try:
-            path = self._spool.reject(directory, os.path.basename(entry.path), self._ids.next(now), said)
+            path = self._spool.reject(directory, os.path.basename(entry.path), number, said)
         except FileNotFoundError:
             return False
+        self._notices.ring()
         emit(Word.REJECTED, name=naming.printable(entry.path), reason=reason, path=path)
         return True
 

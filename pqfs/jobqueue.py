@@ -42,6 +42,7 @@ from pqfs.model import (
     State,
 )
 from pqfs.naming import Parked
+from pqfs.notices import Notices
 from pqfs.places import identity
 from pqfs.retry import Budget, judge
 from pqfs.settings import Settings
@@ -86,6 +87,7 @@ class JobQueue(Steering):
         super().__init__(spool, index, settings)
         self.terms = Terms(index, settings, unread)
         self.duplicates = Duplicates(spool, index, self.terms)
+        self.notices = Notices(index, self.terms, spool.path("run"))
         self._dispatch = Dispatch(index, self.terms)
         self._chance = chance
 
@@ -182,6 +184,12 @@ class JobQueue(Steering):
 
         `more` is told with the reason: the `job` that it is about, where that is another one.
         """
+        self.notices.refusing(parked.queue, naming.original(parked.name), parked.job, reason, now)
+        # Crash here: a notice of a refusal that has not happened; the courier finds no object, and drops it.
+        self._refuse(arriver, parked, reason, now, **more)
+        self.notices.ring()
+
+    def _refuse(self, arriver: str, parked: Parked, reason: str, now: float, **more: Any) -> None:
         source = self.spool.ready_path(arriver, parked)
         found = self.spool.status(source)
         said = {
@@ -221,9 +229,14 @@ class JobQueue(Steering):
             for queue, count in Counter(each.queue for each in made).items():
                 size = sum(each.size for each in made if each.queue == queue)
                 self.index.add_stats(queue, now, ingested=count, size=size)
+            self.notices.accepted(made, now)
+            for twin in twins:
+                if twin.is_turned_away:
+                    self.notices.duplicate(twin.arrival, twin.earlier, now)
         # Crash here: pending jobs whose bell has not rung: consumers poll. A duplicate in ready/ without a row:
         # recovery adopts it, and finds it to be one again.
         self.ring()
+        self.notices.ring()
         return twins
 
     def _marked(self, arriver: str, arrivals: Sequence[Arrival]) -> list[Arrival]:
@@ -238,7 +251,7 @@ class JobQueue(Steering):
         """Put a duplicate into rejected/, with a reason that names the earlier job."""
         arrival = twin.arrival
         parked = Parked(arrival.id, arrival.queue, naming.disk_name(arrival.name))
-        self.refuse(arriver, parked, self.duplicates.reason(twin), now, job=twin.earlier, options=arrival.options)
+        self._refuse(arriver, parked, self.duplicates.reason(twin), now, job=twin.earlier, options=arrival.options)
         self.spool.remove(f"meta/{arrival.id}.json")
 
     def _ready_path(self, arriver: str, arrival: Arrival) -> str:
@@ -306,6 +319,7 @@ class JobQueue(Steering):
             settled = [self._settle(job, outcome, now) for job, outcome in ended if outcome.kind is not Kind.DONE]
             kept = [(each.job, each.outcome) for each in completions if each.job.id in won]
             self.index.record_all(kept, now)
+            self.notices.completed([each for each in completions if each.job.id in won], now)
             self._count_completed(kept, now)
             confirmed = self.index.confirm(moved)
             leased = self._dispatch.claim(more.owner, more.queues, more.limit, now) if more else []
@@ -327,6 +341,7 @@ class JobQueue(Steering):
         moved = [job for job in put_away if job is not None]
         moved += [job for job in settled if self._moved(job)]
         # Crash here: rows not confirmed; the janitor finds the payloads in place and confirms.
+        self.notices.ring()
         return moved
 
     def _make_durable(self, jobs: Sequence[Job]) -> None:
@@ -406,6 +421,7 @@ class JobQueue(Steering):
             self._dispatch.take_back(job)
         if settled.state in DEAD:
             self.index.add_stats(job.queue, now, failed=1)
+        self.notices.settled(job, settled, now)
         _say(settled, outcome)
         return settled
 
@@ -427,6 +443,7 @@ class JobQueue(Steering):
         # Crash here: a pending job whose payload is in claimed/; the janitor moves it.
         if settled is not None:
             self.spool.settle(settled)
+        self.notices.ring()
         return settled
 
     def give_back(self, jobs: Sequence[Job], reason: str, now: float) -> list[str]:

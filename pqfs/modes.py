@@ -62,6 +62,7 @@ def rules(settings: Settings, queues: Iterable[str] = ()) -> list[Rule]:
         inbox,
         *(replace(inbox, path=f"inbox/{name}") for name in sorted({*settings.queues, *queues})),
         *_output_rules(settings),
+        *_receipt_rules(settings, queues),
         *(Rule(name, 0o750, "no producer reaches what has been accepted") for name in closed),
         Rule("run", 0o700, "who may write to bells, locks and sockets may steer pqfs"),
         *(Rule(name, 0o600, "who may write the index decides what happens to every file") for name in _INDEX),
@@ -77,6 +78,15 @@ def _inbox_rule(settings: Settings) -> Rule:
             "inbox", _DROP_ONLY, "producers drop files, list nothing, and can not touch each other's", True, group
         )
     return Rule("inbox", 0o750, "only the owner drops files; the setting `producers` names a group that may, too")
+
+
+def _receipt_rules(settings: Settings, queues: Iterable[str]) -> list[Rule]:
+    """Only the folders of queues that have receipts are there."""
+    paths = ["receipts", *(f"receipts/{name}" for name in sorted({*settings.queues, *queues}))]
+    if settings.producers is None:
+        return [Rule(path, 0o750, "the setting `producers` names a group that may read receipts") for path in paths]
+    why = "producers read the receipts of names that they know, and list nothing"
+    return [Rule(path, 0o2710, why, True, "producers") for path in paths]
 
 
 def _output_rules(settings: Settings) -> list[Rule]:

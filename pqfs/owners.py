@@ -178,7 +178,7 @@ def ask_to_end(owners: Owners) -> list[str]:
     """Ask the living services of a spool to drain and end; their programs."""
     asked = []
     for facts in owners.living():
-        if not facts.program.startswith(("ingester", "consumer", "janitor")):
+        if not facts.program.startswith(("ingester", "consumer", "janitor", "courier")):
             continue  # a command, which ends by itself
         descriptor = owners.open_pidfd(facts.owner)
         if descriptor is not None:

@@ -28,7 +28,7 @@ from pqfs.model import DEFAULT_QUEUE, Job, Outline, Place
 from pqfs.naming import Claimed, Parked, Scratch
 
 DIRECTORIES = (
-    "inbox", "ready", "claimed", "work", "outbox", "done", "dead", "cancelled", "rejected", "meta", "run",
+    "inbox", "ready", "claimed", "work", "outbox", "done", "dead", "cancelled", "rejected", "receipts", "meta", "run",
 )  # fmt: skip
 
 PROBE = ".pqfs-probe"  # what the ingester tries its watch with; hidden, so that ingestion ignores it

@@ -27,7 +27,7 @@ from pqfs.settings import Loaded
 from pqfs.wiring import App, open_app, open_index
 
 if TYPE_CHECKING:
-    from pqfs.alarms import Checkup
+    from pqfs.alarms import Change, Checkup
     from pqfs.vitals import Program
 
 _ASK_EVERY = 2.0  # seconds between two looks whether a broken index has been made again
@@ -204,13 +204,33 @@ def _checkup(app: App, presence: Presence) -> Checkup:
     before = read_beat(run / f"{presence.identity.program}{SUFFIX}")
     if before is not None and before.boot_id != presence.identity.boot_id:
         before = None
-    return Checkup(app, presence.pulse, before, partial(_programs, run))
+    return Checkup(app, presence.pulse, before, partial(_programs, run), partial(_tell_alarms, app))
+
+
+def _tell_alarms(app: App, changes: Sequence[Change]) -> None:
+    """Note for the hooks what alarms have begun, or are over."""
+    if changes and app.jobqueue.notices.wants_alarms():
+        with app.index.transaction():
+            for each in changes:
+                app.jobqueue.notices.alarm(each.rule, each.sentence, each.hint, each.is_over, app.clock.now())
+        app.jobqueue.notices.ring()
 
 
 def _programs(run: Path) -> Sequence[Program] | None:
     from pqfs.stack.supervisor import programs
 
     return programs(run)
+
+
+def run_courier(loaded: Loaded, until_empty: bool = False) -> None:
+    """Tell producers and hooks what has happened until asked to stop, or until there is nothing more to tell."""
+    from pqfs.courier import Courier
+
+    app = _open(loaded)
+    with _barring(app), _service(app, "courier", loaded) as (presence, stop):
+        folder = app.config.parent if app.config else Path.cwd()
+        Courier(app.jobqueue, app.clock, folder, presence.pulse).run(stop, presence.bell, until_empty)
+    app.close()
 
 
 def run_janitor(loaded: Loaded, once: bool = False) -> None:

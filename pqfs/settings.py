@@ -21,6 +21,7 @@ from pqfs.durations import Bytes, Duration, Size, parse_duration, parse_rate
 from pqfs.edition import Edition, mark_of
 from pqfs.errors import Misconfigured
 from pqfs.handlersettings import HandlerSpec, LimitSettings
+from pqfs.hooksettings import HookSettings
 from pqfs.model import DEFAULT_QUEUE, PRIORITY_LIMIT
 from pqfs.naming import check_queue
 from pqfs.retry import RetryPolicy
@@ -60,6 +61,8 @@ class QueueSettings(Section):
     claim_rate: str | None = None
     aging: Annotated[Duration, above(0)] = 600.0
     duplicates: Literal["off", "warn", "link", "reject"] = "off"
+    receipts: bool = False
+    hooks: tuple[HookSettings, ...] = ()
     keep_done: Duration | Literal["forever"] | None = None
     keep_dead: Duration | Literal["forever"] | None = None
     keep_cancelled: Duration | Literal["forever"] | None = None
@@ -138,10 +141,11 @@ class KeepSettings(Section):
     dead: Duration | Literal["forever"] = "forever"
     cancelled: Duration | Literal["forever"] = 7 * 86400.0
     rejected: Duration | Literal["forever"] = "forever"
+    receipts: Duration | Literal["forever"] = 7 * 86400.0
     rows: Duration | Literal["forever"] = 90 * 86400.0
 
     def seconds(self, what: str) -> float:
-        """The period for done, dead, cancelled, rejected or rows; infinity for `forever`."""
+        """The period for done, dead, cancelled, rejected, receipts or rows; infinity for `forever`."""
         return _seconds(getattr(self, what))
 
     def of(self, queue: QueueSettings, what: str) -> float:

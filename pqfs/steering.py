@@ -20,6 +20,7 @@ from pqfs.doorbell import ring
 from pqfs.errors import IllegalTransition, JobNotFound, Refused
 from pqfs.index import Index, Settlement
 from pqfs.model import FINAL, TRANSITIONS, Arrival, Job, Place, State, Verb
+from pqfs.notices import Notices
 from pqfs.retry import Budget
 from pqfs.settings import Settings
 from pqfs.spool import Spool
@@ -30,6 +31,8 @@ DISCARD = "delete input"  # an input goes while its row stays
 
 class Steering:
     """What people can do to jobs; and what all verbs share."""
+
+    notices: Notices
 
     def __init__(self, spool: Spool, index: Index, settings: Settings) -> None:
         self.spool = spool
@@ -165,6 +168,7 @@ class Steering:
             if self._is_to_be_kept(steered, verb, now):
                 self._keep(steered)
             self.index.add_event(now, actor, verb, job=job.id, reason=reason, before=job.state, after=state)
+            self.notices.settled(job, replace(steered, failures=job.failures, crashes=job.crashes), now)
         # Crash here: the row says where the payload belongs; the janitor moves it.
         if verb is Verb.REDRIVE or not job.confirmed:  # it may still lie where recovery does not look
             self.spool.settle_for_good(steered)
@@ -172,6 +176,7 @@ class Steering:
             self.spool.settle(steered)
         self.confirm([steered])
         self.ring()
+        self.notices.ring()
         return steered
 
     def _is_to_be_kept(self, job: Job, verb: Verb, now: float) -> bool:

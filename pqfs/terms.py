@@ -21,7 +21,7 @@ from pqfs.index import Index, Queue
 from pqfs.settings import QueueSettings, Settings
 
 ORIGIN = "pqfs queue set"
-_IN_THE_FILE_ONLY = ("handler", "limits")
+_IN_THE_FILE_ONLY = ("handler", "limits", "hooks")
 _OLDER = {"max_attempts": "max_failures"}
 
 

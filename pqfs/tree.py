@@ -31,6 +31,7 @@ DUTIES = {
     "dead": "inputs of failed and unprocessable jobs",
     "cancelled": "inputs of cancelled jobs",
     "rejected": "what could not become a job, with the reason",
+    "receipts": "what became of each file, for its producer",
     "meta": "what a payload's path does not tell",
     "run": "locks, bells, sockets",
 }

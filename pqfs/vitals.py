@@ -17,6 +17,7 @@ from pqfs.dispatch import why_held_back
 from pqfs.edition import Edition
 from pqfs.errors import Corrupt, PqfsError, SchemaTooNew
 from pqfs.index import Queue
+from pqfs.index.notices import Notices
 from pqfs.model import DEAD, Job
 from pqfs.owners import Facts, Owners
 from pqfs.pulse import Beat, read_beats
@@ -85,6 +86,8 @@ class Ledger:
     ahead: float = 0.0
     dead: int = 0
     unconfirmed: tuple[float, ...] = ()
+    untold: int = 0  # notices that were put aside
+    to_tell_since: float | None = None  # since when the next of the others could have been told
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ class Vitals:
 def kind_of(program: str) -> str | None:
     """The kind of process that a program's name tells; None for one that only passes by (a submit)."""
     kind = program.partition("-")[0]
-    return kind if kind in ("ingester", "consumer", "janitor") else None
+    return kind if kind in ("ingester", "consumer", "janitor", "courier") else None
 
 
 def _freshness(beat: Beat) -> float:
@@ -226,6 +229,7 @@ def _text(path: Path) -> str | None:
 def _ledger(source: Source, beats: tuple[Beat, ...], now: float) -> Ledger:
     index, settings = source.index, source.settings
     minutes = index.stats(now - settings.health.backlog)
+    untold, to_tell_since = Notices(index.engine).waiting()
     return Ledger(
         backlogs=tuple(_backlogs(source, now)),
         consumers=tuple(_running(source, status, beats) for status in consumers(source)),
@@ -233,6 +237,8 @@ def _ledger(source: Source, beats: tuple[Beat, ...], now: float) -> Ledger:
         ahead=max((minute * 60.0 for minute, *_ in minutes), default=0.0),
         dead=sum(jobs for _, state, jobs in index.counts() if state in DEAD),
         unconfirmed=tuple(job.updated_at for job in index.unconfirmed(_ROWS)),
+        untold=untold,
+        to_tell_since=to_tell_since,
     )
 
 

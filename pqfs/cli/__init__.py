@@ -29,6 +29,7 @@ from pqfs.cli import (
     lineage,
     metering,
     monitor,
+    notices,
     older,
     queues,
     services,
@@ -53,8 +54,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _module in (
-    stack, jobs, dropping, dead, lineage, queues, consumers, monitor, metering, upkeep, services, simulating,
-    torturing, audit, auth,
+    stack, jobs, dropping, dead, lineage, queues, consumers, monitor, metering, upkeep, services, notices,
+    simulating, torturing, audit, auth,
 ):  # fmt: skip
     _module.register(app)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 0.1
 _SAY_EVERY = 5.0
 _COLUMNS = ("consumer", "state", "pid", "uptime", "queues", "completed", "beat", "runs")
-_SERVICES = ("ingester", "janitor")
+_SERVICES = ("ingester", "janitor", "courier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def restart(context: typer.Context, names: Sequence[str], timeout: float) -> Non
             if name not in there or there[name].is_spare:
                 raise ConsumerNotFound(name, sorted(each for each, slot in there.items() if not slot.is_spare))
         wanted = list(names) or sorted(set(fleet.roster()) & there.keys())
-        more = () if names else _SERVICES
+        more = () if names else [name for name in _SERVICES if name != "courier" or fleet.is_up(name)]
         for name in (*wanted, *more):
             fleet.restart(name, Author(terminal.actor()))
             _await_return(fleet, name, timeout)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,7 @@ def create(context: typer.Context, name: str, values: Sequence[str], manner: Man
     wishes = _wishes(values)
     with _opened(context) as app:
         Queueing(app.jobqueue).create(name, wishes, terminal.actor(), manner.reason, app.clock.now())
+        _have_courier(app, wishes)
     _put("create", [name], manner)
     terminal.say(f"Queue {name} is made. Drop files into inbox/{name}/, or: pqfs submit -q {name} FILE")
 
@@ -105,11 +106,28 @@ def set_values(
             queueing.preview(name, wishes, taken_back)
         else:
             queueing.set(name, wishes, taken_back, terminal.actor(), manner.reason, app.clock.now())
+            _have_courier(app, wishes)
     _put("set", [name], manner)
     would = "would be" if manner.dry_run else "is"
     said = [f"{key} = {value if value is not None else 'none'}" for key, value in wishes.items()]
     said += [f"{key} as in pqfs.toml" for key in taken_back]
     terminal.say(f"Queue {name} {would} set: {', '.join(said)}.")
+
+
+def _have_courier(app: App, wishes: Mapping[str, Any]) -> None:
+    """Start the courier of a stack that runs, if a queue has just been given receipts."""
+    if "receipts" not in wishes:
+        return
+    from pqfs.stack.configuration import SOCKET
+    from pqfs.stack.supervisor import Supervisor
+
+    supervisor = Supervisor(app.settings.spool / SOCKET)
+    couriers = (
+        [each for each in supervisor.processes() if each.name == "courier"] if supervisor.is_listening() else []
+    )
+    for each in couriers:
+        if each.state not in ("RUNNING", "STARTING"):
+            supervisor.start(each)
 
 
 def _wishes(values: Sequence[str]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: pqfs ingest --drain && pqfs consume --drain")(ingest)
     app.command(epilog="Example: pqfs consume -q mail -q default")(consume)
     app.command(epilog="Example: pqfs janitor --once")(janitor)
+    app.command(epilog="Example: pqfs courier --drain")(courier)
     app.command(epilog="Example: pqfs produce --every 1s --count 10")(produce)
 
 
@@ -68,6 +69,15 @@ def janitor(context: typer.Context, once: Once = False, drain: Drain = False, ve
     run_janitor(terminal.loaded(context), once or drain)
     if once or drain:
         terminal.say("Looked after the spool once.")
+
+
+def courier(context: typer.Context, drain: Drain = False, verbose: Verbose = False) -> None:
+    """Write receipts and tell hooks what has happened, until stopped."""
+    from pqfs.events import log_to_stderr
+    from pqfs.services import run_courier
+
+    log_to_stderr(verbose)
+    run_courier(terminal.loaded(context), drain)
 
 
 def produce(

@@ -19,7 +19,7 @@ from pqfs.handlers import JobContext
 from pqfs.handlers.confinement import Confinement
 from pqfs.handlers.limits import Limits
 
-_LAUNCH = str(Path(__file__).with_name("launch.py"))
+LAUNCH = str(Path(__file__).with_name("launch.py"))
 _BRACES = re.compile(r"\{\{(\w+)\}\}|\{(input|output|output_dir)\}")
 
 
@@ -92,7 +92,7 @@ class CommandRunner:
             environment["TMPDIR"] = str(folder / "tmp")
             words += self._confinement.words(folder, context.input)
             prefix = self._confinement.prefix(folder, context.input)
-        launcher = [sys.executable, "-I", "-S", _LAUNCH, str(os.getpid()), *words, "--", *prefix, *command]
+        launcher = [sys.executable, "-I", "-S", LAUNCH, str(os.getpid()), *words, "--", *prefix, *command]
         with ExitStack() as stack:
             where = context.output_dir
             stdout = stack.enter_context(context.output.open("xb")) if self._prints_output else None

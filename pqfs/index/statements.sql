@@ -534,3 +534,43 @@ UPDATE jobs SET confirmed = 0 WHERE id = :id AND state = :state AND state <> 'pr
 -- name: mark_copy
 -- In a copy: it is older than any tree beside which it may come to lie.
 UPDATE identity SET era = -1;
+
+-- name: add_notice
+INSERT INTO notices (number, id, sink, subject, queue, job, kind, body, at, due_at)
+VALUES ((SELECT coalesce(max(number), 0) + 1 FROM notices),
+        :id, :sink, :subject, :queue, :job, :kind, :body, :at, :at);
+
+-- name: notices_due
+SELECT number, id, sink, subject, queue, job, kind, body, at, due_at, tries, error, put_aside_at FROM notices
+WHERE put_aside_at IS NULL AND sink = :sink AND due_at <= :now ORDER BY number LIMIT :limit;
+
+-- name: notice_sinks
+SELECT DISTINCT sink FROM notices WHERE put_aside_at IS NULL;
+
+-- name: next_notice
+SELECT min(due_at) FROM notices WHERE put_aside_at IS NULL;
+
+-- name: notices_delivered
+DELETE FROM notices WHERE number = :number AND id = :id;
+
+-- name: notices_superseded
+-- A receipt says what became of a file last: what was to be told before that need not be told any more.
+DELETE FROM notices WHERE sink = :sink AND subject = :subject AND number <= :number;
+
+-- name: notice_failed
+UPDATE notices SET tries = tries + 1, error = :error, due_at = :due_at, put_aside_at = :put_aside_at
+WHERE number = :number AND id = :id;
+
+-- name: notices_put_aside
+SELECT number, id, sink, subject, queue, job, kind, body, at, due_at, tries, error, put_aside_at FROM notices
+WHERE put_aside_at IS NOT NULL ORDER BY number LIMIT :limit;
+
+-- name: notices_told_again
+UPDATE notices SET put_aside_at = NULL, tries = 0, due_at = :now WHERE put_aside_at IS NOT NULL RETURNING number;
+
+-- name: notices_dropped
+DELETE FROM notices WHERE put_aside_at IS NOT NULL RETURNING number;
+
+-- name: notices_waiting
+SELECT (SELECT count(*) FROM notices WHERE put_aside_at IS NOT NULL),
+       (SELECT min(due_at) FROM notices WHERE put_aside_at IS NULL);

@@ -39,6 +39,7 @@ class Instance:
     directory: Path
     with_ui: bool = True
     demo: bool = False
+    with_courier: bool = False  # whether any queue keeps receipts or has hooks
     roster: Roster | None = None  # the consumers that a person wants; None: as many as the settings say
 
     @property
@@ -63,7 +64,7 @@ class Instance:
 
     def programs(self) -> list[str]:
         """The processes that must run before the stack counts as up."""
-        return ["janitor", *self.consumers(), "ingester"]
+        return ["janitor", *self.consumers(), "ingester", *(["courier"] if self.with_courier else [])]
 
     def consumers(self) -> list[str]:
         """The consumers that start with the stack."""
@@ -109,6 +110,7 @@ def render(instance: Instance) -> str:
     if not instance.with_ui:
         parser.remove_section("program:ui")
     parser["program:produce"]["autostart"] = str(instance.demo).lower()
+    parser["program:courier"]["autostart"] = str(instance.with_courier).lower()
     parser["group:pqfs"]["programs"] = ",".join(_programs(parser))
     text = StringIO()
     parser.write(text, space_around_delimiters=False)

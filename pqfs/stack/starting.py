@@ -109,7 +109,8 @@ class Stack:
                 with app.index.transaction():
                     app.index.write_roster(None)
                 self.replaced, found = found, None
-            self.instance = replace(self.instance, roster=found)
+            wanted = any(map(app.jobqueue.notices.wants, [row.name for row in app.terms.look()]))
+            self.instance = replace(self.instance, roster=found, with_courier=wanted)
         finally:
             app.close()
 

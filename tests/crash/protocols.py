@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pqfs.courier import Courier
 from pqfs.dequeuer import Dequeuer
 from pqfs.model import Job, Kind, Place, State
 from pqfs.queueing import Queueing
@@ -22,6 +24,7 @@ from tests.world import new_id, submitted
 
 EAGER = Settings(defaults=QueueSettings(backoff=1.0))
 KEEP_NOTHING = replace(EAGER, keep=KeepSettings(done=0.0))
+TOLD = replace(EAGER, defaults=QueueSettings(backoff=1.0, receipts=True), keep=KeepSettings(receipts="forever"))
 SHORT = replace(EAGER, keep=KeepSettings(done=10.0, cancelled=10.0, dead=10.0, rows="forever"))
 
 
@@ -60,6 +63,44 @@ def protocol(
         return arrange
 
     return add
+
+
+# -------------------------------------------------------------------- receipts
+
+
+def receipt(world: World, name: str) -> dict[str, Any]:
+    """What a producer reads, once a courier has told all that is to be told."""
+    world.clock.pass_by(61.0)
+    courier = Courier(world.jobqueue, world.clock, world.root)
+    while courier.turn() < 1.0:
+        pass
+    found: dict[str, Any] = json.loads(world.spool.path(f"receipts/{name}.json").read_bytes())
+    return found
+
+
+@protocol(effects=6, settings=TOLD)
+def write_a_receipt(world: World) -> Plan:
+    job = submitted(world.jobqueue, world.clock.now(), data=b"payload of a.txt")
+    world.sent[b"a.txt"] = b"payload of a.txt"
+
+    def told(world: World) -> None:
+        found = receipt(world, "a.txt")
+        assert (found["job"], found["state"]) in ((job.id, "accepted"), (job.id, "completed"))
+
+    courier = Courier(world.jobqueue, world.clock, world.root)
+    return Plan(courier.turn, told, told)
+
+
+@protocol(effects=4, settings=TOLD)
+def reject_where_receipts_are_kept(world: World) -> Plan:
+    world.drop_link("link", "/etc/passwd")
+
+    def told(world: World) -> None:
+        found = receipt(world, "link")
+        assert found["state"] == "rejected"
+        assert os.path.lexists(world.spool.path(found["path"])) or world.boots > 1
+
+    return Plan(world.ingester().sweep, told, told)
 
 
 # -------------------------------------------------------------------- arrival
@@ -270,6 +311,19 @@ def never_charged(world: World) -> None:
 @protocol(effects=6)
 def finish_one(world: World) -> Plan:
     return finishing(world, 1)
+
+
+@protocol(effects=6, settings=TOLD)
+def finish_where_receipts_are_kept(world: World) -> Plan:
+    plan = finishing(world, 1)
+
+    def told(world: World) -> None:
+        plan.always(world)
+        (job,) = world.jobs().values()
+        found = receipt(world, job.name.decode())
+        assert (found["state"], found["output"]) == ("completed", job.output)
+
+    return replace(plan, always=told)
 
 
 @protocol(effects=12)
