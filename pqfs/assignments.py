@@ -7,14 +7,33 @@ long as a lease lasts. One that lives and does not serve their queue will never 
 from __future__ import annotations
 
 from pqfs.clock import Clock
-from pqfs.errors import IllegalTransition
+from pqfs.errors import ConsumerNotFound, IllegalTransition, Refused
 from pqfs.events import Word, emit
 from pqfs.index import Consumer
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job
 from pqfs.owners import Life, Owners
+from pqfs.report import Source, consumers
 
 _CHUNK = 500  # jobs of one consumer and queue that are looked at in one pass
+
+
+def refuse_program(source: Source, job: Job, program: str) -> None:
+    """Refuse to assign a job to who would never claim it.
+
+    Raises:
+        ConsumerNotFound: no such consumer lives.
+        Refused: it does not serve the job's queue.
+    """
+    alive = [each for each in consumers(source) if each.is_alive]
+    named = [each for each in alive if each.program == program]
+    if not named:
+        raise ConsumerNotFound(program, sorted({each.program for each in alive}))
+    if not any(each.serves(job.queue) for each in named):
+        raise Refused(
+            f"{program} does not serve queue {job.queue}.",
+            f"One that does: pqfs consumers scale N -q {job.queue}",
+        )
 
 
 class Assignments:

@@ -11,13 +11,19 @@ import streamlit as st
 if (home := str(Path(__file__).resolve().parent.parent)) not in sys.path:
     sys.path.insert(0, home)
 
-from ui.parts import links, live
+from ui.parts import dialog, links, live, session
 from ui.parts.style import STYLE
+from ui.store import access
 from ui.views import consumers, dead, health, job, jobs, logs, overview, queues, rejected, spool
+from ui.views.admin import audit, settings, submit, tryout, upkeep, users
 
 st.set_page_config(page_title="pqfs", layout="wide")
+rules = access.rules()
+session.touch()
+name = session.who()
+
 # No icons: Streamlit would have the browser fetch one as the favicon, from a host outside.
-pages = {
+ops = {
     "overview": st.Page(job.or_page(overview.show), title="Overview", default=True),
     "jobs": st.Page(job.or_page(jobs.show), title="Jobs", url_path="jobs"),
     "spool": st.Page(job.or_page(spool.show), title="Spool", url_path="spool"),
@@ -29,11 +35,31 @@ pages = {
     "health": st.Page(job.or_page(health.show), title="Health", url_path="health"),
     "job": st.Page(job.show, title="Job", url_path="job", visibility="hidden"),
 }
-links.know(pages)
+admin = {}
+if not rules.is_ops_only:
+    asks = {
+        "submit": (submit.show, "Submit"), "try": (tryout.show, "Try a queue"), "upkeep": (upkeep.show, "Upkeep"),
+        "settings": (settings.show, "Settings"), "users": (users.show, "Users"), "audit": (audit.show, "Audit trail"),
+    }  # fmt: skip
+    admin = {
+        path: st.Page(session.required(show), title=title, url_path=path, visibility="visible" if name else "hidden")
+        for path, (show, title) in asks.items()
+    }
+    admin["sign-in"] = st.Page(
+        session.sign_in_page, title="Sign in", url_path="sign-in", visibility="hidden" if name else "visible"
+    )
+links.know({**ops, **admin})
 st.html(f"<style>{STYLE}</style>")
-page = st.navigation({"Ops": list(pages.values())}, expanded=True)
+if rules.is_exposed and name is None:
+    # Other hosts reach this console: nobody sees anything before he has said who he is.
+    st.navigation([st.Page(session.gate, title="Sign in", url_path="", default=True)], position="hidden").run()
+    st.stop()
+page = st.navigation({"Ops": list(ops.values()), **({"Admin": list(admin.values())} if admin else {})}, expanded=True)
 st.session_state["at"] = page.url_path
 with st.sidebar:
+    session.controls()
     live.controls()
 live.live(live.banner, at_least=2.0)
+dialog.reported()
 page.run()
+dialog.drawn()

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pqfs.assignments import refuse_program
 from pqfs.cli import terminal
-from pqfs.errors import ConsumerNotFound, Refused
-from pqfs.report import consumers
+from pqfs.errors import Refused
 
 if TYPE_CHECKING:
     import typer
-
-    from pqfs.model import Job
-    from pqfs.wiring import App
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ def assign(context: typer.Context, job: str, consumer: str | None, manner: Manne
     try:
         found = app.jobqueue.job(job)
         if consumer is not None:
-            _check(app, found, consumer)
+            refuse_program(app, found, consumer)
         assigned = app.jobqueue.assign(found, consumer, terminal.actor(), manner.reason, app.clock.now())
     finally:
         app.close()
@@ -47,15 +44,3 @@ def assign(context: typer.Context, job: str, consumer: str | None, manner: Manne
     else:
         terminal.put(assigned.id)
         terminal.say(f"Only {consumer} may claim it." if consumer else "Every consumer of its queue may claim it.")
-
-
-def _check(app: App, job: Job, program: str) -> None:
-    alive = [each for each in consumers(app) if each.is_alive]
-    named = [each for each in alive if each.program == program]
-    if not named:
-        raise ConsumerNotFound(program, sorted({each.program for each in alive}))
-    if not any(each.serves(job.queue) for each in named):
-        raise Refused(
-            f"{program} does not serve queue {job.queue}.",
-            f"One that does: pqfs consumers scale N -q {job.queue}",
-        )

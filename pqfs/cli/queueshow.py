@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pqfs.cli import terminal
-from pqfs.cli.settings import rows_of_queue
 from pqfs.errors import QueueNotFound
 from pqfs.model import DEAD, State
+from pqfs.origins import rows_of_queue
 from pqfs.outlook import Outlook, outlooks
 from pqfs.report import to_json
 from pqfs.wiring import open_app

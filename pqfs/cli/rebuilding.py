@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pqfs import naming
+from pqfs.backup import back_up
 from pqfs.cli import progress, terminal
 from pqfs.cli.glance import size
 from pqfs.cli.recording import Act, note
@@ -180,18 +181,10 @@ def _fill(site: _Site, act: Act) -> dict[State, int]:
 
 def backup(context: typer.Context, file: Path) -> None:
     """Copy the index, whole or not at all."""
-    if file.exists():
-        raise Refused(f"{file} is there already.", "A backup never overwrites.")
-    if not file.parent.is_dir():
-        raise Refused(f"There is no folder {file.parent}.")
     app = terminal.opened(context, read_only=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))  # before there is anything to read
-        app.index.engine.backup(str(part))
-        os.rename(part, file)
+        back_up(app.index, file)
     finally:
-        part.unlink(missing_ok=True)
         app.close()
     terminal.put(str(file))
 

@@ -186,9 +186,9 @@ def version(context: typer.Context, as_json: Json = False) -> None:
 @config.command("show", epilog="Example: pqfs config show --json | jq '.items[] | select(.origin != \"default\")'")
 def show_config(context: typer.Context, as_json: Json = False) -> None:
     """Every setting with its value and where that came from."""
-    from pqfs.cli import settings
+    from pqfs import origins
 
-    items = settings.rows(settings.in_force(terminal.loaded(context)))
+    items = origins.rows(origins.in_force(terminal.loaded(context)))
     if as_json:
         terminal.put_json("config", items)
     else:

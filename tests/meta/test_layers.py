@@ -74,7 +74,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("spoolqueue",),
     ("backends",),
     ("stack.*",),
-    ("services", "doctor", "scrape"),
+    ("services", "doctor", "origins", "backup", "scrape"),
     ("torture.*", "testing.*"),
     ("cli.*",),
     ("__main__", ""),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit import config
 
 from pqfs.index import Settlement
 from pqfs.model import Arrival, Job, State
@@ -26,6 +27,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The place of a spool, known to the console."""
     monkeypatch.setenv("PQFS_SPOOL", str(tmp_path / "spool"))
     monkeypatch.setenv("PQFS_LOGS", str(tmp_path / "logs"))
+    config.set_option("server.address", "127.0.0.1")
     st.cache_resource.clear()
     yield tmp_path
     st.cache_resource.clear()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
@@ -12,9 +14,11 @@ PAGES = ("", "jobs", "spool", "queues", "consumers", "dead", "rejected", "logs",
 _FIRST_RUN = 60.0  # seconds; it imports the world
 
 
-def open_page(name: str, /, **query: str) -> AppTest:
-    """A page with this address, run once. It must not have raised anything."""
+def open_page(name: str, /, _session: Mapping[str, Any] | None = None, **query: str) -> AppTest:
+    """A page with this address, run once, in a session that holds this. It must not have raised anything."""
     page = AppTest.from_file(APP, default_timeout=_FIRST_RUN)
+    for key, value in (_session or {}).items():
+        page.session_state[key] = value
     page._page_hash = calc_hash(name)  # switch_page knows only pages that are files
     page.query_params.update(query)
     return again(page)
@@ -29,7 +33,10 @@ def again(page: AppTest) -> AppTest:
 
 def words(page: AppTest) -> str:
     """Everything that the page says, tables and grids included."""
-    kinds = (page.title, page.subheader, page.markdown, page.caption, page.warning, page.info, page.error, page.code)
+    kinds = (
+        page.title, page.subheader, page.markdown, page.caption, page.warning, page.info, page.error, page.success,
+        page.code,
+    )  # fmt: skip
     parts = [str(element.value) for kind in kinds for element in kind]
     parts += [f"{each.label} {each.value}" for each in page.metric]
     parts += [table.value.to_string() for table in page.table]

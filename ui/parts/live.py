@@ -23,8 +23,8 @@ def controls() -> None:
 
 
 def pace(at_least: float = 0.0) -> float | None:
-    """Seconds between two looks; None while refresh is off."""
-    if not st.session_state.get("refresh", True):
+    """Seconds between two looks; None while refresh is off, or a question waits for its answer."""
+    if not st.session_state.get("refresh", True) or "ask" in st.session_state:
         return None
     return max(at_least, PACES[st.session_state.get("pace", "2 s")])
 

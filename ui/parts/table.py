@@ -50,6 +50,21 @@ def grid(
     return chosen
 
 
+def choose(
+    key: str, columns: Mapping[str, Sequence[Any]], empty: str, alt: str, config: Mapping[str, Any] | None = None
+) -> list[int]:
+    """A grid that does not change, of which rows are chosen by their boxes; which."""
+    count = len(next(iter(columns.values()), ()))
+    if not count:
+        st.caption(empty)
+        return []
+    found = st.dataframe(
+        dict(columns), hide_index=True, height=_ROW * (min(count, _MOST_ROWS) + 1) + 3, key=key, on_select="rerun",
+        selection_mode="multi-row", column_config=dict(config or {}), row_height=_ROW, alt=alt,
+    )  # fmt: skip
+    return [row for row in found.selection.rows if row < count]
+
+
 def _chosen(name: str, opens: str) -> str | None:
     """What was chosen among the rows that were drawn last; told once."""
     key, ids = st.session_state.get(f"shown-{name}", ("none", ()))

@@ -1,4 +1,4 @@
-"""One spool, opened read-only, once for all sessions; every question goes through `ask`.
+"""One spool, opened read-only, once for all sessions; every question goes through `ask`. Acts open it for themselves.
 
 An `Answer` says at which instant it was taken, and why there is none where there is none. What many viewers ask is
 asked once and kept for some seconds (`keep`).
@@ -120,3 +120,17 @@ def ask(question: Callable[[App], Value], name: str = "", keep: float = 0.0) -> 
 def look_at(question: Callable[[Loaded], Value]) -> Answer[Value]:
     """Put a question that needs no index: about logs, or the tree alone."""
     return answered(lambda: question(door().loaded))
+
+
+def noted(actor: str, verb: str, after: str | None = None, reason: str | None = None) -> None:
+    """Tell the audit of what stands whether this succeeds or not."""
+
+    def note(loaded: Loaded) -> None:
+        app = open_app(loaded)
+        try:
+            with app.index.transaction():
+                app.index.add_event(app.clock.now(), actor, verb, reason=reason, after=after)
+        finally:
+            app.close()
+
+    look_at(note)

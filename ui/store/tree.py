@@ -176,6 +176,11 @@ def _checking() -> _Checking:
     return _Checking(door())
 
 
+def checker() -> _Checking:
+    """Who checks, for who has repaired something and wants it looked at again."""
+    return _checking()
+
+
 def scales() -> Answer[Scales]:
     """What lies where, some seconds old; and the index beside it."""
     return look_at(lambda _: _weighing().scales())

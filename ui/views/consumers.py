@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui.parts import links
+from ui.parts import links, session
 from ui.parts.live import live, taken, told
 from ui.parts.table import grid
 from ui.parts.words import elapsed, when
-from ui.store import queues
+from ui.store import jobs, queues
 from ui.store.queues import ConsumerStatus
+from ui.views.admin import fleet
 
 
 def show() -> None:
     """The page."""
     st.title("Consumers", anchor=False)
     live(_live)
+    if session.who():
+        fleet.show(jobs.queue_names().value or [])
     links.command("pqfs consumers list")
 
 

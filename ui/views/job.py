@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from ui.parts import links
+from ui.parts import acts, links
 from ui.parts.filters import asked, put
 from ui.parts.live import live, taken, told
 from ui.parts.preview import preview
@@ -58,6 +58,7 @@ def _live() -> None:
         return
     story, account = answer.value, answer.value.account
     _head(account)
+    acts.of_job(account.job)
     _why(story.sentences)
     taken(answer)
     _timeline(account)

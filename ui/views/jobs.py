@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui.parts import links
+from ui.parts import acts, links, session
 from ui.parts.filters import asked, choice, put, word
 from ui.parts.live import live, taken, told
 from ui.parts.state import STATES, signed
-from ui.parts.table import grid, state_column
+from ui.parts.table import choose, grid, state_column
 from ui.parts.words import counted, plain, short, size, when
 from ui.store import jobs
+from ui.store.acts import everything
 from ui.store.door import Answer
 from ui.store.jobs import Job, Page, Wanted
 
@@ -27,7 +28,11 @@ def show() -> None:
         st.error(plain(f"{wanted.problem} {wanted.hint}"), icon=":material/edit:")
         return
     asked_for = wanted.value
-    live(lambda: _list(asked_for), at_least=_SEARCH_EVERY if asked_for.name else 2.0)
+    if session.who() and st.toggle("Choose jobs, and act", key="choose", help="The list stands still meanwhile."):
+        _choose(asked_for)
+    else:
+        st.session_state.pop("still", None)
+        live(lambda: _list(asked_for), at_least=_SEARCH_EVERY if asked_for.name else 2.0)
     if line := jobs.command(asked_for, asked("before")):
         links.command(line)
 
@@ -58,9 +63,39 @@ def _clear() -> None:
     put(**dict.fromkeys(_FILTERS, ""))
 
 
+def _per_page() -> int:
+    return int(asked("size")) if asked("size").isdecimal() else jobs.SIZES[0]
+
+
+def _choose(wanted: Wanted) -> None:
+    """The list as it was when somebody began to choose: what is chosen stays what it was, whatever comes and goes."""
+    answer = _still(wanted)
+    if not told(answer) or answer.value is None:
+        return
+    page = answer.value
+    rows = choose(
+        f"choose-{answer.at}", _columns(page.jobs), _empty(page), "Jobs to choose", {"state": state_column()}
+    )
+    acts.of_many([page.jobs[row] for row in rows], lambda: everything(wanted))
+    st.button("Look again", on_click=_look_again, key="look-again", icon=":material/refresh:")
+    _foot(answer, page)
+
+
+def _look_again() -> None:
+    st.session_state.pop("still", None)
+
+
+def _still(wanted: Wanted) -> Answer[Page]:
+    asked_for = (wanted.state, wanted.queue, wanted.name, wanted.group, asked("since"), asked("until"))
+    key = (*asked_for, asked("before"), _per_page())
+    found: tuple[object, Answer[Page]] | None = st.session_state.get("still")
+    if found is None or found[0] != key:
+        found = st.session_state["still"] = (key, jobs.page(wanted, asked("before"), _per_page()))
+    return found[1]
+
+
 def _list(wanted: Wanted) -> None:
-    per_page = int(asked("size")) if asked("size").isdecimal() else jobs.SIZES[0]
-    answer = jobs.page(wanted, asked("before"), per_page)
+    answer = jobs.page(wanted, asked("before"), _per_page())
     if not told(answer) or answer.value is None:
         return
     page = answer.value
@@ -100,6 +135,7 @@ def _foot(answer: Answer[Page], page: Page) -> None:
     number = len(page.jobs)
     total = f"{number:,} of {counted(page.total, 'job')}" if page.total is not None else counted(number, "job")
     cut = f" Looked back to {when(page.reached)} UTC." if page.is_cut else ""
+    clicks = "" if "still" in st.session_state else " A click on a name opens the job."
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Newest", on_click=put, kwargs={"before": ""}, disabled=not asked("before"), key="newest")
         older = "Go on looking" if page.is_cut else "Older"
@@ -108,4 +144,4 @@ def _foot(answer: Answer[Page], page: Page) -> None:
         if st.button(older, disabled=not following, key="older"):
             put(before=following)
             st.rerun()
-        taken(answer, f"{total}.{cut} A click on a name opens the job.")
+        taken(answer, f"{total}.{cut}{clicks}")

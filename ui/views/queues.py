@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui.parts import links
+from ui.parts import links, session
 from ui.parts.live import live, taken, told
 from ui.parts.state import STATES, signed
 from ui.parts.table import grid
 from ui.parts.words import elapsed, plain
-from ui.store import queues
+from ui.store import jobs, queues
 from ui.store.queues import Outlook
+from ui.views.admin import queueacts
 
 
 def show() -> None:
     """The page."""
     st.title("Queues", anchor=False)
     live(_live, at_least=2.0)
+    if session.who():
+        queueacts.show(jobs.queue_names().value or [])
     links.command("pqfs queue list")
 
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import streamlit as st
 
-from ui.parts import links
+from ui.parts import dialog, links, session
+from ui.parts.dialog import Act
 from ui.parts.filters import asked, put
 from ui.parts.live import live, taken, told
 from ui.parts.preview import preview
 from ui.parts.table import grid
-from ui.parts.words import plain, short, size, when
-from ui.store import letters, tree
+from ui.parts.words import counted, plain, short, size, when
+from ui.store import letters, steering, tree
+from ui.store.door import Answer
 from ui.store.letters import Refusal
+from ui.store.undertakings import Author
 
 
 def show() -> None:
     """The page."""
     st.title("Rejected", anchor=False)
     live(_live, at_least=5.0)
+    if session.who():
+        _acts((), "all")
     if number := asked("number"):
         _one(number)
 
@@ -70,5 +78,27 @@ def _one(number: str) -> None:
             preview(seen.value, "What was refused")
     else:
         st.caption("What was refused is not here any more.")
+    if session.who():
+        _acts((refused.number,), "this")
     st.caption("Put it back into the inbox, or remove it for good:")
     st.code(f"pqfs rejected retry {refused.number}\npqfs rejected purge {refused.number}", language=None)
+
+
+def _acts(numbers: tuple[str, ...], which: str) -> None:
+    with st.container(horizontal=True):
+        if st.button(f"Retry {which}", key=f"rejected-retry-{which}"):
+            dialog.ask("Put back into the inbox", partial(_draw, numbers, steering.readmit), "Retry")
+        if st.button(f"Purge {which}", key=f"rejected-purge-{which}"):
+            dialog.ask("Remove for good", partial(_draw, numbers, steering.purge_rejected), "Purge", "purge")
+
+
+def _draw(numbers: tuple[str, ...], verb: Callable[[Sequence[str], Author], Answer[int]]) -> Act:
+    count = len(numbers) or (page.count if (page := letters.refused("").value) else 0)
+    st.markdown(f"**{counted(count, 'refused file')}**")
+    return partial(_do, numbers, verb)
+
+
+def _do(
+    numbers: tuple[str, ...], verb: Callable[[Sequence[str], Author], Answer[int]], author: Author
+) -> Answer[int]:
+    return verb(numbers, author)

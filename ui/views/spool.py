@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
-from ui.parts import links
+from ui.parts import dialog, links, session
+from ui.parts.dialog import Act
 from ui.parts.filters import asked, put
 from ui.parts.live import live, taken, told
 from ui.parts.preview import preview
 from ui.parts.table import grid, table
 from ui.parts.words import counted, elapsed, number, plain, size, when
-from ui.store import tree
-from ui.store.tree import Check, Folder, Pairing, Scales, Sort
+from ui.store import steering, tree
+from ui.store.tree import Check, Finding, Folder, Pairing, Scales, Sort
 
 _SIGNS = {Sort.FOLDER: "▸ folder", Sort.FILE: "file", Sort.OTHER: "? no file"}
+
+_TOLD = 5
 
 
 def show() -> None:
@@ -131,6 +136,31 @@ def _findings(check: Check) -> None:
     if found:
         st.caption(f"{counted(len(found), 'disagreement')}. A click on the first column opens the job. To mend them:")
         st.code("pqfs fsck --repair", language=None)
+        if session.who() and not check.is_running:
+            _repairs(found)
+
+
+def _repairs(found: Sequence[Finding]) -> None:
+    """A repair of one, or of all that can be repaired without a person."""
+    mended = [each for each in found if each.is_mended]
+    if not mended:
+        return
+    labels = {f"{each.name}: {each.path or each.job or 'the index'}": each for each in mended}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        label = st.selectbox("Disagreement", list(labels), key="repair-which")
+        if st.button("Repair it", key="repair-one"):
+            dialog.ask("Repair", partial(_draw_repair, [labels[label]]), "Repair")
+        if st.button(f"Repair all {len(mended)}", key="repair-all", type="primary"):
+            dialog.ask("Repair", partial(_draw_repair, mended), "Repair")
+
+
+def _draw_repair(findings: Sequence[Finding]) -> Act:
+    st.markdown(f"**{counted(len(findings), 'disagreement')}**. Each is looked at again before anything is done:")
+    for each in findings[:_TOLD]:
+        st.markdown(f"- {plain(each.name)}: {plain(each.repair)}")
+    if len(findings) > _TOLD:
+        st.caption(f"… and {len(findings) - _TOLD:,} more")
+    return partial(steering.repair, findings)
 
 
 # -------------------------------------------------------------------- browsing

@@ -1,4 +1,4 @@
-"""How settings are shown: dotted keys, durations as they are written, the origin of each."""
+"""Settings as people read them: dotted keys, durations as they are written, the origin of each."""
 
 from __future__ import annotations
 
