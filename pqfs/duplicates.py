@@ -5,6 +5,8 @@ with the job (in its options, and so in its meta file). `warn` makes a job as al
 with the earlier job; `reject` refuses. A job that has failed or was cancelled is nobody's earlier one, and no replay
 is a duplicate of what it repeats. Whoever submits may ask for `link` by its key alone (`once`), in any queue.
 
+A schedule's job for a due time that has been seen to is one more as well, whatever its queue says.
+
 Who is the first is decided in the transaction that makes the jobs, by a UNIQUE key: of two that race one is the job,
 and the other is refused only once that is committed. So there is no moment in which both are refused.
 """
@@ -18,14 +20,19 @@ from functools import partial
 
 from pqfs.index import Index
 from pqfs.index.keys import Key, Keys
+from pqfs.index.schedulerows import ScheduleRows
 from pqfs.model import Arrival, Job
 from pqfs.spool import Spool
 from pqfs.terms import Terms
 
-CONTENT, KEY = "content", "key"
+CONTENT, KEY, DUE = "content", "key", "due time"
 ONCE = "once"  # an option: where the key is known, the earlier job answers
+SCHEDULE = "schedule"  # the option that names a job's schedule, and its due time
 VERB = "duplicate"
-_SAME = {CONTENT: "its content is that of", KEY: "its idempotency key is that of"}
+_SAME = {
+    CONTENT: "its content is that of", KEY: "its idempotency key is that of",
+    DUE: "its schedule has seen to this due time: the last was that of",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,7 @@ class Duplicates:
         self._spool = spool
         self._index = index
         self._keys = Keys(index.engine)
+        self._schedules = ScheduleRows(index.engine)
         self._terms = terms
 
     def mark(self, arrivals: Sequence[Arrival], path: Callable[[Arrival], str]) -> list[Arrival]:
@@ -90,20 +98,28 @@ class Duplicates:
 
     def sift(self, arrivals: Sequence[Arrival]) -> tuple[list[Arrival], list[Twin]]:
         """Those that become jobs, and those that are one more of an earlier one (`warn`: they are in both)."""
-        if not self._looks_at(arrivals):
+        if not self._looks_at(arrivals) and not any(map(_due_of, arrivals)):
             return list(arrivals), []
         made: list[Arrival] = []
         twins: list[Twin] = []
         first: dict[Key, str] = {}
         for arrival in arrivals:
             policy = self._policy(arrival)
-            twin = self._twin(arrival, policy, first) if policy != "off" else None
+            twin = self._too_late(arrival) or (self._twin(arrival, policy, first) if policy != "off" else None)
             if twin:
                 twins.append(twin)
             if twin is None or not twin.is_turned_away:
                 made.append(arrival)
                 first.update({key: arrival.id for key in _keys(arrival) if policy != "off" and key not in first})
         return made, twins
+
+    def _too_late(self, arrival: Arrival) -> Twin | None:
+        """A schedule's job for a due time that it has had already; of a schedule that is gone it is none."""
+        name, due = _due_of(arrival) or ("", 0.0)
+        schedule = self._schedules.find(name) if name else None
+        if schedule is None or schedule.done_at < due:
+            return None
+        return Twin(arrival, schedule.job or "(none)", DUE, "reject")
 
     def _twin(self, arrival: Arrival, policy: str, first: dict[Key, str]) -> Twin | None:
         for key in _keys(arrival):
@@ -113,7 +129,8 @@ class Duplicates:
         return None
 
     def note(self, made: Sequence[Arrival], twins: Sequence[Twin], now: float) -> None:
-        """After their rows: whose keys these are from now on, and an event of each that was only warned of."""
+        """After their rows: whose keys and due times these are from now on, and an event of each only warned of."""
+        self._see_to_dues(made)
         for arrival in made if self._looks_at(made) else ():
             if self._policy(arrival) != "off":
                 for key in _keys(arrival):
@@ -125,16 +142,31 @@ class Duplicates:
 
     def remember(self, jobs: Iterable[Job]) -> None:
         """The keys of jobs that were made again from the tree, as far as their meta files tell. In a transaction."""
+        jobs = list(jobs)
+        self._see_to_dues(jobs)
         for job in jobs:
             if self._looks_at([job]):
                 for key in _keys(job):
                     self._keys.take(key, job.id)
+
+    def _see_to_dues(self, jobs: Iterable[Arrival | Job]) -> None:
+        for job in jobs:
+            if due := _due_of(job):
+                self._schedules.ran(*due, job.id)
 
     # ---------------------------------------------------------------- afterwards
 
     def reason(self, twin: Twin) -> str:
         """Why a twin is one, in words, with the output of the earlier job as far as there is one."""
         return twin.reason(self._index.job(twin.earlier))
+
+
+def _due_of(each: Arrival | Job) -> tuple[str, float] | None:
+    """The schedule and the due time that a job was made for; None of all others, and of one that a person had run."""
+    found = (each.options or {}).get(SCHEDULE)
+    if not isinstance(found, dict) or not isinstance(found.get("due"), int | float):
+        return None
+    return str(found.get("name")), float(found["due"])
 
 
 def _keys(each: Arrival | Job) -> Iterator[Key]:

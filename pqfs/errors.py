@@ -81,6 +81,15 @@ class QueueNotFound(Refused):
         )
 
 
+class ScheduleNotFound(Refused):
+    """There is no schedule of this name."""
+
+    exit_code = 4
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"There is no schedule {name}.", f"There are: {', '.join(known) or 'none yet'}")
+
+
 class ConsumerNotFound(Refused):
     """No consumer of this name is there."""
 

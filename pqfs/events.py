@@ -48,6 +48,8 @@ class Word(StrEnum):
     HUNG = "hung"
     PAUSED = "paused"
     RESUMED = "resumed"
+    SCHEDULED = "scheduled"
+    MISSED = "missed"
     ALARM = "alarm"
     ALARM_OVER = "alarm over"
     TOLD = "told"
@@ -68,6 +70,7 @@ _LEVELS = {
     Word.OVERFLOW: logging.WARNING,
     Word.BLIND: logging.WARNING,
     Word.HUNG: logging.WARNING,
+    Word.MISSED: logging.WARNING,
     Word.PAUSED: logging.WARNING,
     Word.UNTOLD: logging.WARNING,
     Word.INGESTED: logging.DEBUG,

@@ -19,6 +19,7 @@ from pqfs import naming
 from pqfs.clock import parse_stamp
 from pqfs.flaws import Finding, Flaw
 from pqfs.index.census import Census
+from pqfs.index.schedulerows import known_notes
 from pqfs.model import FINAL, Job, Place, State
 from pqfs.naming import Claimed, Parked
 from pqfs.owners import Life
@@ -293,13 +294,13 @@ class Fsck:
     # ---------------------------------------------------------------- small files
 
     def _check_meta(self) -> Iterator[Finding]:
-        queues = {queue.name for queue in self._index.queues()}
+        notes = known_notes(self._index)
         for name in self._sieve.metas():
-            job, queue, path = naming.parse_meta(name), naming.parse_note(name), f"meta/{name}"
+            job, is_note, path = naming.parse_meta(name), naming.is_note(name), f"meta/{name}"
             found = self._spool.status(path)
-            if found and ((job is None and queue is None) or not stat.S_ISREG(found.st_mode)):
+            if found and ((job is None and not is_note) or not stat.S_ISREG(found.st_mode)):
                 yield Flaw.NAME_STRANGE.found(path)
-            elif queue and queue not in queues and self._is_old(path, _META_AGE):
+            elif is_note and path not in notes and self._is_old(path, _META_AGE):
                 yield Flaw.META_ORPHAN.found(path)
             elif job and job not in self._elsewhere and self._is_old(path, _META_AGE) and self._is_unknown(job):
                 yield Flaw.META_ORPHAN.found(path, job)

@@ -20,6 +20,7 @@ from pqfs.clock import Clock, parse_day
 from pqfs.doorbell import Bell
 from pqfs.errors import IndexGone, Unavailable, explained
 from pqfs.events import Word, emit, trouble
+from pqfs.firing import Firing
 from pqfs.health import LOOK_EVERY
 from pqfs.index.audit import Audit
 from pqfs.jobqueue import JobQueue
@@ -77,6 +78,7 @@ class Janitor:
         self._recovery = recovery
         self._assignments = Assignments(jobqueue, owners, clock)
         self._queueing = Queueing(jobqueue)
+        self._firing = Firing(jobqueue, clock)
         self._owners = owners
         self._clock = clock
         self._me = me
@@ -129,10 +131,11 @@ class Janitor:
             self._look_at = 0.0
 
     def _next_look(self, has_more: bool) -> float:
-        """Seconds until then: soon where upkeep has more to do, or somebody may be hung."""
+        """Seconds until then: soon where upkeep has more to do, somebody may be hung, or a schedule is due."""
         if has_more:
             return _SOON
-        return _MOMENT if self._silent_since else LOOK_EVERY
+        usual, due = _MOMENT if self._silent_since else LOOK_EVERY, self._firing.next_at
+        return usual if due is None else min(usual, max(_SOON, due - self._clock.now()))
 
     # ---------------------------------------------------------------- deaths
 
@@ -146,6 +149,7 @@ class Janitor:
             self._done["reaped"] += 1
         self._assignments.look()
         self._queueing.look(self._clock.now())
+        self._done["scheduled"] += self._firing.look()
         return repairs + self._recovery.reconcile()
 
     def _reap(self, owner: str) -> Repairs:

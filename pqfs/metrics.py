@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pqfs.exposition import Family, Kind, Sample
 from pqfs.health import RULES, Severity, examine
+from pqfs.index.schedulerows import Schedule, ScheduleRows
 from pqfs.index.tallies import Tallies, Total
 from pqfs.model import State
 from pqfs.owners import Life
@@ -18,7 +19,7 @@ from pqfs.report import ConsumerStatus, Overview, Source, overview
 from pqfs.vitals import Program, Vitals, kind_of, look
 
 _KINDS = ("ingester", "consumer", "janitor")
-_UPKEEP = ("upkeep", "purged")  # of what a janitor has done, that which is no repair
+_UPKEEP = ("upkeep", "purged", "scheduled")  # of what a janitor has done, that which is no repair
 
 
 def gather(source: Source, programs: Sequence[Program] | None = None) -> list[Family]:
@@ -34,6 +35,7 @@ def gather(source: Source, programs: Sequence[Program] | None = None) -> list[Fa
         _of_failures([each for each in tallies.outcomes() if each[0] in names]),
         *_of_consumers(found.consumers),
         *_of_tree(found),
+        *_of_schedules(ScheduleRows(source.index.engine).all()),
     ]
 
 
@@ -48,6 +50,7 @@ def of_vitals(vitals: Vitals) -> list[Family]:
         _recovered(vitals),
         _counters("pqfs_upkeep_rounds", "Rounds of retention and checkpoint.", "program", _done(vitals, "upkeep")),
         _counters("pqfs_purged", "What was removed when its time was over.", "program", _done(vitals, "purged")),
+        _counters("pqfs_scheduled_jobs", "Jobs made at due times.", "program", _done(vitals, "scheduled")),
         *_of_room(vitals),
         _gauges("pqfs_alarms", "Rules of health that need a person: 1 while it holds.", "rule",
                 ((rule.name, rule.name in found) for rule in RULES if rule.severity is Severity.ALARM)),
@@ -147,6 +150,13 @@ def _of_tree(found: Overview) -> Iterator[Family]:
     yield _number("pqfs_inbox_files", "Files in the inbox; not counted above 10,000.", found.inbox)
     yield _number("pqfs_rejected_files", "Refused files; not counted above 10,000.", found.rejected)
     yield _number("pqfs_late_payloads", "Payloads that should long be where their rows say; up to 500.", found.late)
+
+
+def _of_schedules(schedules: Sequence[Schedule]) -> Iterator[Family]:
+    yield _gauges("pqfs_schedule_troubled", "Whether its last due time brought no job.", "schedule",
+                  ((each.name, each.trouble is not None) for each in schedules))  # fmt: skip
+    yield _gauges("pqfs_schedule_paused", "Whether a person has paused it.", "schedule",
+                  ((each.name, each.paused_at is not None) for each in schedules))  # fmt: skip
 
 
 # -------------------------------------------------------------------- forms

@@ -35,6 +35,7 @@ _CLAIMED = re.compile(
 _SCRATCH = re.compile(_JOB + r"\.(?P<attempt>[1-9][0-9]{0,9})\.(?P<suffix>part|parts|out)")
 _META = re.compile(_JOB + r"\.json")
 _NOTE = re.compile(rf"queue\.(?P<queue>{_QUEUE.pattern})\.json")
+_SCHEDULE = re.compile(rf"schedule\.(?P<schedule>{_QUEUE.pattern})\.json")
 _OUTPUT = re.compile(r"(?P<stamp>\d{8}T\d{6}\.\d{6}Z)_(?P<id12>[0-9a-f]{12})_(?P<name>.+)", re.DOTALL)
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -110,6 +111,22 @@ def parse_note(text: str) -> str | None:
     """The queue whose note an entry of meta/ is; None when it is not one."""
     match = _NOTE.fullmatch(text)
     return match["queue"] if match else None
+
+
+def schedule_path(name: str) -> str:
+    """Where it stands what is wanted of a schedule."""
+    return f"meta/schedule.{name}.json"
+
+
+def parse_schedule(text: str) -> str | None:
+    """The schedule whose note an entry of meta/ is; None when it is not one."""
+    match = _SCHEDULE.fullmatch(text)
+    return match["schedule"] if match else None
+
+
+def is_note(text: str) -> bool:
+    """Whether an entry of meta/ is the note of a queue or of a schedule."""
+    return parse_note(text) is not None or parse_schedule(text) is not None
 
 
 def output_id12(text: str) -> str | None:

@@ -19,6 +19,7 @@ from pqfs.model import Job, Place, State
 from pqfs.naming import Claimed, Parked
 from pqfs.owners import Life, Owners
 from pqfs.queueing import Queueing
+from pqfs.schedules import Schedules
 from pqfs.sieve import in_chunks
 from pqfs.witness import Witness
 
@@ -45,6 +46,7 @@ class Rebuild:
         """
         counts: Counter[State] = Counter()
         Queueing(self._jobqueue).restore(self._clock.now())
+        Schedules(self._jobqueue).restore(self._clock.now())
         for directory in self._spool.payload_directories():
             if self._is_arriving(directory):
                 continue

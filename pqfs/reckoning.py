@@ -20,6 +20,7 @@ from pqfs.naming import Claimed, Parked
 from pqfs.owners import Owners
 from pqfs.queueing import Queueing
 from pqfs.rebuild import Rebuild, parse_payload
+from pqfs.schedules import Schedules
 from pqfs.sieve import in_chunks
 from pqfs.witness import Witness
 
@@ -52,6 +53,7 @@ class Reckoning:
         self._forget_consumers()
         if self._is_older:
             Queueing(self._jobqueue).restore(self._clock.now(), believe=True)
+            Schedules(self._jobqueue).restore(self._clock.now(), believe=True)
         for directory in self._spool.payload_directories():
             for entries in in_chunks(self._spool.listing(directory), _CHUNK):
                 counts.update(self._hear(f"{directory}/{name}" for name, is_file in entries if is_file))

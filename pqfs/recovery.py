@@ -22,6 +22,7 @@ from pqfs.clock import Clock
 from pqfs.errors import IndexGone, Rejected, Unavailable, VolumeFault
 from pqfs.events import Word, emit, trouble
 from pqfs.index import Settlement
+from pqfs.index.schedulerows import known_notes
 from pqfs.jobqueue import JobQueue
 from pqfs.model import FINAL, Arrival, Job, Kind, Outcome, Place, State
 from pqfs.naming import Claimed, Parked
@@ -349,13 +350,13 @@ class Recovery:
 
     def _sweep_meta(self) -> None:
         now = self._clock.now()
-        queues = {queue.name for queue in self._index.queues()}
+        notes = known_notes(self._index)
         for name in self._spool.entries("meta", hidden=True):
-            job, queue = naming.parse_meta(name), naming.parse_note(name)
+            job, is_note = naming.parse_meta(name), naming.is_note(name)
             found = self._spool.status(f"meta/{name}")
             old = found is not None and now - found.st_mtime > _META_AGE
             is_scratch = job is None and name.endswith(".tmp")
-            is_late = queue is not None and queue not in queues
+            is_late = is_note and f"meta/{name}" not in notes
             if old and (
                 is_scratch or is_late or (job and self._index.job(job) is None and not self._spool.find(job))
             ):

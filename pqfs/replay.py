@@ -20,8 +20,9 @@ from pqfs.jobqueue import JobQueue
 from pqfs.model import FINAL, Arrival, Job, Place
 from pqfs.submission import Submitter, Wish
 
-# Options that mean the old job alone: the mark of its sidecar, its idempotency key, the hash of its content.
-_OWN = ("sidecar", "key", "content", "sha256")
+# Options that mean the old job alone: the mark of its sidecar, its idempotency key, the hash of its content, its due
+# time.
+_OWN = ("sidecar", "key", "content", "sha256", "schedule")
 
 
 @dataclass(frozen=True, slots=True)

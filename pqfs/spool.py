@@ -302,6 +302,15 @@ class Spool(Ground):
         """What people set of a queue; empty when they set nothing, or it makes no sense. Errors as `read_meta`."""
         return self._read_small(naming.note_path(queue))
 
+    def write_schedule(self, name: str, note: dict[str, Any]) -> None:
+        """Write or replace what is wanted of a schedule, and make it durable."""
+        data = json.dumps({"schema": "pqfs.schedule/1", **note}).encode()
+        self.replace_small(naming.schedule_path(name), f"meta/.schedule.{name}.{os.getpid()}.tmp", data)
+
+    def read_schedule(self, name: str) -> dict[str, Any]:
+        """What is wanted of a schedule; empty when that makes no sense. Errors as `read_meta`."""
+        return self._read_small(naming.schedule_path(name))
+
     def read_meta(self, job: str) -> dict[str, Any]:
         """What meta/<job>.json says; empty when there is none or it makes no sense.
 

@@ -563,11 +563,11 @@ def test_what_was_done_since_the_start_is_told_at_every_look(house: House, clock
     turn.wake()
 
     house.janitor._turn(turn, bell, heard)
-    assert heard.done == {**asdict(Repairs(released=1)), "reaped": 1, "purged": 1, "upkeep": 1}
+    assert heard.done == {**asdict(Repairs(released=1)), "reaped": 1, "purged": 1, "upkeep": 1, "scheduled": 0}
     assert house.now(dead).state is State.PENDING
     clock.pass_by(60)
     turn.wake()
     house.janitor._turn(turn, bell, heard)
-    assert heard.done == {**asdict(Repairs(released=1)), "reaped": 1, "purged": 1, "upkeep": 2}
+    assert heard.done == {**asdict(Repairs(released=1)), "reaped": 1, "purged": 1, "upkeep": 2, "scheduled": 0}
     bell.close()
     invariants(house.spool, house.index)

@@ -25,6 +25,7 @@ from pqfs.model import Kind as Ending
 from pqfs.model import Outcome, State
 from pqfs.pulse import Pulse
 from pqfs.recovery import Repairs
+from pqfs.schedules import Plan, Schedules
 from pqfs.settings import Loaded, load
 from pqfs.wiring import App
 from tests import exposition
@@ -289,6 +290,7 @@ def known(app: App, clock: SettableClock) -> dict[str, set[str]]:
     """Every figure by the name under which it is scraped, and its labels, of a spool in which all of them are."""
     test_it_tells_what_came_and_went_and_how_attempts_ended(app, clock)
     found = dict[str, set[str]]()
+    Schedules(app.jobqueue).add("tick", Plan("@daily", text="now"), "ann", None, clock.now())
     working = live(app, "consumer-00")
     consumer(app, working.name)
     run(app, working.name, "x", 1)

@@ -25,6 +25,7 @@ QUESTIONS = {
     "pqfs.consumers/1": ("consumers", "list"),
     "pqfs.fleet/1": ("consumers", "scale", "2"),
     "pqfs.audit/1": ("audit", "list"),
+    "pqfs.schedules/1": ("schedule", "list"),
     "pqfs.verification/1": ("audit", "verify"),
 }
 
@@ -36,6 +37,8 @@ def test_an_item_has_what_the_readme_says(shell: Shell, schema: str) -> None:
     dead = shell.submit("dead.txt")
     assert shell("jobs", "fail", dead) == 0
     shell.submit("waits.txt")
+    if schema == "pqfs.schedules/1":
+        assert shell("schedule", "add", "nightly", "0 2 * * *", "--text", "go") == 0
 
     answer = shell.json(*QUESTIONS[schema])
 

@@ -91,6 +91,7 @@ def test_every_example_of_a_name_is_one_by_the_grammar() -> None:
     assert naming.parse_scratch(examples["scratch"]) == Scratch(JOB, 2, "out")
     assert naming.parse_meta(examples["meta"]) == JOB
     assert naming.parse_note(examples["note"]) == "mail"
+    assert naming.parse_schedule(examples["note of a schedule"]) == "nightly"
     assert naming.output_id12(examples["output"]) == naming.id12(JOB)
     assert naming.output_name(1_795_322_486.123456, JOB, b"report.txt") == examples["output"]
     assert examples["rejected"] == f"{naming.id12(JOB)}.report.txt"

@@ -32,6 +32,7 @@ from pqfs.cli import (
     notices,
     older,
     queues,
+    scheduling,
     services,
     simulating,
     stack,
@@ -55,7 +56,7 @@ app = typer.Typer(
 )
 for _module in (
     stack, jobs, dropping, dead, lineage, queues, consumers, monitor, metering, upkeep, services, notices,
-    simulating, torturing, audit, auth,
+    simulating, torturing, audit, auth, scheduling,
 ):  # fmt: skip
     _module.register(app)
 

@@ -574,3 +574,34 @@ DELETE FROM notices WHERE put_aside_at IS NOT NULL RETURNING number;
 -- name: notices_waiting
 SELECT (SELECT count(*) FROM notices WHERE put_aside_at IS NOT NULL),
        (SELECT min(due_at) FROM notices WHERE put_aside_at IS NULL);
+
+-- name: schedules
+SELECT name, wish, created_at, paused_at, done_at, next_at, ran_at, job, trouble FROM schedules ORDER BY name;
+
+-- name: schedule
+SELECT name, wish, created_at, paused_at, done_at, next_at, ran_at, job, trouble FROM schedules WHERE name = :name;
+
+-- name: create_schedule
+INSERT INTO schedules (name, wish, created_at, paused_at, done_at, next_at)
+VALUES (:name, :wish, :created_at, :paused_at, :done_at, :next_at)
+ON CONFLICT (name) DO NOTHING RETURNING name;
+
+-- name: wish_schedule
+UPDATE schedules SET wish = :wish, paused_at = :paused_at, done_at = :done_at, next_at = :next_at WHERE name = :name
+RETURNING name;
+
+-- name: schedule_ran
+-- A due time's job, in the transaction that makes it.
+UPDATE schedules SET done_at = :at, ran_at = :at, job = :job, trouble = NULL WHERE name = :name AND done_at < :at
+RETURNING name;
+
+-- name: schedule_was_run
+-- By a person: no due time.
+UPDATE schedules SET ran_at = :at, job = :job, trouble = NULL WHERE name = :name RETURNING name;
+
+-- name: schedule_missed
+-- A due time that brings no job. Whoever comes second changes nothing.
+UPDATE schedules SET done_at = :at, trouble = :trouble WHERE name = :name AND done_at < :at RETURNING name;
+
+-- name: delete_schedule
+DELETE FROM schedules WHERE name = :name RETURNING name;

@@ -13,10 +13,17 @@ from typing import Any
 
 import pytest
 
+from pqfs.clock import Clock
 from pqfs.courier import Courier
 from pqfs.dequeuer import Dequeuer
-from pqfs.model import Job, Kind, Place, State
+from pqfs.duplicates import SCHEDULE
+from pqfs.firing import Acts, Firing, Mark
+from pqfs.index.schedulerows import ScheduleRows
+from pqfs.jobqueue import JobQueue
+from pqfs.model import Arrival, Job, Kind, Place, State
 from pqfs.queueing import Queueing
+from pqfs.schedules import Plan as Wanted
+from pqfs.schedules import Schedules
 from pqfs.settings import KeepSettings, QueueSettings, Settings
 from pqfs.terms import wishes_of
 from tests.crash.harness import Crash, World, output_of
@@ -670,6 +677,93 @@ def pause_a_queue(world: World) -> Plan:
 @protocol(effects=3)
 def delete_a_queue(world: World) -> Plan:
     return queue_act(world, "delete", after=(False, {}))
+
+
+# -------------------------------------------------------------------- schedules
+
+
+def submitting(world: World) -> Firing:
+    """Whoever sees to schedules, submitting under an owner name that dies with the world."""
+
+    def submit(jobqueue: JobQueue, _: Clock, plan: Wanted, mark: Mark, ready_at: float, acts: Acts) -> list[Arrival]:
+        now, owner = world.clock.now(), world.owner("schedule")
+        arrival = Arrival(new_id(now), plan.queue, b"tick.txt", 3, 0, ready_at, options={SCHEDULE: dict(mark)})
+        staged = world.spool.scratch_path(owner, arrival.id, 1, "part")
+        for directory in ("work", "ready"):
+            world.spool.make_directory(f"{directory}/{owner}")
+        world.spool.path(staged).write_bytes(b"now")
+        twins = jobqueue.submit(owner, [(arrival, staged)], now, acts(arrival))
+        return [] if twins else [arrival]
+
+    return Firing(world.jobqueue, world.clock, submit)
+
+
+def scheduled(world: World, passed: float, missed: str = "once") -> None:
+    """A schedule that is due every minute, and so much time."""
+    plan = Wanted("* * * * *", text="now", missed=missed)
+    Schedules(world.jobqueue).add("tick", plan, "ann", None, world.clock.now())
+    world.clock.pass_by(passed)
+
+
+def dues_of(world: World) -> list[float]:
+    return sorted((job.options or {})[SCHEDULE]["due"] for job in world.jobs().values())
+
+
+@protocol(effects=13)
+def see_to_a_due_time(world: World) -> Plan:
+    """The next one looks at once, before recovery has found what the first has left."""
+    scheduled(world, 60.0)
+
+    def once(world: World) -> None:
+        assert len(dues_of(world)) == 1
+
+    def look(world: World) -> None:
+        submitting(world).look()
+
+    return Plan(lambda: look(world), once, once, mend=look)
+
+
+def schedule_act(world: World, verb: str, is_there: bool, is_paused: bool = False) -> Plan:
+    """An act on schedule `tick`, which was made before but for `add`."""
+    now = world.clock.now()
+    if verb != "add":
+        scheduled(world, 0.0)
+    arguments = (Wanted("* * * * *", text="now"),) if verb == "add" else ()
+
+    def row(world: World) -> tuple[bool, bool]:
+        found = ScheduleRows(world.index.engine).find("tick")
+        return found is not None, found is not None and found.paused_at is not None
+
+    before = row(world)
+
+    def acted(world: World) -> None:
+        assert row(world) == (is_there, is_paused)
+
+    def told_first(world: World) -> None:
+        """What the row says the note has said before; but for one that goes."""
+        assert row(world) in (before, (is_there, is_paused))
+        if row(world)[0]:
+            note = world.spool.read_schedule("tick")
+            assert not row(world)[1] or note["paused_at"] is not None
+
+    return Plan(
+        lambda: getattr(Schedules(world.jobqueue), verb)("tick", *arguments, "ann", "because", now), acted, told_first
+    )
+
+
+@protocol(effects=5)
+def add_a_schedule(world: World) -> Plan:
+    return schedule_act(world, "add", is_there=True)
+
+
+@protocol(effects=5)
+def pause_a_schedule(world: World) -> Plan:
+    return schedule_act(world, "pause", is_there=True, is_paused=True)
+
+
+@protocol(effects=2)
+def remove_a_schedule(world: World) -> Plan:
+    return schedule_act(world, "remove", is_there=False)
 
 
 def planned(world: World, verb: str, value: float, key: str, before: str | None = None) -> Plan:

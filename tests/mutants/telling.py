@@ -1,10 +1,11 @@
-"""Promises of what pqfs tells of itself: counters never shrink, no label breaks the text."""
+"""Promises of what pqfs tells of itself, and when: counters never shrink, no due time brings two jobs."""
 
 from __future__ import annotations
 
 from tests.mutants.workshop import Mutant
 
 _INDEX, _EXPOSITION, _METRICS = "pqfs/index/__init__.py", "pqfs/exposition.py", "pqfs/metrics.py"
+_DUPLICATES, _FIRING = "pqfs/duplicates.py", "pqfs/firing.py"
 
 MUTANTS = (
     Mutant(
@@ -34,5 +35,47 @@ MUTANTS = (
         "totals.get(name, Total(name, 0, 0, 0, 0, 0.0)) for name in names",
         "totals[name] for name in names if name in totals",
         ("tests/test_metrics.py", "-k", "told_once"),
+    ),
+    Mutant(
+        "a due time that was seen to is seen to again",
+        _DUPLICATES,
+        "        if schedule is None or schedule.done_at < due:\n",
+        "        if True:\n",
+        ("tests/test_schedules.py", "-k", "two_janitors"),
+    ),
+    Mutant(
+        "a job does not note its due time",
+        _DUPLICATES,
+        "        self._see_to_dues(made)\n",
+        "",
+        ("tests/test_schedules.py", "-k", "two_janitors or died_before"),
+    ),
+    Mutant(
+        "a rebuild knows due times by the notes alone",
+        _DUPLICATES,
+        "        self._see_to_dues(jobs)\n",
+        "",
+        ("tests/test_schedules.py", "-k", "note_that_is_behind"),
+    ),
+    Mutant(
+        "up to when a schedule has been seen to is kept in the index alone",
+        _FIRING,
+        "                self._schedules.keep(replace(row, done_at=seen_to, next_at=following))\n",
+        "                self._rows.wish(replace(row, done_at=seen_to, next_at=following))\n",
+        ("tests/test_schedules.py", "-k", "rebuild_knows"),
+    ),
+    Mutant(
+        "the janitor sleeps past a due time",
+        "pqfs/janitor.py",
+        "        return usual if due is None else min(usual, max(_SOON, due - self._clock.now()))\n",
+        "        return usual\n",
+        ("tests/test_schedules.py", "-k", "sleeps_no_longer"),
+    ),
+    Mutant(
+        "in an hour that comes twice a due time lies in the past",
+        "pqfs/timetable.py",
+        "        return (due for due in dues if due > after)",
+        "        return dues",
+        ("tests/test_schedules.py", "-k", "lies_ahead"),
     ),
 )
