@@ -4,6 +4,8 @@
     ├── Misconfigured       stop and tell the operator        exit 2
     ├── Refused             fix the call; never retried       exit 1
     │   ├── JobNotFound                                       exit 4
+    │   ├── QueueNotFound                                     exit 4
+    │   ├── QueueFull       it may be taken later
     │   ├── ConsumerNotFound                                  exit 4
     │   ├── IllegalTransition
     │   ├── Unconfirmed     it needs a yes and nobody is there  exit 2
@@ -88,6 +90,10 @@ class ScheduleNotFound(Refused):
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         super().__init__(f"There is no schedule {name}.", f"There are: {', '.join(known) or 'none yet'}")
+
+
+class QueueFull(Refused):
+    """The queue takes nothing more now: it is closed, or has as much as its quotas allow."""
 
 
 class ConsumerNotFound(Refused):

@@ -66,6 +66,7 @@ def rules(settings: Settings, queues: Iterable[str] = ()) -> list[Rule]:
         *(Rule(name, 0o750, "no producer reaches what has been accepted") for name in closed),
         Rule("run", 0o700, "who may write to bells, locks and sockets may steer pqfs"),
         *(Rule(name, 0o600, "who may write the index decides what happens to every file") for name in _INDEX),
+        Rule("keys.json", 0o600, "hashes of keys; who may write it may use the REST API"),
         Rule("users.json", 0o600, "hashes of passwords; who may write it may sign in to the console"),
     ]
 

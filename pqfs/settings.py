@@ -175,6 +175,16 @@ class HealthSettings(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings(Section):
+    """Where the REST API listens, and what bodies it takes: so many bytes, and `patience` for them to arrive."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, at_least(1), at_most(65535)] = 8470
+    max_body: Annotated[Bytes, above(0)] = Size(2**30)
+    patience: Annotated[Duration, above(0)] = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Section):
     """All settings of one spool. Paths are absolute."""
 
@@ -193,6 +203,7 @@ class Settings(Section):
     consume: ConsumeSettings = ConsumeSettings()
     keep: KeepSettings = KeepSettings()
     health: HealthSettings = HealthSettings()
+    api: ApiSettings = ApiSettings()
     defaults: QueueSettings = QueueSettings()
     queues: dict[str, QueueSettings] = field(default_factory=dict)
 

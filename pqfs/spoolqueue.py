@@ -25,9 +25,10 @@ from pqfs.index import Act
 from pqfs.interface import LeasedJob, Payload, Queue, Stats
 from pqfs.listing import NEWEST, Listing, Wanted
 from pqfs.model import FINAL, Attempt, Job, Kind, State
+from pqfs.reception import Reception
 from pqfs.runtime import Heartbeat
 from pqfs.story import is_unpublished
-from pqfs.submission import Submitter, Wish, check_source
+from pqfs.submission import Wish, check_source
 from pqfs.wiring import App
 
 PROGRAM = "dequeue"
@@ -49,7 +50,8 @@ class SpoolQueue(Queue):
         self._dequeuer: Dequeuer | None = None
         self._heartbeat: Heartbeat | None = None
         self._is_closed = False
-        self._ids = naming.JobIds()  # one for all, so that what comes later stands behind, within a millisecond too
+        self._ids = naming.JobIds()
+        self._reception = Reception(app.jobqueue, app.clock, self._lock, "submit")
 
     # ---------------------------------------------------------------- producers
 
@@ -65,15 +67,12 @@ class SpoolQueue(Queue):
         called = os.fsencode(name if name is not None else _usual_name(payload))
         if not called or b"/" in called or called in (b".", b".."):
             raise Refused(f"{naming.printable(called)!r} can not be a file's name.")
-        with self._lock, _opened(payload) as source, self._submitter() as me:
+        with _opened(payload) as source, self._reception.open() as me:
             staged = me.stage(source, called, wish)
             made = me.commit([Act(_actor(), "submit", staged.id, self.name, after="pending")])
             if not made:
                 raise Refused(f"{self._app.jobqueue.duplicates.reason(me.twins[0]).capitalize()}.")
             return made[0].id
-
-    def _submitter(self) -> Submitter:
-        return Submitter(self._app.jobqueue, "submit", self._app.clock, ids=self._ids)
 
     # ---------------------------------------------------------------- consumers
 
@@ -201,6 +200,7 @@ class SpoolQueue(Queue):
                 return
             self._is_closed = True
             try:
+                self._reception.close()
                 if self._dequeuer:
                     self._dequeuer.close()
             finally:

@@ -20,7 +20,7 @@ from pqfs import kernel, naming
 from pqfs.clock import Clock, boot_id, iso
 from pqfs.delivery import deliver, inbox
 from pqfs.duplicates import ONCE, Twin
-from pqfs.errors import DiskFull, Refused
+from pqfs.errors import DiskFull, QueueFull, Refused, Unavailable
 from pqfs.index import Act
 from pqfs.jobqueue import JobQueue
 from pqfs.model import DEFAULT_QUEUE, Arrival, check_key, check_priority, check_ready_at
@@ -67,16 +67,16 @@ class Submitter:
     """Stages and submits: `with Submitter(jobqueue, "submit", clock) as me:`. Nothing is a job before `commit`."""
 
     def __init__(
-        self, jobqueue: JobQueue, program: str, clock: Clock, progress: Callable[[int], None] = lambda count: None,
-        ids: JobIds | None = None,
-    ) -> None:  # fmt: skip
+        self, jobqueue: JobQueue, program: str, clock: Clock, progress: Callable[[int], None] = lambda count: None
+    ) -> None:
         self._jobqueue = jobqueue
         self._clock = clock
         self._program = program
         self._progress = progress
-        self._ids = ids or JobIds()
+        self._ids = JobIds()
         self._staged: list[tuple[Arrival, str]] = []
         self.twins: list[Twin] = []  # the duplicates of the last commit
+        self.is_broken = False  # a commit has failed, and may have happened
         self._quotas = self._ask_quotas()
 
     def __enter__(self) -> Self:
@@ -92,7 +92,10 @@ class Submitter:
         spool = self._jobqueue.spool
         spool.remove_tree(f"work/{self._lock.name}")
         spool.remove_directory(f"ready/{self._lock.name}")  # stays while jobs wait in it
-        self._lock.release()
+        if self.is_broken:
+            self._lock.abandon()  # recovery adopts what has moved and is no job
+        else:
+            self._lock.release()
 
     def stage(self, source: IO[bytes], name: bytes, wish: Wish) -> Arrival:
         """Copy an open file into the submitter's scratch; the job that it will be.
@@ -107,20 +110,28 @@ class Submitter:
         size = self._copy(source, self._jobqueue.spool.path(path))
         return self._accept(job, path, size, name, wish)
 
-    def begin(self, queue: str) -> tuple[str, Path]:
-        """For a file that somebody else writes: the id of the job that it will be, and where to write it.
+    def look(self) -> None:
+        """Heed the quotas as they are now, and not as they were at the last commit."""
+        self._quotas = self._ask_quotas()
 
-        Raises:
-            Refused: the queue takes nothing now.
-        """
-        self._check_quota(queue, 0)
+    def begin(self) -> tuple[str, Path]:
+        """For a file that somebody else writes: the id of the job that it will be, and where to write it."""
         job = self._ids.next(self._clock.now())
         return job, self._path_of(job)
 
     def adopt(self, job: str, name: bytes, wish: Wish) -> Arrival:
-        """Stage the file that was written where `begin` said. Errors as `stage`; then the file is gone."""
+        """Stage the file that was written where `begin` said. Errors as `stage`; then the file is gone.
+
+        Raises:
+            Unavailable: another's failed commit has taken it along.
+        """
+        self._check_room()
         path = self._jobqueue.spool.scratch_path(self._lock.name, job, 1, "part")
-        return self._accept(job, path, self._path_of(job).stat().st_size, name, wish)
+        try:
+            size = self._path_of(job).stat().st_size
+        except FileNotFoundError as error:
+            raise Unavailable("What was sent is no longer there.", "Send it again.") from error
+        return self._accept(job, path, size, name, wish)
 
     def _path_of(self, job: str) -> Path:
         return self._jobqueue.spool.path(self._jobqueue.spool.scratch_path(self._lock.name, job, 1, "part"))
@@ -146,9 +157,13 @@ class Submitter:
 
     def _check_quota(self, queue: str, size: int) -> None:
         if reason := self._quotas.why_not(queue, size):
-            raise Refused(
+            raise QueueFull(
                 f"{reason[0].upper()}{reason[1:]}.", "Submit it later, or drop it into the inbox: there it waits."
             )
+
+    def _check_room(self) -> None:
+        if self._jobqueue.spool.is_below(int(self._jobqueue.settings.low_water)):
+            raise DiskFull("The spool's volume is below low water.", "Make room, then submit again.")
 
     def _copy(self, source: IO[bytes], target: Path) -> int:
         size = 0
@@ -157,8 +172,7 @@ class Submitter:
                 self._progress(shared)
                 return shared
             while block := source.read(_BLOCK):
-                if self._jobqueue.spool.is_below(int(self._jobqueue.settings.low_water)):
-                    raise DiskFull("The spool's volume is below low water.", "Make room, then submit again.")
+                self._check_room()
                 size += copy.write(block)
                 self._progress(len(block))
         return size
@@ -172,7 +186,9 @@ class Submitter:
         staged, self._staged = self._staged, []
         if not staged:
             return []
+        self.is_broken = True
         self.twins = self._jobqueue.submit(self._lock.name, staged, self._clock.now(), acts)
+        self.is_broken = False
         self._quotas = self._ask_quotas()
         linked = {twin.arrival.id: twin.earlier for twin in self.twins if twin.policy == "link"}
         rejected = {twin.arrival.id for twin in self.twins if twin.policy == "reject"}

@@ -71,7 +71,7 @@ def test_no_consumer_and_every_consumer_can_be_asked_for(short_path: Path, consu
     found = _read_by_supervisor(_instance(short_path, consumers=consumers))
 
     assert sum(each.autostart for name, each in found.items() if name.startswith("consumer")) == consumers
-    assert len(found) == SLOTS + 5
+    assert len(found) == SLOTS + 6
 
 
 @pytest.mark.parametrize("name", ["a b", "100%", "50%40 $HOME, x='y'", "ünï", "a;b#c"])

@@ -25,7 +25,16 @@ from pqfs.places import DIRECTORIES
 from pqfs.spool import Spool
 
 EPOCH = 1_800_000_000.0  # where the settable clock starts: 2027-01-15T08:00:00Z
-_TOP = {*DIRECTORIES, "README.md", ".gitignore", "index.db", "index.db-wal", "index.db-shm"}
+_TOP = {
+    *DIRECTORIES,
+    "README.md",
+    ".gitignore",
+    "index.db",
+    "index.db-wal",
+    "index.db-shm",
+    "keys.json",
+    "users.json",
+}
 _IDS: dict[int, JobIds] = {}  # a second each: one test's leap into the future is not another's
 _Answer = TypeVar("_Answer")
 PATIENCE = 20.0  # seconds: a deadline for what takes milliseconds, so that a slow machine fails no test

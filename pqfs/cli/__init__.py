@@ -20,6 +20,7 @@ from typer.main import get_command, get_command_name
 from typer.models import CommandInfo
 
 from pqfs.cli import (
+    api,
     audit,
     auth,
     consumers,
@@ -56,7 +57,7 @@ app = typer.Typer(
 )
 for _module in (
     stack, jobs, dropping, dead, lineage, queues, consumers, monitor, metering, upkeep, services, notices,
-    simulating, torturing, audit, auth, scheduling,
+    simulating, torturing, audit, auth, scheduling, api,
 ):  # fmt: skip
     _module.register(app)
 

@@ -34,7 +34,7 @@ LAYERS: list[tuple[str, ...]] = [
         "exposition",
     ),
     ("retry", "handlersettings", "hooksettings", "inputs", "outputs", "instants", "secretfile", "interface"),
-    ("passwords",),
+    ("passwords", "keys"),
     ("plain", "validation", "edition", "timetable"),
     ("settings",),
     ("places",),
@@ -52,6 +52,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("sidecars", "ghosts", "recovery", "rejected", "submission", "report", "tree", "browse", "listing", "trends"),
     (
         "waiting",
+        "reception",
         "fsck",
         "replay",
         "provenance",
@@ -76,7 +77,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("backends",),
     ("stack.*",),
     ("services", "doctor", "origins", "backup", "scrape"),
-    ("torture.*", "testing.*"),
+    ("torture.*", "testing.*", "api.*"),
     ("cli.*",),
     ("__main__", ""),
 ]
@@ -87,11 +88,15 @@ DOORS = {
     "apsw": {"index.sqlite"},
     "sqlite3": set[str](),
     "watchdog": {"watch", "arrivals"},
-    "pydantic": {"values", "handlersettings", "validation", "sidecar"},
+    "pydantic": {"values", "handlersettings", "validation", "sidecar", "api.*"},
     "typer": {"cli.*"},
     "rich": {"cli.*"},
     "streamlit": set[str](),
     "supervisor": {"stack.*"},
+    "fastapi": {"api.*"},
+    "starlette": {"api.*"},
+    "uvicorn": {"api.*"},
+    "python_multipart": {"api.*"},
     "ctypes": {"kernel", "handlers.launch"},
 }
 

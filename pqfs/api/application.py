@@ -1,0 +1,49 @@
+"""The application: routes, problems, keys and a description of it all, around one desk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+import pqfs
+from pqfs.api import problems, resources, work
+from pqfs.api.access import Access
+from pqfs.api.desk import Desk
+from pqfs.api.problems import Problem
+from pqfs.api.shapes import Enqueue, EnqueueForm, OutputForm
+from pqfs.api.uploads import Bounds
+from pqfs.keys import Keys
+
+_SAID = (
+    "Jobs in, jobs out: for producers and consumers that are no processes of this host. What ends an attempt names "
+    "it, and whoever has lost its lease is told 409: throw the result away. Errors are problem+json."
+)
+_BY_HAND = (Problem, Enqueue, EnqueueForm, OutputForm)  # what routes refer to without FastAPI's knowing
+
+
+def application(desk: Desk, keys: Keys) -> FastAPI:
+    """The application on an opened desk, which stays the caller's to close."""
+    app = FastAPI(title="pqfs", version=pqfs.__version__, description=_SAID)
+    limits = desk.app.settings.api
+    bounds = Bounds(int(limits.max_body), limits.patience, desk.is_full)
+    access = Access(keys)
+    problems.install(app)
+    app.include_router(work.router(desk, access, bounds))
+    app.include_router(resources.router(desk, access))
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """OpenAPI, with the shapes that routes name by hand."""
+    if app.openapi_schema is None:
+        told = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schemas = told.setdefault("components", {}).setdefault("schemas", {})
+        for shape in _BY_HAND:
+            found = shape.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(found.pop("$defs", {}))
+            schemas[shape.__name__] = found
+        app.openapi_schema = told
+    return app.openapi_schema

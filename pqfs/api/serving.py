@@ -1,0 +1,51 @@
+"""The REST API as a process: `pqfs api`. TERM drains: answers under way are given, what is leased is given back."""
+
+from __future__ import annotations
+
+import uvicorn
+
+from pqfs import kernel
+from pqfs.api.access import is_loopback
+from pqfs.api.application import application
+from pqfs.api.desk import Desk
+from pqfs.errors import Misconfigured
+from pqfs.keys import Keys
+from pqfs.runtime import Stop, follow_supervisor
+from pqfs.settings import Loaded
+from pqfs.wiring import open_app
+
+_DRAIN = 20  # seconds for answers under way
+_MOST = 500  # connections at once; the next one is told 503
+
+
+def serve(loaded: Loaded, host: str | None = None, port: int | None = None) -> None:
+    """Serve until asked to stop.
+
+    Raises:
+        Misconfigured: other hosts could reach it, and there is no key.
+    """
+    settings = loaded.settings
+    host, port = host or settings.api.host, port or settings.api.port
+    keys = Keys(settings.spool)
+    if not is_loopback(host) and not keys.all():
+        raise Misconfigured(
+            f"Without keys only this host is served, and not {host}.",
+            "Make a key first: pqfs keys add NAME --role operator",
+        )
+    kernel.ignore_lease_breaks()
+    app = open_app(loaded)
+    desk = Desk(app, on_lost=lambda: setattr(server, "should_exit", True))
+    config = uvicorn.Config(
+        application(desk, keys), host, port, log_level="warning", access_log=False, server_header=False,
+        limit_concurrency=_MOST, timeout_graceful_shutdown=_DRAIN, timeout_keep_alive=30, lifespan="off",
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    try:
+        stop = Stop()
+        stop.listen()  # at its end uvicorn sends the signal on, to whoever listened before it
+        follow_supervisor()
+        server.should_exit = stop.requested
+        server.run()
+    finally:
+        desk.close()
+        app.close()

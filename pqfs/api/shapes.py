@@ -1,0 +1,180 @@
+"""What requests say and answers hold, as OpenAPI shows it. Instants are ISO 8601 in UTC, durations seconds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pqfs.model import FURTHEST, LONGEST_KEY, PRIORITY_LIMIT, State
+
+JOB = "01a3185c-5000-7001-89d8-d555156386ad"
+_QUEUE = r"^[a-z0-9_-]{1,32}$"
+_NAME = r"^[^/\x00-\x1f\x7f]*[^./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*$"
+
+QueueName = Annotated[str, Field(pattern=_QUEUE, examples=["default"])]
+Lease = Annotated[float, Field(ge=1, le=86400, description="Seconds that the lease is to last.")]
+
+
+class Wished(BaseModel):
+    """What may be asked of a job besides its payload."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    queue: QueueName = "default"
+    name: Annotated[str, Field(pattern=_NAME, max_length=255)] | None = None
+    priority: Annotated[int, Field(ge=-PRIORITY_LIMIT, le=PRIORITY_LIMIT)] | None = None
+    delay: Annotated[float, Field(ge=0, le=FURTHEST - 86400, description="Seconds before it is run.")] = 0.0
+    key: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=LONGEST_KEY, description="Idempotency: a known one answers with its job."),
+        ]
+        | None
+    ) = None
+
+
+class Enqueue(Wished):
+    """A job in JSON. Text becomes the payload as it is (UTF-8), everything else as JSON."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"job_data": "a line of text", "queue": "default"}]}
+    )
+
+    job_data: Any
+    metadata: dict[str, Any] | None = None
+
+
+class EnqueueForm(Wished):
+    """A job as a form: one file, and the same fields."""
+
+    file: Annotated[bytes, Field(json_schema_extra={"format": "binary"})]
+
+
+class OutputForm(BaseModel):
+    """An output as a form: one file."""
+
+    file: Annotated[bytes, Field(json_schema_extra={"format": "binary"})]
+
+
+class Enqueued(BaseModel):
+    """The job is durable. `job_id` is the earlier job's where the key was known."""
+
+    message: Annotated[str, Field(examples=["Job enqueued"])]
+    job_id: Annotated[str, Field(examples=[JOB])]
+
+
+class Leased(BaseModel):
+    """A job that is the caller's until `lease_end`. `payload` is told where it is short text."""
+
+    job_id: Annotated[str, Field(examples=[JOB])]
+    attempt: Annotated[int, Field(ge=1)]
+    queue: str
+    name: str
+    size: int
+    lease_end: str
+    metadata: dict[str, Any]
+    payload: str | None
+    payload_url: Annotated[str, Field(examples=[f"/v1/jobs/{JOB}/payload?attempt=1"])]
+
+
+class Ended(BaseModel):
+    """What became of a job whose attempt has ended. `output`: its name in the outbox."""
+
+    message: str
+    job_id: Annotated[str, Field(examples=[JOB])]
+    state: State
+    attempt: int
+    output: str | None
+
+
+class Extended(BaseModel):
+    """When a lease ends now."""
+
+    job_id: Annotated[str, Field(examples=[JOB])]
+    attempt: int
+    lease_end: str
+
+
+class Resubmit(BaseModel):
+    """Which jobs are to wait again: these, or all that have failed, of one queue if it is named."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"all": True, "queue": "default"}]})
+
+    jobs: Annotated[list[str], Field(max_length=1000)] | None = None
+    all: bool = False
+    queue: QueueName | None = None
+    reason: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class Skipped(BaseModel):
+    """A job that was left as it is, and why."""
+
+    job_id: str
+    reason: str
+
+
+class ResubmitDone(BaseModel):
+    """How many wait again."""
+
+    message: Annotated[str, Field(examples=["3 jobs resubmitted"])]
+    resubmitted: int
+    skipped: list[Skipped]
+
+
+class JobShape(BaseModel):
+    """A job, as `pqfs jobs list --json` shows it."""
+
+    id: Annotated[str, Field(examples=[JOB])]
+    name: str
+    queue: str
+    state: State
+    priority: int
+    attempt: int
+    failures: int
+    crashes: int
+    size: int
+    created_at: str
+    ready_at: str
+    updated_at: str
+    owner: str | None
+    output: str | None
+    error: str | None
+    assigned_to: str | None
+
+
+class Jobs(BaseModel):
+    """A page of jobs, newest first; `next`: the cursor of the next page, None after the last."""
+
+    items: list[JobShape]
+    next: str | None
+
+
+class Listed(BaseModel):
+    """A listing whose items are as the command line's `--json` shows them."""
+
+    items: list[dict[str, Any]]
+
+
+class StatsShape(BaseModel):
+    """Jobs by state; the longest wait of a due job; what happened in the last minute and hour."""
+
+    at: str
+    jobs: dict[str, int]
+    oldest_wait: float | None
+    last_minute: dict[str, float]
+    last_hour: dict[str, float]
+
+
+class Health(BaseModel):
+    """Whether anything needs a person: `alarms`; and what is worth knowing: `notices`."""
+
+    ok: bool
+    alarms: list[dict[str, Any]]
+    notices: list[dict[str, Any]]
+
+
+class Ready(BaseModel):
+    """This process can do its work."""
+
+    ready: bool

@@ -1,0 +1,261 @@
+"""Work in and out over HTTP: what is enqueued is a job, what is leased is one caller's, what is done is published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from pqfs.clock import parse_iso
+from pqfs.keys import Role
+from pqfs.model import State
+from tests.api.service import Service
+
+
+def enqueued(client: TestClient, data: Any = "payload", **more: Any) -> str:
+    answer = client.post("/enqueue/", json={"job_data": data, **more})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["message"] == "Job enqueued"
+    job: str = answer.json()["job_id"]
+    return job
+
+
+def leased(client: TestClient, **query: Any) -> dict[str, Any]:
+    answer = client.get("/dequeue/", params=query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def output(service: Service, name: str) -> bytes:
+    return service.app.spool.path(f"outbox/{name}").read_bytes()
+
+
+def test_json_is_a_job(local: TestClient) -> None:
+    for data, payload, name in (
+        ("text é", "text é", "payload.txt"),
+        ({"a": [1, None]}, '{"a": [1, null]}', "payload.json"),
+        (None, "null", "payload.json"),
+    ):
+        job = enqueued(local, data, metadata={"from": "lab"})
+        found = leased(local)
+        assert (found["job_id"], found["attempt"], found["payload"], found["name"]) == (job, 1, payload, name)
+        assert found["metadata"] == {"from": "lab"}
+
+
+def test_the_file_of_a_form_is_a_job(service: Service, local: TestClient) -> None:
+    data = bytes(range(256)) * 2000
+    answer = local.post(
+        "/enqueue/", files={"file": ("scan é.bin", data)}, data={"priority": "7", "delay": "0", "queue": "default"}
+    )
+
+    found = leased(local)
+
+    assert (found["job_id"], found["name"], found["size"]) == (answer.json()["job_id"], "scan é.bin", len(data))
+    assert found["payload"] is None
+    assert local.get(found["payload_url"]).content == data
+    assert service.left() == []
+
+
+def test_what_is_done_is_published(service: Service, local: TestClient) -> None:
+    job = enqueued(local)
+    found = leased(local)
+
+    done = local.post(f"/mark_done/{job}", params={"attempt": found["attempt"]}, content=b"output")
+
+    assert done.json() == {"message": "Job done", "job_id": job, "state": "completed", "attempt": 1, **_output(done)}
+    assert output(service, done.json()["output"]) == b"output"
+    assert local.get(f"/v1/jobs/{job}/output").content == b"output"
+    again = local.post(f"/mark_done/{job}", params={"attempt": 1}, content=b"another")
+    assert again.json() == done.json()
+    assert output(service, done.json()["output"]) == b"output"
+    assert local.post(f"/mark_done/{job}", content=b"and without an attempt").json() == done.json()
+
+
+def _output(answer: Any) -> dict[str, str]:
+    return {"output": answer.json()["output"]}
+
+
+def test_an_output_may_come_as_a_form_or_not_at_all(service: Service, local: TestClient) -> None:
+    forms: list[tuple[dict[str, Any], bytes]] = [({"files": {"file": ("out", b"made")}}, b"made"), ({}, b"")]
+    for sent, expected in forms:
+        job = enqueued(local)
+        leased(local)
+        done = local.post(f"/mark_done/{job}", **sent)
+        assert output(service, done.json()["output"]) == expected
+
+
+def test_a_stale_attempt_is_told_and_publishes_nothing(service: Service, local: TestClient) -> None:
+    job = enqueued(local)
+    leased(local, lease=5)
+    service.clock.pass_by(6.0)
+    assert leased(local)["attempt"] == 2
+
+    stale = local.post(f"/mark_done/{job}", params={"attempt": 1}, content=b"late")
+
+    assert (stale.status_code, stale.headers["content-type"]) == (409, "application/problem+json")
+    assert "lost its lease" in stale.json()["detail"]
+    assert local.post(f"/mark_failed/{job}", params={"attempt": 1}).status_code == 409
+    assert local.post(f"/extend/{job}", params={"attempt": 1}).status_code == 409
+    assert local.get(f"/v1/jobs/{job}/payload", params={"attempt": 1}).status_code == 409
+    assert service.left() == []
+    assert local.post(f"/mark_done/{job}", params={"attempt": 2}, content=b"right").status_code == 200
+    assert service.app.spool.entries("outbox") == [service.desk.job(job).output]
+
+
+def test_what_failed_is_retried_or_not(service: Service, local: TestClient) -> None:
+    job = enqueued(local)
+    leased(local)
+    failed = local.post(f"/mark_failed/{job}", params={"attempt": 1}, content="no such format")
+    assert (failed.json()["state"], service.desk.job(job).failures) == ("pending", 1)
+    assert local.post(f"/mark_failed/{job}", params={"attempt": 1}, content="again").status_code == 200
+    assert service.desk.job(job).failures == 1
+    service.clock.pass_by(3600.0)
+    leased(local)
+
+    dead = local.post(f"/mark_failed/{job}", params={"attempt": 2, "permanent": True}, content="never")
+
+    assert (dead.json()["state"], service.desk.job(job).error) == ("failed", "never")
+
+
+def test_a_lease_can_be_extended(service: Service, local: TestClient) -> None:
+    job = enqueued(local)
+    leased(local, lease=5)
+    extended = local.post(f"/extend/{job}", params={"seconds": 60})
+
+    assert parse_iso(extended.json()["lease_end"]) == pytest.approx(service.clock.now() + 60.0)
+    service.clock.pass_by(59.0)
+    assert local.get("/dequeue/").status_code == 204
+
+
+def test_a_known_key_is_answered_with_the_first_job(local: TestClient) -> None:
+    job = enqueued(local, key="order 17")
+
+    assert enqueued(local, "another", key="order 17") == job
+    assert len(local.get("/v1/jobs").json()["items"]) == 1
+
+
+def test_an_empty_queue_is_no_content(local: TestClient) -> None:
+    answer = local.get("/dequeue/")
+
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+def test_all_that_failed_is_resubmitted(service: Service, local: TestClient) -> None:
+    jobs = [enqueued(local, str(number)) for number in range(3)]
+    for job in jobs:
+        leased(local)
+        local.post(f"/mark_failed/{job}", params={"permanent": True})
+
+    one = local.post("/admin/resubmit", json={"jobs": [jobs[0], jobs[0]]}).json()
+    assert (one["resubmitted"], [each["job_id"] for each in one["skipped"]]) == (1, [jobs[0]])
+    assert local.get("/admin/resubmit").status_code == 401, "by GET never without a key"
+    operator = service.client(Role.OPERATOR)
+    assert operator.get("/admin/resubmit").json()["resubmitted"] == 2
+
+    assert {service.desk.job(job).state for job in jobs} == {State.PENDING}
+
+
+def test_a_resubmission_says_what_it_means(local: TestClient) -> None:
+    for body in ({}, {"all": True, "jobs": ["x"]}, {"all": False}, {"every": True}):
+        assert local.post("/admin/resubmit", json=body).status_code == 422
+
+
+# -------------------------------------------------------------------- hostile
+
+
+JSON = {"content-type": "application/json"}
+FORM = {"content-type": "multipart/form-data; boundary=x"}
+
+
+def part(headers: str, data: str = "a") -> str:
+    return f"--x\r\n{headers}\r\n\r\n{data}\r\n"
+
+
+NO_JOBS: list[tuple[dict[str, str], str | bytes, int]] = [
+    ({}, b"payload", 415),
+    ({"content-type": "text/plain"}, b"payload", 415),
+    (JSON, b"", 422),
+    (JSON, b"{", 422),
+    (JSON, b"[1]", 422),
+    (JSON, b'{"queue": "default"}', 422),
+    (JSON, b'{"job_data": "\\ud800"}', 422),
+    (JSON, b'{"job_data": 1, "priority": 1001}', 422),
+    (JSON, b'{"job_data": 1, "delay": -1}', 422),
+    (JSON, b'{"job_data": 1, "delay": 1e300}', 422),
+    (JSON, b'{"job_data": 1, "delay": NaN}', 422),
+    (JSON, b'{"job_data": 1, "name": "../x"}', 422),
+    (JSON, b'{"job_data": 1, "name": ".."}', 422),
+    (JSON, b'{"job_data": 1, "name": ""}', 422),
+    (JSON, b'{"job_data": 1, "key": ""}', 422),
+    (JSON, b'{"job_data": 1, "queue": "none"}', 404),
+    (JSON, b'{"job_data": 1, "queue": "../.."}', 422),
+    (JSON, b'{"job_data": "more than ten bytes", "queue": "small"}', 422),
+    (JSON, b'{"job_data": 1, "queue": "closed"}', 429),
+    (JSON, b'{"job_data": 1, "unknown": 1}', 422),
+    (JSON, b'{"job_data": "' + b"a" * (1 << 20) + b'"}', 413),
+    (FORM, part('Content-Disposition: form-data; name="file"; filename="a"', "b" * (1 << 20)), 413),
+    (FORM, part('Content-Disposition: form-data; name="a"', "b" * (1 << 17)) + "--x--", 413),
+    (FORM, part('Content-Disposition: form-data; name="queue"') + "--x--", 422),
+    (FORM, part('Content-Disposition: form-data; name="file"; filename="a"'), 422),
+    (FORM, part('Content-Disposition: form-data; name="file"; filename="a"') * 2 + "--x--", 422),
+    (FORM, part(f'X: {"y" * 10_000}\r\nContent-Disposition: form-data; filename="a"') + "--x--", 422),
+    (FORM, "no form at all", 422),
+    (FORM, "", 422),
+    ({"content-type": "multipart/form-data"}, "--x--", 415),
+]  # fmt: skip
+
+
+def test_what_is_no_job_is_told_and_leaves_nothing_behind(service: Service, local: TestClient) -> None:
+    for headers, body, status in NO_JOBS:
+        answer = local.post("/enqueue/", headers=headers, content=body)
+
+        assert answer.status_code == status, (body[:100], answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json().keys() == {"type", "title", "status", "detail", "hint"}
+        assert answer.json()["status"] == status
+        assert service.left() == []
+    assert local.get("/v1/jobs").json()["items"] == []
+
+
+NAMES = [
+    ("../../etc/passwd", "passwd"), ("C:\\secret\\a.txt", "a.txt"), ("", "payload.bin"), ("..", "payload.bin"),
+    ("a%00b", "a%2500b"), ("-rf", "%2Drf"), (".hidden", "%2Ehidden"), ("n" * 300, "n" * 300),
+]  # fmt: skip
+
+
+def test_a_hostile_name_is_only_a_name(local: TestClient) -> None:
+    for filename, name in NAMES:
+        body = part(f'Content-Disposition: form-data; name="file"; filename="{filename}"') + "--x--"
+        answer = local.post("/enqueue/", headers=FORM, content=body)
+        assert answer.status_code == 200, answer.text
+        assert leased(local)["name"] == name
+
+
+def test_an_output_that_is_too_large_leaves_the_lease(service: Service, local: TestClient) -> None:
+    job = enqueued(local)
+    leased(local)
+
+    assert local.post(f"/mark_done/{job}", content=b"x" * (1 << 21)).status_code == 413
+
+    assert service.left() == []
+    assert local.post(f"/mark_done/{job}", content=b"x").status_code == 200
+
+
+def test_a_full_disk_is_told_before_it_is_full(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    enqueued(service.local)
+    leased(service.local)
+    monkeypatch.setattr(service.app.spool, "is_below", lambda low: True)
+
+    assert service.local.post("/enqueue/", json={"job_data": 1}).status_code == 507
+    assert service.local.get("/dequeue/").status_code == 507
+    assert service.local.get("/v1/ready").status_code == 507
+    assert service.left() == []
+
+
+def test_a_job_that_is_not_there_is_told(local: TestClient) -> None:
+    for job, status in (("x", 422), ("01a3185c-5000-7001-89d8-d555156386ad", 404)):
+        for path in ("mark_done", "mark_failed", "extend"):
+            assert local.post(f"/{path}/{job}").status_code == status
+        assert local.get(f"/v1/jobs/{job}").status_code == status
