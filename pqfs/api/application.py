@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-import pqfs
 from pqfs.api import problems, resources, work
 from pqfs.api.access import Access
 from pqfs.api.desk import Desk
@@ -25,7 +25,7 @@ _BY_HAND = (Problem, Enqueue, EnqueueForm, OutputForm)  # what routes refer to w
 
 def application(desk: Desk, keys: Keys) -> FastAPI:
     """The application on an opened desk, which stays the caller's to close."""
-    app = FastAPI(title="pqfs", version=pqfs.__version__, description=_SAID)
+    app = FastAPI(title="pqfs", version=version("pqfs"), description=_SAID)
     limits = desk.app.settings.api
     bounds = Bounds(int(limits.max_body), limits.patience, desk.is_full)
     access = Access(keys)
