@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,22 +19,57 @@ from pathlib import Path
 from typing import IO, Any
 
 from pqfs import kernel
-from pqfs.errors import Refused
+from pqfs.clock import SystemClock
+from pqfs.errors import Refused, TimedOut
 from pqfs.model import DEFAULT_QUEUE
+from pqfs.naming import disk_name, id_time
 
 _BLOCK = 1 << 20
 _SIDECAR = ".job.json"
 _READABLE = 0o644  # the ingester may be another user
+ENDS = frozenset({"completed", "failed", "unprocessable", "cancelled", "rejected", "duplicate"})
+_ASK_EVERY = 0.05  # seconds
+_MILLISECOND = 0.001  # the precision of the instant in a job id
 _PATH_ONLY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A file that was delivered: its path in the inbox, its bytes, and their SHA-256 where that was asked for."""
+    """A file that was delivered: its path in the inbox, its bytes, and their SHA-256 where that was asked for.
+
+    `at`: Unix seconds before it got its name. `receipt`: where its queue answers, if it keeps receipts.
+    """
 
     path: Path
     size: int
-    sha256: str | None = None
+    sha256: str | None
+    at: float
+    receipt: Path
+
+    def answer(self) -> dict[str, Any] | None:
+        """What the receipt of this file says now; None before there is one.
+
+        There is one receipt for each name: it is this file's if it is of a job that is younger than the drop.
+        """
+        try:
+            found = json.loads(self.receipt.read_bytes())
+        except FileNotFoundError:
+            return None
+        return found if id_time(str(found["job"])) >= self.at - _MILLISECOND else None
+
+    def wait(self, timeout: float = math.inf) -> dict[str, Any]:
+        """Wait until the receipt says how it ended: its `state` is one of ENDS.
+
+        Raises:
+            TimedOut: it had not after so many seconds, or its queue keeps no receipts.
+        """
+        deadline = time.monotonic() + timeout
+        while (found := self.answer()) is None or found["state"] not in ENDS:
+            if time.monotonic() >= deadline:
+                state = found["state"] if found else "without a receipt"
+                raise TimedOut(f"{self.path.name} is {state}.", "Does its queue keep receipts? See: pqfs why NAME")
+            time.sleep(_ASK_EVERY)
+        return found
 
 
 def drop(
@@ -60,6 +97,12 @@ def drop(
         return deliver(folder, os.fsencode(name or Path(file).name), source, wishes, checksum)
 
 
+def receipt_of(folder: Path, name: bytes) -> Path:
+    """Where the receipt of a file that is dropped into this inbox is written."""
+    spool, _, queue = str(folder).rpartition("/inbox")
+    return Path(f"{spool}/receipts{queue}") / f"{disk_name(name)}.json"
+
+
 def inbox(spool: Path, queue: str) -> Path:
     """The folder into which a queue's files are dropped."""
     return spool / "inbox" if queue == DEFAULT_QUEUE else spool / "inbox" / queue
@@ -84,6 +127,7 @@ def deliver(
         beside = name + _SIDECAR.encode()
         if wishes:
             landing.show(landing.write(iter([json.dumps(wishes).encode()])), beside)
+        at = SystemClock().now()
         try:
             landing.show(payload, name)
         except FileExistsError as error:
@@ -91,7 +135,7 @@ def deliver(
                 landing.take_back(beside)
             raise _still_waits(target) from error
         landing.keep(payload)
-    return Dropped(target, payload.size, sha256)
+    return Dropped(target, payload.size, sha256, at, receipt_of(folder, name))
 
 
 def _check_name(name: bytes) -> None:

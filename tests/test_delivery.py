@@ -15,12 +15,14 @@ import pytest
 
 import pqfs
 from pqfs import kernel
+from pqfs.clock import SystemClock
 from pqfs.delivery import deliver
-from pqfs.errors import Refused, Rejected
+from pqfs.errors import Refused, Rejected, TimedOut
 from pqfs.inbox import Inbox
 from pqfs.ingester import Ingester
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Arrival
+from pqfs.naming import JobIds
 from pqfs.spool import Spool
 from tests.shell import Shell
 from tests.test_shapes import SHAPES
@@ -115,6 +117,36 @@ def test_who_may_not_list_the_inbox_has_the_file_made_durable_all_the_same(
     assert spool.path("inbox/a.txt").read_bytes() == b"payload"
 
 
+# -------------------------------------------------------------------- the receipt
+
+
+def write_receipt(path: Path, job: str, state: str) -> None:
+    """What a courier writes."""
+    path.write_text(json.dumps({"job": job, "state": state, "output": "out" if state == "completed" else None}))
+
+
+def test_a_producer_reads_its_receipt_and_not_that_of_an_earlier_file_of_its_name(spool: Spool, file: Path) -> None:
+    before = JobIds().next(SystemClock().now() - 1.0)
+    write_receipt(spool.path("receipts/a.txt.json"), before, "completed")
+    found = pqfs.drop(file, spool.root)
+
+    assert found.answer() is None
+    with pytest.raises(TimedOut, match="without a receipt"):
+        found.wait(0.0)
+    mine = JobIds().next(SystemClock().now())
+    write_receipt(found.receipt, mine, "accepted")
+    with pytest.raises(TimedOut, match="is accepted"):
+        found.wait(0.0)
+    write_receipt(found.receipt, mine, "completed")
+    assert found.wait(0.0)["job"] == mine
+
+
+def test_a_named_queue_answers_in_a_folder_of_its_own(spool: Spool, file: Path) -> None:
+    spool.path("inbox/mail").mkdir()
+
+    assert pqfs.drop(file, spool.root, queue="mail").receipt == spool.path("receipts/mail/a.txt.json")
+
+
 # -------------------------------------------------------------------- what ingestion makes of the checksum
 
 
@@ -171,6 +203,27 @@ def test_the_command_prints_where_the_files_are(shell: Shell, file: Path) -> Non
     assert shell("drop", file) == 1
     assert "still waits" in shell.err
     assert shell("drop", file, other, "--key", "k") == 2
+
+
+@pytest.mark.slow
+def test_it_waits_for_the_receipts_and_leaves_with_what_they_say(shell: Shell, file: Path) -> None:
+    (shell.root / "pqfs.toml").write_text("[defaults]\nreceipts = true\n")
+    assert shell("drop", file, "--wait", "--timeout", "0s") == 3
+    assert "without a receipt" in shell.err
+    (shell.spool / "inbox" / "a.txt").unlink()
+    dropping = subprocess.Popen(
+        [sys.executable, "-m", "pqfs", "drop", str(file), "--wait", "--timeout", "60s", "--json"], cwd=shell.root,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    eventually((shell.spool / "inbox" / "a.txt").exists, "it was dropped")
+    for command in ("ingest", "consume", "courier"):
+        assert shell.process(command, "--drain").returncode == 0
+
+    out, err = dropping.communicate(timeout=60)
+    assert dropping.returncode == 0, err
+    (found,) = json.loads(out)["items"]
+    assert (found["receipt"]["state"], found["file"]) == ("completed", str(file))
+    assert b"a.txt completed: " in err
 
 
 def test_its_json_has_what_the_readme_says(shell: Shell, file: Path) -> None:

@@ -16,6 +16,7 @@ from pqfs.clock import boot_id
 from pqfs.errors import Corrupt, PqfsError, SchemaTooNew, Unavailable
 from pqfs.health import RULES, Severity, alarms, examine, exit_code
 from pqfs.index import Settlement
+from pqfs.index.notices import Notices
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Kind, Outcome, State
 from pqfs.pulse import Pulse, read_beats
@@ -284,6 +285,25 @@ def test_a_quota_that_is_reached_is_a_notice(stack: Stack) -> None:
 
 
 # -------------------------------------------------------------------- jobs
+
+
+def test_what_nobody_tells_is_an_alarm_and_so_is_what_nobody_would_hear(stack: Stack, clock: SettableClock) -> None:
+    notices = Notices(stack.app.index.engine)
+    with stack.app.index.transaction():
+        body = {"id": "n-1", "queue": "default", "job": None}
+        notices.add(["mark"], "a.txt.json", "dead", body, clock.now())
+    assert stack.names() == []
+
+    stack.pass_by(25)
+    assert stack.names() == ["courier-missing"]
+
+    lock = live(stack.app, "courier")
+    assert stack.names() == []
+    (due,) = notices.due("mark", clock.now(), 9)
+    with stack.app.index.transaction():
+        notices.failed(due, "it answered 500", clock.now(), clock.now())
+    assert stack.names() == ["not-told"]
+    lock.release()
 
 
 def test_a_backlog_that_no_living_consumer_takes_is_an_alarm(stack: Stack, clock: SettableClock) -> None:

@@ -28,6 +28,8 @@ from pqfs.model import Job, Kind, Outcome
 from pqfs.runtime import Stop
 from pqfs.settings import KeepSettings, QueueSettings, Settings, load
 from pqfs.spool import Spool
+from tests.shell import Shell
+from tests.test_shapes import SHAPES
 from tests.world import SettableClock, eventually, invariants, submitted, write_output
 
 HERE = "consumer.1.0123abcd"
@@ -354,6 +356,29 @@ def test_a_courier_ends_when_there_is_nothing_more_to_tell(house: House) -> None
 
     bell.close()
     assert (house.events(), house.receipt()["state"]) == (["completed"], "completed")
+
+
+def test_what_was_put_aside_is_listed_told_again_and_dropped(shell: Shell) -> None:
+    (shell.root / "pqfs.toml").write_text(
+        '[[defaults.hooks]]\non = ["cancelled"]\ncommand = ["tell", "me"]\ntries = 1\n'
+    )
+    job = shell.submit("a.txt")
+    assert shell("jobs", "cancel", job) == 0
+    app = shell.app()
+    courier = Courier(app.jobqueue, app.clock, shell.root, deliver=lambda *_: "nobody is there")
+    while not (aside := Notices(app.index.engine).put_aside(9)):
+        courier.turn()
+    app.close()
+
+    (item,) = shell.items("notices", "list")
+
+    assert item.keys() == SHAPES["pqfs.notices/1"]
+    assert (item["to"], item["job"], item["error"], item["id"]) == ("tell me", job, "nobody is there", aside[0].id)
+    assert (shell("notices", "list"), shell("notices", "retry")) == (0, 0)
+    assert "once more: 1" in shell.err
+    assert shell.items("notices", "list") == []
+    assert (shell("notices", "drop"), shell("notices", "drop", "-y")) == (2, 0)
+    assert [each["verb"] for each in shell.items("audit", "list")][:2] == ["drop notices", "retry notices"]
 
 
 # -------------------------------------------------------------------- how it is delivered

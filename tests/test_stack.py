@@ -40,11 +40,11 @@ def short_path() -> Iterator[Path]:
 _JOB = "01900000-0000-7000-8000-000000000001"
 
 
-def _instance(root: Path, with_ui: bool = True, demo: bool = False, consumers: int = 2) -> Instance:
+def _instance(root: Path, with_ui: bool = True, demo: bool = False, consumers: int = 2, **more: Any) -> Instance:
     settings = Settings(spool=root / "spool", logs=root / "logs", consumers=consumers, ui_port=8765)
     settings.logs.mkdir(parents=True, exist_ok=True)
     Spool.create(settings.spool)
-    return Instance(Loaded(settings, {}, None), root, with_ui=with_ui, demo=demo)
+    return Instance(Loaded(settings, {}, None), root, with_ui=with_ui, demo=demo, **more)
 
 
 def _read_by_supervisor(instance: Instance) -> dict[str, Any]:
@@ -83,6 +83,12 @@ def test_any_path_reaches_the_processes_unchanged(short_path: Path, name: str) -
     assert found.environment["PQFS_LOGS"] == str(root / "logs")
     assert found.stdout_logfile == str(root / "logs" / "ingester.log")
     assert found.directory == str(root)
+
+
+def test_the_courier_starts_where_somebody_wants_to_hear(short_path: Path) -> None:
+    assert not _read_by_supervisor(_instance(short_path))["courier"].autostart
+    assert _read_by_supervisor(_instance(short_path, with_courier=True))["courier"].autostart
+    assert "courier" in _instance(short_path, with_courier=True).programs()
 
 
 def test_processes_find_the_programs_of_this_python_first(short_path: Path) -> None:

@@ -12,7 +12,7 @@ Left out, because taken out alone they change nothing that anybody could see: wh
 
 from __future__ import annotations
 
-from tests.mutants import arrival, attempts, fleet, queues, recovering, steering, telling
+from tests.mutants import arrival, attempts, fleet, notices, queues, recovering, steering, telling
 
 MUTANTS = (
     *arrival.MUTANTS,
@@ -21,5 +21,6 @@ MUTANTS = (
     *recovering.MUTANTS,
     *queues.MUTANTS,
     *fleet.MUTANTS,
+    *notices.MUTANTS,
     *telling.MUTANTS,
 )
