@@ -1,16 +1,20 @@
 """The words that pqfs logs. Wording changes here, never in the logic.
 
 `emit(Word.INGESTED, job=…, queue=…)` writes one line: time in UTC, level, the word, then the fields. Values
-from outside are made printable, so that no file name can draw on a terminal or forge a line.
+from outside are made printable, so that no file name can draw on a terminal or forge a line. On request each line is
+an object of JSON instead: `time`, `level`, `program`, `word`, `fields`.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from pqfs.errors import explained
 
@@ -81,12 +85,27 @@ _LEVELS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a line says; as a text, the word and its fields."""
+
+    word: Word
+    fields: Mapping[str, object]
+
+    def __str__(self) -> str:
+        """The line without time and level."""
+        return " ".join([_hyphened(self.word), *(f"{key}={_show(value)}" for key, value in self.fields.items())])
+
+
 def emit(word: Word, **fields: object) -> None:
     """Log that something happened, with its fields in the order given. None fields are left out."""
     level = _LEVELS.get(word, logging.INFO)
     if _log.isEnabledFor(level):
-        said = " ".join(f"{key}={_show(value)}" for key, value in fields.items() if value is not None)
-        _log.log(level, "%s %s", word.value.replace(" ", "-"), said)
+        _log.log(level, Said(word, {key: value for key, value in fields.items() if value is not None}))
+
+
+def _hyphened(word: Word) -> str:
+    return word.value.replace(" ", "-")
 
 
 def _show(value: object) -> str:
@@ -99,22 +118,52 @@ def _show(value: object) -> str:
     return text if plain else json.dumps(text)
 
 
-class _Formatter(logging.Formatter):
+def _time(record: logging.LogRecord) -> str:
+    return f"{datetime.fromtimestamp(record.created, UTC).strftime('%Y-%m-%dT%H:%M:%S.%f')[:-3]}Z"
+
+
+class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-        line = f"{at}Z {record.levelname:<7} {record.getMessage()}"
+        line = f"{_time(record)} {record.levelname:<7} {record.getMessage()}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def log_to_stderr(verbose: bool = False) -> None:
-    """Send the log of this process to stderr, where supervisor picks it up.
+class _Json(logging.Formatter):
+    """One object a line, in ASCII: nothing in it draws on a terminal."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__()
+        self._program = program
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = record.msg if isinstance(record.msg, Said) else Said(Word.ERROR, {"what": record.getMessage()})
+        line = {
+            "time": _time(record), "level": record.levelname, "program": self._program, "word": _hyphened(said.word),
+            "fields": {key: _plain(value) for key, value in said.fields.items()},
+        }  # fmt: skip
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _plain(value: object) -> object:
+    """What JSON can say of a value."""
+    if isinstance(value, bool | int) and not isinstance(value, Enum):
+        return value
+    if isinstance(value, float):
+        return round(value, 3) if math.isfinite(value) else str(value)
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def log_to_stderr(verbose: bool = False, json_of: str | None = None) -> None:
+    """Send the log of this process to stderr, where supervisor picks it up; `json_of`: as JSON of this program.
 
     A reader that went away (supervisord was killed) must not end us: errors of logging are swallowed, the
     process learns of the death another way.
     """
     logging.raiseExceptions = False
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter())
+    handler.setFormatter(_Text() if json_of is None else _Json(json_of))
     _log.handlers[:] = [handler]
     _log.propagate = False
     _log.setLevel(logging.DEBUG if verbose else logging.INFO)
@@ -127,4 +176,4 @@ def trouble(doing: str) -> None:
     if known is not None:
         emit(Word.ERROR, **{"while": doing, "error": known.message})
     else:
-        _log.exception("%s while=%s", Word.ERROR.value, json.dumps(doing))
+        _log.error(Said(Word.ERROR, {"while": doing}), exc_info=True)

@@ -192,6 +192,7 @@ class Settings(Section):
     logs: Path = Path("logs")
     durability: Literal["strict", "relaxed"] = "strict"
     consumers: Annotated[int, at_least(0), at_most(64)] = 2
+    log_format: Literal["text", "json"] = "text"
     ui_port: Annotated[int, at_least(1), at_most(65535)] = 8501
     ui_address: str = "127.0.0.1"
     ui_only: Literal["ops"] | None = None

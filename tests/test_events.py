@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import re
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from pqfs import events
 from pqfs.events import Word, emit, log_to_stderr, trouble
+from tests.shell import Shell
 
 
 @pytest.fixture(autouse=True)
@@ -132,3 +134,50 @@ def test_the_machines_trouble_is_told_in_one_line(capsys: pytest.CaptureFixture[
 
     (line,) = capsys.readouterr().err.splitlines()
     assert "Input/output error (spool/ready)" in line
+
+
+# -------------------------------------------------------------------- as JSON
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[2J", "\u202egpj.exe", '"}, {"time"', "\udcff", b"\xff", "", "\u2028"])
+def test_as_json_each_event_is_one_object_in_plain_ascii(
+    name: str | bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_to_stderr(json_of="consumer-03")
+
+    emit(Word.LEASE_LOST, name=name, attempt=2, seconds=1.23456, never=float("inf"), state=Word.PAUSED, nothing=None)
+
+    written = capsys.readouterr().err
+    assert written.endswith("\n") and written[:-1].isascii() and written[:-1].isprintable()
+    said = json.loads(written)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said.pop("time"))
+    text = "\\xff" if name == b"\xff" else name
+    fields = {"name": text, "attempt": 2, "seconds": 1.235, "never": "inf", "state": "paused"}
+    assert said == {"level": "WARNING", "program": "consumer-03", "word": "lease-lost", "fields": fields}
+
+
+def test_as_json_a_bug_stays_in_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    log_to_stderr(json_of="janitor")
+    try:
+        _fail_deeply()
+    except ZeroDivisionError:
+        trouble("sweeping the inbox")
+
+    said = json.loads(capsys.readouterr().err)
+    assert (said["word"], said["fields"]) == ("error", {"while": "sweeping the inbox"})
+    assert said["exception"].splitlines()[-1].startswith("ZeroDivisionError")
+
+
+def _fail_deeply() -> float:
+    return 1 / 0
+
+
+def test_a_process_logs_as_the_settings_say(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PQFS_LOG_FORMAT", "json")
+    monkeypatch.setenv("SUPERVISOR_PROCESS_NAME", "janitor-7")
+
+    lines = shell.process("janitor", "--once").stderr.decode().splitlines()
+    said = [json.loads(line) for line in lines if line.startswith("{")]
+    assert [each["word"] for each in said] == ["started", "stopped"]
+    assert {each["program"] for each in said} == {"janitor-7"}
+    assert [line for line in lines if not line.startswith("{")] == ["Looked after the spool once."]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from pqfs.errors import Refused
-from pqfs.stack.logsearch import search
+from pqfs.stack.logsearch import readable, search
+from tests.shell import Shell
 
 
 @pytest.fixture
@@ -53,3 +55,36 @@ def test_only_the_newest_lines_are_told_and_only_the_ends_are_read(logs: Path) -
 
 def test_no_logs_are_no_lines(tmp_path: Path) -> None:
     assert search(tmp_path / "nowhere").lines == ()
+
+
+JSON = (
+    '{"time": "2026-11-22T04:00:02.500Z", "level": "WARNING", "program": "x", "word": "lease-lost", '
+    '"fields": {"job": "y", "name": "a\\u001b[31m b", "seconds": 0.5}, "exception": "Traceback:\\n  OSError: no"}'
+)
+
+
+def test_lines_of_json_are_read_as_the_text_that_they_stand_for(logs: Path) -> None:
+    with (logs / "consumer-00.log").open("a") as file:
+        file.write(f"{JSON}\n{JSON[:40]}\n")
+
+    line = search(logs, text="LEASE-lost job=y").lines[0]
+    assert (line.at, line.program, line.level) == ("2026-11-22T04:00:02.500Z", "consumer-00", "WARNING")
+    first, *more = line.text.splitlines()
+    assert first == r'lease-lost job=y name="a\u001b[31m b" seconds=0.500'
+    assert more == ["Traceback:", "  OSError: no", JSON[:40]]
+
+
+@pytest.mark.parametrize(
+    "line", ["", "{}", JSON[:-1], "[1]", '{"time": 1}', '{"time": "x", "level": 1, "word": [], "fields": 0}']
+)
+def test_what_is_no_line_of_ours_stays_as_it_is(line: str) -> None:
+    assert readable(line) == line
+
+
+def test_people_read_both_as_text_and_the_lines_themselves_when_they_ask(shell: Shell) -> None:
+    (shell.root / "logs" / "janitor.log").write_text(f"2026-11-22T04:00:01.000Z INFO    started owner=x\n{JSON}\n")
+
+    assert shell("logs") == 0
+    assert "WARNING lease-lost job=y" in shell.out and '{"time"' not in shell.out
+    assert shell("logs", "--raw", "-n", "1") == 0
+    assert json.loads(shell.out)["word"] == "lease-lost"

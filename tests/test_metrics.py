@@ -26,6 +26,7 @@ from pqfs.model import Outcome, State
 from pqfs.pulse import Pulse
 from pqfs.recovery import Repairs
 from pqfs.schedules import Plan, Schedules
+from pqfs.scrapeserver import ScrapeServer, address
 from pqfs.settings import Loaded, load
 from pqfs.wiring import App
 from tests import exposition
@@ -203,8 +204,8 @@ def test_it_tells_of_processes_consumers_and_what_recovery_did(app: App, clock: 
 
 
 @pytest.fixture
-def server(shell: Shell) -> Iterator[scrape.ScrapeServer]:
-    with scrape.ScrapeServer(load({"spool": str(shell.spool)}), "127.0.0.1", 0) as server:
+def server(shell: Shell) -> Iterator[ScrapeServer]:
+    with ScrapeServer(load({"spool": str(shell.spool)}), "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -212,11 +213,11 @@ def server(shell: Shell) -> Iterator[scrape.ScrapeServer]:
         thread.join()
 
 
-def test_a_scraper_gets_the_format_that_it_asks_for_and_nothing_else(server: scrape.ScrapeServer) -> None:
-    address = f"http://127.0.0.1:{server.server_address[1]}/metrics"
-    plain = urllib.request.urlopen(address, timeout=20)
+def test_a_scraper_gets_the_format_that_it_asks_for_and_nothing_else(server: ScrapeServer) -> None:
+    where = f"http://127.0.0.1:{server.server_address[1]}/metrics"
+    plain = urllib.request.urlopen(where, timeout=20)
     accepts = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
-    other = urllib.request.urlopen(urllib.request.Request(address, headers=accepts), timeout=20)
+    other = urllib.request.urlopen(urllib.request.Request(where, headers=accepts), timeout=20)
 
     with plain, other:
         assert plain.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -231,16 +232,16 @@ def test_a_scraper_gets_the_format_that_it_asks_for_and_nothing_else(server: scr
         assert method != "HEAD" or answer.read() == b""
         connection.close()
     with pytest.raises(Unavailable, match="can listen on"):
-        scrape.ScrapeServer(Loaded(server.loaded.settings, {}, None), "127.0.0.1", server.server_address[1])
+        ScrapeServer(Loaded(server.loaded.settings, {}, None), "127.0.0.1", server.server_address[1])
 
 
-def test_an_index_that_goes_and_comes_back_is_seen(server: scrape.ScrapeServer, shell: Shell) -> None:
-    address = f"http://127.0.0.1:{server.server_address[1]}/metrics"
+def test_an_index_that_goes_and_comes_back_is_seen(server: ScrapeServer, shell: Shell) -> None:
+    where = f"http://127.0.0.1:{server.server_address[1]}/metrics"
     shell.submit()
     for path in shell.spool.glob("index.db*"):
         path.unlink()
 
-    with urllib.request.urlopen(address, timeout=20) as answer:
+    with urllib.request.urlopen(where, timeout=20) as answer:
         found = read(answer.read().decode())
     assert value(found, "pqfs_index_readable") == 0
     assert value(found, "pqfs_alarms", rule="index-missing") == 1
@@ -260,13 +261,13 @@ def test_an_index_that_goes_and_comes_back_is_seen(server: scrape.ScrapeServer, 
     ],
 )
 def test_it_listens_on_loopback_unless_it_is_told_otherwise(text: str, found: tuple[str, int]) -> None:
-    assert scrape.address(text) == found
+    assert address(text) == found
 
 
 @pytest.mark.parametrize("text", ["", "localhost", "1:x", "1:70000", "::1:"])
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(Misconfigured):
-        scrape.address(text)
+        address(text)
 
 
 # -------------------------------------------------------------------- what is shipped with it

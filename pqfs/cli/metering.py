@@ -40,8 +40,10 @@ def metrics(
     if listen is None:
         typer.echo(scrape.text(loaded, openmetrics), nl=False)
         return
-    host, port = scrape.address(listen)
-    with scrape.ScrapeServer(loaded, host, port) as server:
+    from pqfs.scrapeserver import ScrapeServer, address
+
+    host, port = address(listen)
+    with ScrapeServer(loaded, host, port) as server:
         terminal.say(f"Metrics at http://{listen_name(host)}:{server.server_address[1]}/metrics; Ctrl-C stops.")
         server.serve_forever()
 

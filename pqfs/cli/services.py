@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pqfs.cli import terminal
+
+if TYPE_CHECKING:
+    from pqfs.settings import Loaded
 
 Once = Annotated[bool, typer.Option("--once", help="Do what can be done now, then end.")]
 Drain = Annotated[bool, typer.Option("--drain", help="End when nothing is left to do.")]
@@ -31,12 +34,11 @@ def ingest(
 ) -> None:
     """Take complete files out of the inbox and make them jobs, until stopped."""
     from pqfs.durations import parse_duration
-    from pqfs.events import log_to_stderr
     from pqfs.services import run_ingester
 
-    log_to_stderr(verbose)
+    loaded = _logging(context, "ingester", verbose)
     waits = parse_duration(patience) if drain else 0.0
-    taken = run_ingester(terminal.loaded(context), waits if once or drain else None)
+    taken = run_ingester(loaded, waits if once or drain else None)
     if once or drain:
         terminal.say(f"{taken} taken in.")
 
@@ -51,33 +53,30 @@ def consume(
     verbose: Verbose = False,
 ) -> None:
     """Run jobs until stopped. With --once or --drain: until no job is due."""
-    from pqfs.events import log_to_stderr
     from pqfs.services import run_consumer
 
-    log_to_stderr(verbose)
-    completed = run_consumer(terminal.loaded(context), queue or None, once or drain)
+    loaded = _logging(context, "consumer", verbose)
+    completed = run_consumer(loaded, queue or None, once or drain)
     if once or drain:
         terminal.say(f"{completed} completed.")
 
 
 def janitor(context: typer.Context, once: Once = False, drain: Drain = False, verbose: Verbose = False) -> None:
     """Repair what the dead left, retry, remove what is no longer kept, until stopped."""
-    from pqfs.events import log_to_stderr
     from pqfs.services import run_janitor
 
-    log_to_stderr(verbose)
-    run_janitor(terminal.loaded(context), once or drain)
+    loaded = _logging(context, "janitor", verbose)
+    run_janitor(loaded, once or drain)
     if once or drain:
         terminal.say("Looked after the spool once.")
 
 
 def courier(context: typer.Context, drain: Drain = False, verbose: Verbose = False) -> None:
     """Write receipts and tell hooks what has happened, until stopped."""
-    from pqfs.events import log_to_stderr
     from pqfs.services import run_courier
 
-    log_to_stderr(verbose)
-    run_courier(terminal.loaded(context), drain)
+    loaded = _logging(context, "courier", verbose)
+    run_courier(loaded, drain)
 
 
 def produce(
@@ -91,3 +90,13 @@ def produce(
     from pqfs.durations import parse_duration
 
     produce_files(terminal.loaded(context).settings.spool, parse_duration(every), count, queue)
+
+
+def _logging(context: typer.Context, program: str, verbose: bool) -> Loaded:
+    """The settings, and the log of this process as they want it."""
+    from pqfs.events import log_to_stderr
+    from pqfs.runtime import program_name
+
+    loaded = terminal.loaded(context)
+    log_to_stderr(verbose, program_name(program) if loaded.settings.log_format == "json" else None)
+    return loaded

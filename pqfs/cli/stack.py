@@ -160,9 +160,11 @@ def logs(
     programs: Annotated[list[str] | None, typer.Argument(metavar="[PROGRAM]…", help="Whose; all by default.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is added.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines of each.")] = 100,
+    raw: Annotated[bool, typer.Option("--raw", help="Lines of JSON as they are.")] = False,
 ) -> None:
     """Show the ends of the logs: ingester, consumer, consumer-01, janitor, ui, supervisord."""
     from pqfs.stack import logs as files
+    from pqfs.stack.logsearch import readable
 
     home, wanted = terminal.loaded(context).settings.logs, programs or []
     found = files.log_files(home, wanted)
@@ -170,10 +172,10 @@ def logs(
         raise Refused(f"There are no logs in {home}.", "They come with the first start: pqfs up")
     for path in found:
         for line in files.last_lines(path, lines):
-            terminal.put(_labelled(path.stem, line, len(found)))
+            terminal.put(_labelled(path.stem, line if raw else readable(line), len(found)))
     if follow:
         for program, line in files.follow(home, wanted):
-            terminal.put(_labelled(program, line, len(found)))
+            terminal.put(_labelled(program, line if raw else readable(line), len(found)))
 
 
 def _labelled(program: str, line: str, of: int) -> str:

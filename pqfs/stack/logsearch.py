@@ -1,11 +1,12 @@
 """The newest lines of all logs together that say a word: read from the ends of the files, and never far.
 
-A line is one of ours (`2026-11-22T04:31:26.123Z WARNING failed job=…`), of supervisord's, or of a traceback, which
-belongs to the line before it.
+A line is one of ours (`2026-11-22T04:31:26.123Z WARNING failed job=…`, or an object of JSON that says the same), of
+supervisord's, or of a traceback, which belongs to the line before it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from pqfs import naming
 from pqfs.clock import iso, parse_iso
+from pqfs.events import Said, Word
 from pqfs.stack.logs import log_files
 
 REACH = 1024 * 1024  # bytes from the end of each log that are looked at
@@ -92,7 +94,25 @@ def _lines(program: str, text: str) -> list[Line]:
     return found
 
 
+def readable(raw: str) -> str:
+    """A line of a log as people read it: what is written as JSON, as the text that it stands for."""
+    return _as_text(raw) or raw
+
+
+def _as_text(raw: str) -> str | None:
+    """The text that an object of JSON stands for; None of a line that is none of ours."""
+    if not raw.startswith('{"time": '):
+        return None
+    try:
+        said = json.loads(raw)
+        line = f"{said['time']} {said['level']:<7} {Said(Word(said['word'].replace('-', ' ')), said['fields'])}"
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None  # half a line, at the beginning of what was read or at the end of what is written
+    return f"{line}\n{said['exception']}" if "exception" in said else line
+
+
 def _parse(program: str, raw: str) -> Line | None:
+    raw = readable(raw)
     if match := _OURS.fullmatch(raw):
         level = "ERROR" if match[2] == "CRITICAL" else match[2]
         return Line(f"{match[1]}Z", program, level, naming.harmless(match[3]))

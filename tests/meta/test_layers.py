@@ -77,7 +77,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("backends",),
     ("stack.*",),
     ("services", "doctor", "origins", "backup", "scrape"),
-    ("torture.*", "testing.*", "api.*"),
+    ("torture.*", "testing.*", "api.*", "scrapeserver"),
     ("cli.*",),
     ("__main__", ""),
 ]
