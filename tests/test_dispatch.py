@@ -263,6 +263,7 @@ def _soak(line: Line, seconds: float, arrivals: Callable[[int], int]) -> float:
     raise AssertionError(f"{len(waiting)} jobs starve")
 
 
+@pytest.mark.slow
 def test_nothing_starves_while_better_jobs_keep_coming_for_ever(line: Line) -> None:
     """Forty jobs that priority would never let run, an eighth of four claims a second: 80 seconds after they age."""
     line.wish("default", aging="30s")

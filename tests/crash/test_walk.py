@@ -286,7 +286,7 @@ def walk(new_world: NewWorld, examples: int, steps: int) -> None:
 
 
 def test_whatever_happens_nothing_is_lost_or_doubled(new_world: NewWorld) -> None:
-    walk(new_world, 30, 30)
+    walk(new_world, 15, 30)
 
 
 @pytest.mark.slow

@@ -18,8 +18,8 @@ NOW = EPOCH
 
 
 def act(index: Index, count: int, verb: str = "hold", at: float = NOW) -> None:
-    for number in range(count):
-        with index.transaction():
+    with index.transaction():
+        for number in range(count):
             index.add_event(at + number, "cli:ann", verb, job=f"job-{number}", queue="mail", reason="because\n\0'")
 
 

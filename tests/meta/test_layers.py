@@ -7,6 +7,7 @@ module fails here until it has been given its place.
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,7 @@ def _modules() -> dict[str, Path]:
 MODULES = _modules()
 
 
+@cache
 def _imported(path: Path) -> set[str]:
     """Everything that a file imports, wherever in it, by full name."""
     found: set[str] = set()

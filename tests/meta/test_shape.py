@@ -7,6 +7,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,14 @@ LONGEST = 40
 _NAMES = {path: str(path.relative_to(ROOT)) for path in FILES}
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def _functions(path: Path) -> Iterator[tuple[str, int]]:
     """Name and length of each function, its docstring and what is nested in it left out."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name, _lines(node) - _docstring(node) - sum(_lines(inner) for inner in _nested(node))
 
@@ -91,7 +97,7 @@ def test_no_class_is_named_for_what_it_is_not() -> None:
     names = [
         (_NAMES[path], node.name)
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(_tree(path))
         if isinstance(node, ast.ClassDef) and empty.search(node.name)
     ]
 
@@ -100,7 +106,7 @@ def test_no_class_is_named_for_what_it_is_not() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=_NAMES.get)
 def test_every_module_says_what_it_promises(path: Path) -> None:
-    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    docstring = ast.get_docstring(_tree(path))
 
     assert docstring
     assert docstring.splitlines()[0].rstrip().endswith((".", ":", ";", "?")) or "\n" in docstring
@@ -135,7 +141,7 @@ def test_the_protocols_say_where_they_may_be_killed() -> None:
 def test_nobody_catches_everything_and_says_nothing(path: Path) -> None:
     """`except Exception` stands around handlers and at the top of loops, each with its reason on the line."""
     lines = path.read_text().splitlines()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.ExceptHandler) and _catches_everything(node):
             reraises = any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
             assert reraises or "--" in lines[node.lineno - 1], f"{path.name}:{node.lineno} gives no reason"
@@ -151,6 +157,6 @@ def _catches_everything(node: ast.ExceptHandler) -> bool:
 @pytest.mark.parametrize("path", FILES, ids=_NAMES.get)
 def test_there_is_no_state_at_the_level_of_modules(path: Path) -> None:
     """Constants only: what is bound there is never bound again."""
-    globals_used = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Global)]
+    globals_used = [node for node in ast.walk(_tree(path)) if isinstance(node, ast.Global)]
 
     assert globals_used == []

@@ -42,12 +42,12 @@ def engine(here: Path) -> SimulatedEngine:
     return SimulatedEngine(here / "index.db", Gate())
 
 
-def test_three_hundred_histories_lose_nothing_and_double_nothing() -> None:
-    tally = play_many(range(1, 301))
+def test_a_hundred_histories_lose_nothing_and_double_nothing() -> None:
+    tally = play_many(range(1, 101))
 
     assert not tally.broken, "\n".join(tally.broken)
-    assert tally.counts["POWER"] > 50
-    assert tally.counts["KILL"] > 50
+    assert tally.counts["POWER"] > 15
+    assert tally.counts["KILL"] > 15
 
 
 @pytest.mark.slow
@@ -87,7 +87,7 @@ def play_short(here: Path, engine: SimulatedEngine, draw: Callable[[int], int]) 
 
 
 @settings(
-    max_examples=150, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+    max_examples=80, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck),
     phases=(Phase.generate, Phase.shrink), print_blob=False,
 )  # fmt: skip
 @given(data=st.data())
