@@ -60,7 +60,14 @@ def parse_size(value: object) -> Size:
     return Size(int(match[1]) * factor if match[1].isdecimal() else float(match[1]) * factor)
 
 
-Duration = Annotated[float, Read(parse_duration)]
+# For a JSON Schema: whole seconds, or up to a year with a unit.
+_WRITTEN = (
+    r"^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,6}s|[1-9][0-9]{0,4}m|[1-9][0-9]{0,2}h|([1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]|36[0-5])d"
+    r"|([1-9]|[1-4][0-9]|5[0-2])w|[1-9][0-9]?\.[0-9]{1,3}[smhd])$"
+)
+_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _WRITTEN}], "examples": ["10m"]}
+
+Duration = Annotated[float, Read(parse_duration, schema=_SCHEMA)]
 Bytes = Annotated[Size, Read(parse_size)]
 
 

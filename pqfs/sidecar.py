@@ -20,10 +20,17 @@ from pqfs.errors import PqfsError, Rejected
 from pqfs.model import FURTHEST, LONGEST_KEY, LONGEST_RUN, PRIORITY_LIMIT, Arrival, check_ready_at
 from pqfs.naming import check_queue
 from pqfs.settings import QueueSettings
-from pqfs.values import Section, Then, above, at_least, at_most
+from pqfs.values import Section, Then, Told, above, at_least, at_most
 
 _LIMIT = 64 * 1024
 _DEEPEST = 16
+_DIGEST = "[0-9a-f]{64}"
+# For its JSON Schema, a day of the calendar but the 29th of February, from 1971 to 2035.
+_INSTANT = (
+    r"^(19[7-9][1-9]|19[89]0|20[0-2][0-9]|203[0-5])-"
+    r"((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$"
+)
 _DIGITS = 18  # what every reader of JSON can hold as a whole number
 
 
@@ -34,23 +41,23 @@ def _short(text: str) -> str:
 
 
 def _digest(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{64}", text):
+    if not re.fullmatch(_DIGEST, text):
         raise ValueError("String should be a SHA-256: 64 digits of 0-9 and a-f")
     return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sidecar(Section):
-    """The schema of a sidecar; every field is optional."""
+    """What is asked of the job that a file becomes. Every field is optional."""
 
     priority: Annotated[int, at_least(-PRIORITY_LIMIT), at_most(PRIORITY_LIMIT)] | None = None
-    queue: str | None = None
+    queue: Annotated[str, Told(schema={"pattern": "^[a-z0-9][a-z0-9_-]{0,31}$"})] | None = None
     delay: Annotated[Duration, at_most(FURTHEST)] | None = None
-    not_before: str | None = None
+    not_before: Annotated[str, Told(schema={"format": "date-time", "pattern": _INSTANT})] | None = None
     max_failures: Annotated[int, at_least(1), at_most(100)] | None = None
     timeout: Annotated[Duration, above(0), at_most(LONGEST_RUN)] | None = None
-    key: Annotated[str, Then(_short)] | None = None
-    sha256: Annotated[str, Then(_digest)] | None = None
+    key: Annotated[str, Then(_short, schema={"maxLength": LONGEST_KEY})] | None = None
+    sha256: Annotated[str, Then(_digest, schema={"pattern": f"^{_DIGEST}$"})] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def apply(self, arrival: Arrival, queue: QueueSettings, now: float, mark: str) -> Arrival:
@@ -86,6 +93,14 @@ def read(descriptor: int) -> Sidecar:
     except ValueError as error:
         raise Rejected(f"its sidecar is not valid JSON: {error}") from error
     return found
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a sidecar. What it accepts is accepted; a little more is than it can say."""
+    from pydantic import TypeAdapter
+
+    found = TypeAdapter(Sidecar).json_schema(mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 
 def _checked(asked: Any) -> Sidecar:

@@ -7,12 +7,12 @@ it asks for the marks' meaning, and nowhere else here: it takes longer than all 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic_core import CoreSchema
 
 
@@ -23,11 +23,24 @@ class Section:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """What a JSON Schema says of the value. It may be narrower than what is accepted, never wider."""
+
+    schema: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(core), **self.schema}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read(Told):
     """The value is what `function` makes of what was written. It raises ValueError, with a sentence."""
 
     function: Callable[[Any], Any]
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return dict(self.schema)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
@@ -35,8 +48,8 @@ class Read:
         return core_schema.no_info_plain_validator_function(self.function)
 
 
-@dataclass(frozen=True, slots=True)
-class Then:
+@dataclass(frozen=True, slots=True, eq=False)
+class Then(Told):
     """The value, once read, is what `function` returns for it. It raises ValueError, with a sentence."""
 
     function: Callable[[Any], Any]
@@ -55,7 +68,7 @@ def above(limit: float) -> Then:
             raise ValueError(f"Input should be greater than {limit}")
         return value
 
-    return Then(check)
+    return Then(check, schema={"exclusiveMinimum": limit})
 
 
 def at_least(limit: float) -> Then:
@@ -66,7 +79,7 @@ def at_least(limit: float) -> Then:
             raise ValueError(f"Input should be greater than or equal to {limit}")
         return value
 
-    return Then(check)
+    return Then(check, schema={"minimum": limit})
 
 
 def at_most(limit: float) -> Then:
@@ -77,4 +90,4 @@ def at_most(limit: float) -> Then:
             raise ValueError(f"Input should be less than or equal to {limit}")
         return value
 
-    return Then(check)
+    return Then(check, schema={"maximum": limit})

@@ -12,14 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from pqfs.errors import Rejected
 from pqfs.model import Arrival
 from pqfs.settings import QueueSettings
-from pqfs.sidecar import Sidecar, read
+from pqfs.sidecar import Sidecar, read, schema
+from tests.shell import Shell
 from tests.world import EPOCH
 
 Reader = Callable[[bytes], Sidecar]
+SCHEMA = Draft202012Validator(schema())
 PLAIN = Arrival("id", "default", b"name", 1, priority=4)
 
 
@@ -135,3 +138,50 @@ def test_any_bytes_are_read_or_refused_and_nothing_else_happens(reading: Reader,
         assert error.message.startswith("its sidecar is")
     else:
         assert isinstance(found, Sidecar)
+
+
+# -------------------------------------------------------------------- its JSON Schema
+
+_PERIODS = st.integers(-1, 400_000_000) | st.floats(0, 1e9) | st.from_regex(
+    r"\A[0-9]{1,11}(\.[0-9]{1,4})?(ms|s|m|h|d|w|y)?\Z"
+)  # fmt: skip
+_INSTANTS = st.datetimes().map(lambda at: f"{at.isoformat()}Z") | st.from_regex(
+    r"\A(19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](Z|[+-][01][0-9]:[0-6][0-9])\Z"
+)
+_NEAR: dict[str, st.SearchStrategy[Any]] = {
+    "priority": st.integers(-1001, 1001) | st.floats(-2, 2) | st.booleans(),
+    "queue": st.from_regex(r"\A[a-z0-9_.-]{0,34}\Z"),
+    "delay": _PERIODS, "timeout": _PERIODS, "not_before": _INSTANTS,
+    "max_failures": st.integers(0, 101), "key": st.text("k\U0001f600", min_size=198, max_size=202),
+    "sha256": st.from_regex(r"\A[0-9a-fA-F]{63,65}\Z"),
+    "metadata": st.dictionaries(st.text(max_size=3), st.booleans() | st.text(max_size=3)), "path": st.just("/"),
+}  # fmt: skip
+
+
+@given(st.one_of([st.fixed_dictionaries({name: near}) for name, near in _NEAR.items()]))
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+def test_what_the_schema_accepts_is_accepted(reading: Reader, asked: dict[str, Any]) -> None:
+    if SCHEMA.is_valid(asked):
+        assert isinstance(reading(json.dumps(asked).encode()), Sidecar)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {}, {"priority": 5, "delay": "10m", "timeout": "1h", "metadata": {"from": "lab 3"}}, {"delay": "365d"},
+        {"not_before": "2027-12-31T23:59:59.5+01:00", "queue": "mail", "key": "k", "sha256": "0a" * 32},
+        {"delay": 90},
+        {"timeout": "1.5h", "max_failures": 100, "priority": None},
+    ],
+)  # fmt: skip
+def test_what_is_usual_is_accepted_by_the_schema_too(reading: Reader, asked: dict[str, Any]) -> None:
+    SCHEMA.validate(asked)
+
+    reading(json.dumps(asked).encode())
+
+
+def test_the_command_prints_it(shell: Shell) -> None:
+    assert shell("schema", "sidecar") == 0
+
+    assert json.loads(shell.out) == SCHEMA.schema
+    assert shell("schema", "elsewhere") == 2

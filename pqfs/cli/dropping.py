@@ -1,4 +1,4 @@
-"""`pqfs drop`: files into the inbox, whole or not at all; for who may write the inbox and nothing else."""
+"""For producers. `pqfs drop`: files into the inbox, whole or not at all. `pqfs schema`: what may lie beside them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add `drop`."""
     app.command(epilog="Examples: pqfs drop report.pdf   pqfs drop -q mail --checksum *.eml")(drop)
+    app.command(epilog="Example: pqfs schema sidecar > sidecar.schema.json")(schema)
 
 
 def drop(
@@ -69,6 +70,17 @@ def drop(
         if as_json:
             terminal.put_json("drop", [_item(path, each) for path, each in zip(files, dropped, strict=True)])
     _leave([each["state"] in _GOOD for each in receipts])
+
+
+def schema(
+    what: Annotated[Literal["sidecar"], typer.Argument(help="What is described.")] = "sidecar",
+) -> None:
+    """Print the JSON Schema of what producers write, for editors and for those who check before they drop."""
+    import json
+
+    from pqfs import sidecar
+
+    terminal.put(json.dumps({"sidecar": sidecar.schema}[what](), indent=2))
 
 
 _GOOD = ("completed", "duplicate")
