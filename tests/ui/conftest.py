@@ -17,7 +17,10 @@ from pqfs.retry import Budget
 from pqfs.settings import load
 from pqfs.spool import Spool
 from pqfs.wiring import App, open_app
+from tests.ui.browsing import browser, page, scheme, stack
 from tests.world import submitted
+
+__all__ = ["browser", "page", "scheme", "stack"]
 
 Fill = Callable[..., Job]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 import streamlit as st
@@ -30,6 +31,15 @@ def link(page: str, label: str, icon: str | None = None, **query: str) -> None:
 
 def _asked(query: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in query.items() if value}
+
+
+def menu(title: str, pages: Sequence[st.Page]) -> None:
+    """A group of pages in the sidebar."""
+    if pages:
+        with st.container(gap="xxsmall", key=f"menu-{title.lower()}"):
+            st.caption(title)
+            for each in pages:
+                st.page_link(each, label=each.title)
 
 
 def command(line: str) -> None:

@@ -51,7 +51,7 @@ def _columns(found: tuple[ConsumerStatus, ...]) -> dict[str, list[object]]:
         "runs": [(each.running.name or each.running.job) if each.running else "idle" for each in found],
         "for": [elapsed(each.running.seconds) if each.running else "" for each in found],
         "progress": [each.running.progress if each.running else None for each in found],
-        "attempt": [each.running.attempt if each.running else None for each in found],
+        "attempt": [str(each.running.attempt) if each.running else "" for each in found],
         "completed": [each.completed for each in found],
         "queues": ["all" if each.queues is None else ", ".join(each.queues) for each in found],
         "pid": [each.pid for each in found],

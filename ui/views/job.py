@@ -138,8 +138,9 @@ def _attempts(attempts: tuple[Attempt, ...]) -> None:
     table(columns, rows, "No attempt has ended yet.", "Attempts, oldest first")
     for each in reversed(attempts):
         if each.log:
-            with st.expander(f"What attempt {each.attempt} wrote", expanded=each is attempts[-1]):
-                st.code(each.log[-_LOG:], language=None, height=260, wrap_lines=True)
+            title = f"What attempt {each.attempt} wrote"
+            with st.expander(title, expanded=each is attempts[-1]), st.container(height=260):
+                st.code(each.log[-_LOG:], language=None, wrap_lines=True)
 
 
 def _cpu(each: Attempt) -> str:

@@ -42,7 +42,8 @@ def _live() -> None:
         st.caption("No line fits." if found.programs else "There are no logs yet. They come with the first start.")
     else:
         text = "\n".join(map(_shown, reversed(found.lines)))
-        st.code(text, language=None, height=_HEIGHT, wrap_lines=True)
+        with st.container(height=_HEIGHT):  # scrolled by the keyboard, too
+            st.code(text, language=None, wrap_lines=True)
     whole = "" if found.is_whole else f" Looked through the last {size(logs.REACH)} of each log."
     taken(answer, f"{counted(len(found.lines), 'line')}, the newest first, times in UTC.{whole}")
 

@@ -79,7 +79,7 @@ def _pairings(pairings: tuple[Pairing, ...]) -> None:
     rows = [
         (
             f"**{plain(each.place)}/**", each.says, number(each.found, each.is_capped),
-            ":green[✓ fits]" if each.fits else ":red[✗ differs: check]",
+            ":green[✓\u00a0fits]" if each.fits else ":red[✗\u00a0differs: check]",
         )
         for each in pairings
     ]  # fmt: skip

@@ -1,0 +1,65 @@
+"""Nobody is shut out: axe-core finds no serious fault on any page, in light and dark; and a picture of each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ui.browsing import Stack, sign_in, visit
+from tests.world import eventually
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PAGES = (
+    "Overview", "Jobs", "Spool", "Queues", "Consumers", "Dead letters", "Rejected", "Logs", "Health",
+    "Submit", "Try a queue", "Upkeep", "Settings", "Users", "Audit trail",
+)  # fmt: skip
+_SERIOUS = ("serious", "critical")
+
+
+def test_no_page_has_a_serious_fault(stack: Stack, page: Any, scheme: str, tmp_path: Path) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    pictures = Path(os.environ.get("PQFS_TEST_PICTURES", tmp_path))
+    _fill(stack)
+    sign_in(page, stack)
+
+    found = []
+    for name in PAGES:
+        visit(page, name)
+        _settle(page)
+        page.screenshot(path=pictures / f"{name.lower().replace(' ', '-')}-{scheme}.png")
+        found += [(name, *fault) for fault in _faults(axe.run(page).response)]
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("heading", name="Sign in").wait_for()
+    found += [("Sign in", *fault) for fault in _faults(axe.run(page).response)]
+
+    assert found == [], "\n".join(map(str, found))
+
+
+def _fill(stack: Stack) -> None:
+    """Something of everything."""
+    stack.drop("report.pdf", "%PDF")
+    stack.drop("letter.txt", queue="picky")
+    (stack.spool / "inbox" / "link").symlink_to("/etc/passwd")
+    stack.done("report.pdf")
+    eventually(lambda: any((stack.spool / "dead").iterdir()), "a letter is dead")
+    eventually(lambda: any((stack.spool / "rejected").glob("*.json")), "a link is refused")
+
+
+def _settle(page: Any) -> None:
+    """Wait until the page is whole: Streamlit says when nothing runs."""
+    page.wait_for_function(
+        "document.querySelector('[data-test-script-state]')?.dataset.testScriptState !== 'running'"
+    )
+    page.wait_for_timeout(400)
+
+
+def _faults(answer: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
+    return [
+        (each["id"], each["impact"], [node["html"][:160] for node in each["nodes"]][:3])
+        for each in answer["violations"]
+        if each["impact"] in _SERIOUS
+    ]
