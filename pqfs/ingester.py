@@ -39,6 +39,7 @@ from pqfs.quota import Quotas
 from pqfs.runtime import Pause, Stop
 from pqfs.sidecar import Sidecar
 from pqfs.sidecars import Sidecars, Wait, mark_of
+from pqfs.tracing import trace_of
 from pqfs.watch import Watch
 
 _MANY = 64  # a sweep that takes this many drops the watch
@@ -267,7 +268,10 @@ class Ingester:
             if arrival.id in away:
                 self._turn_away(away[arrival.id])
             else:
-                emit(Word.INGESTED, job=arrival.id, queue=arrival.queue, name=naming.printable(arrival.name))
+                emit(
+                    Word.INGESTED, job=arrival.id, queue=arrival.queue, name=naming.printable(arrival.name),
+                    trace=trace_of(arrival.options),
+                )  # fmt: skip
 
     def _turn_away(self, twin: Twin) -> None:
         """Refuse a duplicate; one that can not be moved now is asked again, and is a duplicate again."""

@@ -49,6 +49,7 @@ from pqfs.settings import Settings
 from pqfs.spool import Spool
 from pqfs.steering import Steering
 from pqfs.terms import Terms
+from pqfs.tracing import trace_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +374,7 @@ class JobQueue(Steering):
             attempt=job.attempt,
             output=each.output,
             seconds=each.outcome.run_seconds,
+            trace=trace_of(job.options),
         )
         return job
 
@@ -497,4 +499,5 @@ def _say(job: Job, outcome: Outcome) -> None:
         name=naming.printable(job.name),
         state=job.state,
         error=outcome.error,
+        trace=trace_of(job.options),
     )

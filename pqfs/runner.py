@@ -26,7 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pqfs import failures, kernel, naming, outputs
+from pqfs import failures, kernel, naming, outputs, tracing
 from pqfs.channel import Channel, Message
 from pqfs.clock import SystemClock
 from pqfs.handlers import Handler, JobContext, Written, is_ours, resolve
@@ -150,7 +150,7 @@ class Runner:
             output=self._spool.path(place.output),
             scratch_dir=self._spool.path(place.files),
             metadata=assignment["metadata"],
-            environment={**self._environment, **marks},
+            environment={**self._environment, **marks, **tracing.variables(assignment["metadata"])},
             report_progress=self._slot.progress,
         )
 

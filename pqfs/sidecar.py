@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
-from pqfs import plain
+from pqfs import plain, tracing
 from pqfs.clock import SystemClock, parse_iso
 from pqfs.durations import Duration
 from pqfs.errors import PqfsError, Rejected
@@ -88,6 +88,7 @@ def read(descriptor: int) -> Sidecar:
             _check_instant(found.not_before)
         if found.queue:
             check_queue(found.queue)
+        _check_trace(found.metadata)
     except PqfsError as error:
         raise Rejected(f"its sidecar is invalid: {error.message}") from error
     except ValueError as error:
@@ -149,6 +150,13 @@ def _whole_number(text: str) -> int:
     if len(text.lstrip("-")) > _DIGITS:
         raise ValueError(f"a number has more than {_DIGITS} digits")
     return int(text)
+
+
+def _check_trace(metadata: dict[str, Any]) -> None:
+    try:
+        tracing.check(metadata)
+    except ValueError as error:
+        raise Rejected(f"metadata: {error}") from error
 
 
 def _check_instant(text: str) -> None:

@@ -222,6 +222,7 @@ def drop(spool: Path, source: IO[bytes], name: bytes, wish: Wish, progress: Call
 def _sidecar(wish: Wish) -> dict[str, Any]:
     wished: dict[str, Any] = {} if wish.priority is None else {"priority": wish.priority}
     wished |= {} if wish.key is None else {"key": wish.key}
+    wished |= {"metadata": metadata} if (metadata := (wish.options or {}).get("metadata")) else {}
     return wished | ({"not_before": iso(wish.ready_at)} if wish.ready_at else {})
 
 

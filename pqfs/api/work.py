@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as InPath
 from pydantic import BaseModel, ValidationError
 
-from pqfs import naming
+from pqfs import naming, tracing
 from pqfs.api import uploads
 from pqfs.api.access import Access, Caller
 from pqfs.api.desk import Desk, Resubmitted
@@ -81,10 +81,18 @@ def _add_producing(routes: APIRouter, desk: Desk, access: Access, bounds: Bounds
         try:
             name, wish = await _received(request, path, bounds, desk)
             wish = replace(wish, ready_at=wish.ready_at and desk.app.clock.now() + wish.ready_at)
+            wish = _traced(wish, request)
             made = await desk.run(desk.enqueue, job, name, wish, by.actor)
         finally:
             await desk.run(desk.discard, path)
         return Enqueued(message="Job enqueued", job_id=made)
+
+
+def _traced(wish: Wish, request: Request) -> Wish:
+    """With the W3C trace context of the request's headers, in the metadata."""
+    options = wish.options or {}
+    metadata = tracing.heard(options.get("metadata"), request.headers)
+    return replace(wish, options={**options, "metadata": metadata}) if metadata else wish
 
 
 async def _received(request: Request, path: Path, bounds: Bounds, desk: Desk) -> tuple[str, Wish]:

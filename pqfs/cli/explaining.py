@@ -10,6 +10,7 @@ from pqfs.cli import terminal
 from pqfs.errors import JobNotFound
 from pqfs.provenance import Account, account, handler_of
 from pqfs.report import job_item, to_json
+from pqfs.tracing import parent_of
 from pqfs.why import named
 
 if TYPE_CHECKING:
@@ -54,12 +55,8 @@ def _print(told: Account, check: bool) -> None:
         terminal.put(f"handler    {_handler(told.handler)}")
     for line in _output(told):
         terminal.put(line)
-    if told.asked:
-        terminal.put(f"asked      {naming.harmless(str(told.asked))}")
-    if told.origin:
-        terminal.put(f"made of    {told.origin}")
-    for each in told.made_into:
-        terminal.put(f"made into  {each}")
+    for line in _wishes(told):
+        terminal.put(line)
     if told.attempts:
         terminal.put("")
         terminal.put_table(map(_attempt, told.attempts), _ATTEMPTS)
@@ -69,6 +66,18 @@ def _print(told: Account, check: bool) -> None:
     for attempt in told.attempts:
         if attempt.log:
             terminal.put(f"\nAttempt {attempt.attempt} wrote:\n{attempt.log.rstrip()}")
+
+
+def _wishes(told: Account) -> Iterator[str]:
+    """What was asked of it, and its kin."""
+    if parent := parent_of(told.asked.get("metadata")):
+        yield f"trace      {parent}"
+    if told.asked:
+        yield f"asked      {naming.harmless(str(told.asked))}"
+    if told.origin:
+        yield f"made of    {told.origin}"
+    for each in told.made_into:
+        yield f"made into  {each}"
 
 
 def _input(told: Account, check: bool) -> str:

@@ -34,6 +34,8 @@ def submit(
     key: Annotated[
         str | None, typer.Option(help="An idempotency key: its queue's `duplicates` says what a second one means.")
     ] = None,
+    traceparent: Annotated[str | None, typer.Option(help="W3C trace context; handlers and log lines get it.")] = None,
+    tracestate: Annotated[str | None, typer.Option(help="What goes with it.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until every job has ended.")] = False,
     timeout: Annotated[str | None, typer.Option(help="Wait no longer than this (exit code 3).")] = None,
     as_json: Json = False,
@@ -41,7 +43,7 @@ def submit(
     """Copy files into the spool and make them jobs; one job id a line, printed once the job is durable."""
     from pqfs.cli import submitting
 
-    order = submitting.Order(queue, priority, delay, at, name, key, wait, timeout, as_json)
+    order = submitting.Order(queue, priority, delay, at, name, key, wait, timeout, as_json, traceparent, tracestate)
     raise typer.Exit(submitting.submit(context, files, order))
 
 

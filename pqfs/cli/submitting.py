@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import typer
 
-from pqfs import naming
+from pqfs import naming, tracing
 from pqfs.cli import awaiting, progress, terminal
 from pqfs.clock import parse_iso
 from pqfs.delivery import inbox
@@ -42,6 +42,8 @@ class Order:
     wait: bool
     timeout: str | None
     as_json: bool
+    traceparent: str | None = None
+    tracestate: str | None = None
 
     def wish(self, now: float) -> Wish:
         """What it means now.
@@ -53,12 +55,18 @@ class Order:
             raise Misconfigured("--delay and --at exclude each other.")
         try:
             ready_at = now + parse_duration(self.delay) if self.delay else parse_iso(self.at) if self.at else 0.0
-            wish = Wish(self.queue, self.priority, ready_at, self.key)
+            wish = Wish(self.queue, self.priority, ready_at, self.key, self._options())
             wish.check(now)
             self.patience()
         except ValueError as error:
             raise Misconfigured(f"{str(error).rstrip('.')}.") from error
         return wish
+
+    def _options(self) -> dict[str, Any] | None:
+        named = {tracing.PARENT: self.traceparent, tracing.STATE: self.tracestate}
+        metadata = {name: value for name, value in named.items() if value is not None}
+        tracing.check(metadata)
+        return {"metadata": metadata} if metadata else None
 
     def patience(self) -> float:
         """Seconds to wait at most."""

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from pqfs.errors import Misconfigured
 from pqfs.handlers.limits import Limits
 from pqfs.handlers.traces import Traces
+from pqfs.tracing import parent_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,11 @@ class JobContext:
     traces: Traces = field(default_factory=Traces)
     _enders: list[Callable[[], None]] = field(default_factory=list)
     _cancelled: bool = False
+
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context that came with the job, for whatever the handler calls; None when none came."""
+        return parent_of(self.metadata)
 
     @property
     def output_dir(self) -> Path:

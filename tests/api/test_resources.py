@@ -14,6 +14,7 @@ from pqfs.api import problems
 from pqfs.errors import PqfsError
 from tests.api.service import Service
 from tests.api.test_work import enqueued, leased
+from tests.exposition import read
 
 pytestmark = pytest.mark.slow
 
@@ -127,3 +128,23 @@ def test_the_description_is_whole(local: TestClient) -> None:
     assert local.get("/nothing").headers["content-type"] == "application/problem+json"
     assert local.delete("/enqueue/").status_code == 405
     assert time.monotonic()
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/v1/metrics"])
+def test_figures_are_told_to_scrapers(local: TestClient, path: str) -> None:
+    enqueued(local, "a")
+
+    answer = local.get(path)
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert read(answer.text)["pqfs_jobs_ingested_total"].samples
+    accepts = {"accept": "application/openmetrics-text; version=1.0.0"}
+    assert read(local.get(path, headers=accepts).text, openmetrics=True)
+
+
+def test_the_trace_context_of_a_request_goes_with_its_job(local: TestClient) -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for headers in ({"traceparent": parent, "tracestate": "a=1"}, {"traceparent": "nonsense"}):
+        assert local.post("/enqueue/", json={"job_data": "x"}, headers=headers).status_code == 200
+
+    told = [local.get("/dequeue/").json()["metadata"] for _ in range(2)]
+    assert told == [{"traceparent": parent, "tracestate": "a=1"}, {}]

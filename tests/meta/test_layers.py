@@ -33,6 +33,7 @@ LAYERS: list[tuple[str, ...]] = [
         "pace",
         "fingerprint",
         "exposition",
+        "tracing",
     ),
     ("retry", "handlersettings", "hooksettings", "inputs", "outputs", "instants", "secretfile", "interface"),
     ("passwords", "keys"),

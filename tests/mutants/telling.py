@@ -78,4 +78,25 @@ MUTANTS = (
         "        return dues",
         ("tests/test_schedules.py", "-k", "lies_ahead"),
     ),
+    Mutant(
+        "a sidecar may bring any trace context",
+        "pqfs/sidecar.py",
+        "        _check_trace(found.metadata)\n",
+        "",
+        ("tests/test_tracing.py", "-k", "none_is_refused"),
+    ),
+    Mutant(
+        "programs are not told where in a trace they are",
+        "pqfs/runner.py",
+        ', **tracing.variables(assignment["metadata"])}',
+        "}",
+        ("tests/test_tracing.py", "-m", "slow", "-k", "through_all"),
+    ),
+    Mutant(
+        "a line of JSON carries what draws on a terminal",
+        "pqfs/events.py",
+        "        return json.dumps(line)\n",
+        "        return json.dumps(line, ensure_ascii=False)\n",
+        ("tests/test_events.py", "-k", "plain_ascii"),
+    ),
 )
