@@ -84,7 +84,7 @@ def _post(hook: HookSettings, letter: Letter, folder: Path, now: float) -> str |
     parts = urlsplit(str(hook.url))
     try:
         headers = _headers(letter) | _signature(hook, letter, folder, now)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, ValueError) as error:
         return f"its secret can not be read: {error}"
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(str(parts.hostname), parts.port, timeout=hook.timeout)
@@ -125,7 +125,7 @@ def _signature(hook: HookSettings, letter: Letter, folder: Path, now: float) -> 
     if hook.secret_file:
         secret = (folder / Path(hook.secret_file).expanduser()).read_bytes().strip()
     elif hook.secret_env:
-        secret = os.environb[os.fsencode(hook.secret_env)].strip()
+        secret = os.environb.get(os.fsencode(hook.secret_env), b"").strip()
     else:
         return {}
     if not secret:

@@ -18,7 +18,7 @@ from pqfs.values import Section, above, at_least, at_most
 Heard = Literal["completed", "failed", "dead", "cancelled", "rejected", "health"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class HookSettings(Section):
     """One hook: a `command`, which gets the notice on its standard input, or a `url`, to which it is posted.
 
@@ -58,5 +58,10 @@ class HookSettings(Section):
 
     @property
     def target(self) -> str:
-        """Where it delivers to, for people."""
-        return self.url or " ".join(self.command)
+        """Where it delivers to, for people and logs. The path of an address may be a secret of its own."""
+        parts = urlsplit(self.url or "")
+        return f"{parts.scheme}://{parts.netloc}/…" if self.url else " ".join(self.command)
+
+    def __repr__(self) -> str:
+        """What `pqfs config show` prints."""
+        return f"{', '.join(self.on)}: {self.target}"

@@ -504,6 +504,14 @@ def test_a_webhook_is_posted_the_letter_signed_with_the_time(tmp_path: Path, rec
     assert body == LETTER.body
 
 
+def test_no_log_and_no_listing_shows_what_may_be_secret_in_an_address() -> None:
+    hook = hook_of(url="https://hooks.example.org:8443/T0K3N?key=s3cret", secret_env="NAME")
+
+    assert hook.target == "https://hooks.example.org:8443/…"
+    assert repr(hook) == "completed: https://hooks.example.org:8443/…"
+    assert hook.mark != hook_of(url="https://hooks.example.org:8443/other").mark
+
+
 def test_without_its_secret_nothing_is_sent(
     tmp_path: Path, receiving: Receiving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
