@@ -25,7 +25,9 @@ _BY_HAND = (Problem, Enqueue, EnqueueForm, OutputForm)  # what routes refer to w
 
 def application(desk: Desk, keys: Keys) -> FastAPI:
     """The application on an opened desk, which stays the caller's to close."""
-    app = FastAPI(title="pqfs", version=version("pqfs"), description=_SAID)
+    app = FastAPI(
+        title="pqfs", version=version("pqfs"), description=_SAID, generate_unique_id_function=lambda route: route.name
+    )
     limits = desk.app.settings.api
     bounds = Bounds(int(limits.max_body), limits.patience, desk.is_full)
     access = Access(keys)

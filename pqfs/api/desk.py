@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import anyio.to_thread
 
-from pqfs.api.problems import Gone
+from pqfs.api.problems import Gone, NotYet
 from pqfs.dequeuer import Dequeuer, Held
 from pqfs.errors import IndexGone, LeaseLost, PqfsError, QueueNotFound, Refused
 from pqfs.index import Act
@@ -172,12 +172,13 @@ class Desk:
         """A descriptor of a job's output, and its size.
 
         Raises:
+            NotYet: the job is not completed.
             Gone: a reader has taken it, or it is a folder.
         """
         with self.lock:
             found = self.app.jobqueue.job(job)
             if found.output is None:
-                raise Refused(f"Job {job} is {found.state} and has no output.")
+                raise NotYet(f"Job {job} is {found.state} and has no output.")
             path = self.app.spool.path(self.app.spool.output_path(found.queue, found.output))
         if path.is_dir():
             raise Gone(f"The output of job {job} is a folder: {found.output}.", "Fetch it from the outbox.")

@@ -63,6 +63,10 @@ class UnsupportedMedia(Refused):
     """A body of a kind that nobody reads."""
 
 
+class NotYet(Refused):
+    """It will be there when the job is further on."""
+
+
 class Gone(Refused):
     """It was there, and is no longer kept."""
 
@@ -77,6 +81,7 @@ _STATUSES: tuple[tuple[type[PqfsError], int], ...] = (
     (TooSlow, 408),
     (IllegalTransition, 409),
     (LeaseLost, 409),
+    (NotYet, 409),
     (Gone, 410),
     (TooLarge, 413),
     (UnsupportedMedia, 415),
@@ -151,7 +156,18 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return _problem(error.status_code, "Request", str(error.detail), headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return _problem(error.status_code, "Request", str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method that this path has; the router knows only the first route that it fits."""
+    told = request.app.openapi()["paths"].items()
+    path = request.url.path
+    fits = (methods for template, methods in told if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path))
+    return sorted({method.upper() for methods in fits for method in methods})
 
 
 async def _on_bug(request: Request, error: Exception) -> JSONResponse:

@@ -120,7 +120,7 @@ def _add_bytes(routes: APIRouter, desk: Desk, access: Access) -> None:
 
     @routes.get(
         "/jobs/{job_id}/output", tags=["jobs"], response_class=Response,
-        responses={200: {"content": _RAW}, **told(401, 403, 404, 410, 422, 503)},
+        responses={200: {"content": _RAW}, **told(401, 403, 404, 409, 410, 422, 503)},
     )  # fmt: skip
     async def output(job_id: JobId, by: Caller = reader) -> Response:
         """The output of a completed job, while it lies in the outbox."""

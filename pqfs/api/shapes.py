@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from pqfs.model import FURTHEST, LONGEST_KEY, PRIORITY_LIMIT, State
 
@@ -12,6 +13,19 @@ JOB = "01a3185c-5000-7001-89d8-d555156386ad"
 _QUEUE = r"^[a-z0-9_-]{1,32}$"
 _NAME = r"^[^/\x00-\x1f\x7f]*[^./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*$"
 
+
+def _whole(value: Any) -> Any:
+    """5.0 is an integer in JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+JOB_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+_Name = Annotated[str, Field(pattern=_NAME, max_length=255)]
+_Priority = Annotated[int, Field(ge=-PRIORITY_LIMIT, le=PRIORITY_LIMIT), BeforeValidator(_whole)]
+_Key = Annotated[
+    str, Field(min_length=1, max_length=LONGEST_KEY, description="Idempotency: a known one answers with its job.")
+]
+_Reason = Annotated[str, Field(max_length=1000)]
 QueueName = Annotated[str, Field(pattern=_QUEUE, examples=["default"])]
 Lease = Annotated[float, Field(ge=1, le=86400, description="Seconds that the lease is to last.")]
 
@@ -22,16 +36,10 @@ class Wished(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     queue: QueueName = "default"
-    name: Annotated[str, Field(pattern=_NAME, max_length=255)] | None = None
-    priority: Annotated[int, Field(ge=-PRIORITY_LIMIT, le=PRIORITY_LIMIT)] | None = None
+    name: _Name | None = None
+    priority: _Priority | None = None
     delay: Annotated[float, Field(ge=0, le=FURTHEST - 86400, description="Seconds before it is run.")] = 0.0
-    key: (
-        Annotated[
-            str,
-            Field(min_length=1, max_length=LONGEST_KEY, description="Idempotency: a known one answers with its job."),
-        ]
-        | None
-    ) = None
+    key: _Key | None = None
 
 
 class Enqueue(Wished):
@@ -46,8 +54,11 @@ class Enqueue(Wished):
 
 
 class EnqueueForm(Wished):
-    """A job as a form: one file, and the same fields."""
+    """A job as a form: one file, and the same fields, where they are not left out."""
 
+    name: _Name | SkipJsonSchema[None] = None
+    priority: _Priority | SkipJsonSchema[None] = None
+    key: _Key | SkipJsonSchema[None] = None
     file: Annotated[bytes, Field(json_schema_extra={"format": "binary"})]
 
 
@@ -96,15 +107,23 @@ class Extended(BaseModel):
     lease_end: str
 
 
-class Resubmit(BaseModel):
-    """Which jobs are to wait again: these, or all that have failed, of one queue if it is named."""
+class ResubmitThese(BaseModel):
+    """These jobs are to wait again."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"jobs": [JOB]}]})
+
+    jobs: Annotated[list[Annotated[str, Field(pattern=JOB_ID)]], Field(min_length=1, max_length=1000)]
+    reason: _Reason | None = None
+
+
+class ResubmitAll(BaseModel):
+    """All that have failed are to wait again, of one queue if it is named."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"all": True, "queue": "default"}]})
 
-    jobs: Annotated[list[str], Field(max_length=1000)] | None = None
-    all: bool = False
+    all: Literal[True]
     queue: QueueName | None = None
-    reason: Annotated[str, Field(max_length=1000)] | None = None
+    reason: _Reason | None = None
 
 
 class Skipped(BaseModel):

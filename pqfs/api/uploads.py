@@ -43,7 +43,7 @@ class Bounds:
 
 @dataclass(slots=True)
 class Form:
-    """What a form had besides its file: its fields, and the file's name if it had a file."""
+    """What a form had besides its file: its fields, and the file's name, which may be empty."""
 
     fields: dict[str, str] = field(default_factory=dict)
     filename: str | None = None
@@ -76,7 +76,7 @@ async def save_form(request: Request, target: Path, bounds: Bounds) -> Form:
     """Write the file of a form into a new file; the rest of the form. Errors as `save`.
 
     Raises:
-        Refused: it is no form, or has more than one file.
+        Refused: it is no form, or has not exactly one file.
     """
     _, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
@@ -95,6 +95,8 @@ async def save_form(request: Request, target: Path, bounds: Bounds) -> Form:
             raise Refused(f"The form can not be read: {error}.") from error
         if not parts.is_whole:
             raise Refused("The form is cut off.")
+        if parts.form.filename is None:
+            raise Refused("The form has no file.")
         await writer.flush()
     return parts.form
 

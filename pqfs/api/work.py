@@ -20,14 +20,16 @@ from pqfs.api.desk import Desk, Resubmitted
 from pqfs.api.problems import UnsupportedMedia, told
 from pqfs.api.shapes import (
     JOB,
+    JOB_ID,
     Ended,
     Enqueue,
     Enqueued,
     Extended,
     Leased,
     QueueName,
-    Resubmit,
+    ResubmitAll,
     ResubmitDone,
+    ResubmitThese,
     Skipped,
     Wished,
 )
@@ -39,7 +41,7 @@ from pqfs.keys import Role
 from pqfs.model import Kind
 from pqfs.submission import Wish
 
-JobId = Annotated[str, InPath(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", examples=[JOB])]
+JobId = Annotated[str, InPath(pattern=JOB_ID, examples=[JOB])]
 Attempt = Annotated[
     int | None, Query(ge=1, le=2**31, description="The lease; by default the one that the caller has.")
 ]
@@ -61,6 +63,12 @@ def router(desk: Desk, access: Access, bounds: Bounds) -> APIRouter:
     return routes
 
 
+def _leads_to(*operations: str, **parameters: str) -> dict[str, Any]:
+    """What can be done with the job of an answer, as OpenAPI's links."""
+    told_ = {"job_id": "$response.body#/job_id", **parameters}
+    return {"links": {each: {"operationId": each, "parameters": told_} for each in operations}}
+
+
 # -------------------------------------------------------------------- producers
 
 
@@ -72,7 +80,8 @@ def _add_producing(routes: APIRouter, desk: Desk, access: Access, bounds: Bounds
     caller = Depends(access.needs(Role.PRODUCER))
 
     @routes.post(
-        "/enqueue/", tags=["producers"], responses=told(401, 403, 404, 408, 413, 415, 422, 429, 503, 507),
+        "/enqueue/", tags=["producers"],
+        responses={200: _leads_to("job"), **told(401, 403, 404, 408, 413, 415, 422, 429, 503, 507)},
         openapi_extra={"requestBody": {"required": True, "content": body}},
     )  # fmt: skip
     async def enqueue(request: Request, by: Caller = caller) -> Enqueued:
@@ -112,10 +121,8 @@ async def _received(request: Request, path: Path, bounds: Bounds, desk: Desk) ->
 
 
 def _of_form(form: Form) -> tuple[str, Wish]:
-    if form.filename is None:
-        raise Refused("The form has no file.")
     wished = _checked(Wished, form.fields)
-    base = form.filename.replace("\\", "/").rpartition("/")[2]
+    base = (form.filename or "").replace("\\", "/").rpartition("/")[2]
     return wished.name or (base if base.strip(".") else "payload.bin"), _wish(wished, None)
 
 
@@ -129,7 +136,7 @@ _Shape = TypeVar("_Shape", bound=BaseModel)
 
 def _parsed(shape: type[_Shape], data: bytes) -> _Shape:
     try:
-        return shape.model_validate_json(data)
+        return shape.model_validate_json(data, strict=True)
     except ValidationError as error:
         raise _refusal(error) from error
 
@@ -154,7 +161,10 @@ def _add_leasing(routes: APIRouter, desk: Desk, access: Access) -> None:
 
     @routes.get(
         "/dequeue/", tags=["consumers"], response_model=Leased,
-        responses={204: {"description": "There is none."}, **told(401, 403, 404, 422, 503, 507)},
+        responses={
+            200: _leads_to("mark_done", "mark_failed", "extend", "payload", attempt="$response.body#/attempt"),
+            204: {"description": "There is none."}, **told(401, 403, 404, 422, 503, 507),
+        },
     )  # fmt: skip
     async def dequeue(queue: QueueName = "default", lease: Seconds = None, by: Caller = caller) -> Any:
         """Lease the next job of a queue to the caller. It is given back when the lease ends: extend it in time."""
@@ -248,15 +258,14 @@ def _ended(desk: Desk, job_id: str, message: str) -> Ended:
 
 def _add_operating(routes: APIRouter, desk: Desk, access: Access) -> None:
     operator, by_key = Depends(access.needs(Role.OPERATOR)), Depends(access.needs(Role.OPERATOR, key=True))
-    problems = told(401, 403, 404, 422, 503)
+    problems = told(400, 401, 403, 404, 422, 503)
 
     @routes.post("/admin/resubmit", tags=["operators"], responses=problems)
-    async def resubmit(wanted: Resubmit, by: Caller = operator) -> ResubmitDone:
+    async def resubmit(wanted: ResubmitThese | ResubmitAll, by: Caller = operator) -> ResubmitDone:
         """Let jobs that failed for good wait again: these, or all of them."""
-        if wanted.all == bool(wanted.jobs):
-            raise Refused("Say which jobs: either `jobs`, or `all`.")
-        done = await desk.run(desk.resubmit, wanted.jobs, wanted.queue, by.actor, wanted.reason)
-        return _resubmitted(done)
+        if isinstance(wanted, ResubmitThese):
+            return _resubmitted(await desk.run(desk.resubmit, wanted.jobs, None, by.actor, wanted.reason))
+        return _resubmitted(await desk.run(desk.resubmit, None, wanted.queue, by.actor, wanted.reason))
 
     @routes.get("/admin/resubmit", tags=["operators"], responses=problems, deprecated=True)
     async def resubmit_all(by: Caller = by_key) -> ResubmitDone:

@@ -80,7 +80,7 @@ def test_what_a_person_sees_is_there(service: Service, local: TestClient) -> Non
 
 def test_an_output_that_a_reader_has_taken_is_gone(service: Service, local: TestClient) -> None:
     job = enqueued(local)
-    assert local.get(f"/v1/jobs/{job}/output").status_code == 422
+    assert local.get(f"/v1/jobs/{job}/output").status_code == 409
     leased(local)
     done = local.post(f"/mark_done/{job}", content=b"<script>").json()
     found = local.get(f"/v1/jobs/{job}/output")

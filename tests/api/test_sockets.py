@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,48 +13,11 @@ import httpx2
 import pytest
 
 from pqfs.model import State
+from tests.api.serving import Served
 from tests.process.stage import Stage, eventually
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent.parent
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
-class Served:
-    """An API on a stage; started again after a death, as supervisor does it."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.connections: list[socket.socket] = []
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def start(self) -> None:
-        self.process = self.stage.start("api", "api", "--port", str(self.port))
-        eventually(self._answers, "the API answers")
-
-    def _answers(self) -> bool:
-        assert self.process.poll() is None, self.stage.log("api")
-        try:
-            return httpx2.get(f"{self.url}/v1/ready").status_code == 200
-        except httpx2.HTTPError:
-            return False
-
-    def connect(self) -> socket.socket:
-        found = socket.create_connection(("127.0.0.1", self.port))
-        self.connections.append(found)
-        return found
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture

@@ -239,6 +239,7 @@ def test_an_output_that_is_too_large_leaves_the_lease(service: Service, local: T
 
     assert local.post(f"/mark_done/{job}", content=b"x" * (1 << 21)).status_code == 413
 
+    assert local.post(f"/mark_done/{job}", headers=FORM, content=b"--x--").status_code == 422, "a form without a file"
     assert service.left() == []
     assert local.post(f"/mark_done/{job}", content=b"x").status_code == 200
 
