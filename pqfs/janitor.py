@@ -88,7 +88,7 @@ class Janitor:
         self._look_at = 0.0
         self._upkeep_at = 0.0
         self._pause = Pause("looking after the spool")
-        self._done = Counter[str]()
+        self._done = Counter(dict.fromkeys(("reaped", "purged", "upkeep", "scheduled"), 0))
         self._silent_since: dict[str, float] = {}  # consumers that were silent at the last look, and since which one
 
     def run(self, stop: Stop, bell: Bell, checkup: Checkup) -> None:

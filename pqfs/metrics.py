@@ -6,12 +6,13 @@ families; nothing here changes anything. What can not be told without an index i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pqfs.exposition import Family, Kind, Sample
 from pqfs.health import RULES, Severity, examine
 from pqfs.index.schedulerows import Schedule, ScheduleRows
 from pqfs.index.tallies import Tallies, Total
+from pqfs.model import Kind as Ending
 from pqfs.model import State
 from pqfs.owners import Life
 from pqfs.pulse import Beat
@@ -32,7 +33,7 @@ def gather(source: Source, programs: Sequence[Program] | None = None) -> list[Fa
         *of_vitals(vitals),
         *_of_jobs(found, vitals),
         *_of_flow([totals.get(name, Total(name, 0, 0, 0, 0, 0.0)) for name in names]),
-        _of_failures([each for each in tallies.outcomes() if each[0] in names]),
+        _of_failures(names, {(queue, outcome): count for queue, outcome, count in tallies.outcomes()}),
         *_of_consumers(found.consumers),
         *_of_tree(found),
         *_of_schedules(ScheduleRows(source.index.engine).all()),
@@ -125,8 +126,14 @@ def _of_flow(totals: Sequence[Total]) -> Iterator[Family]:
     yield Family("pqfs_run_seconds", Kind.SUMMARY, help_, tuple(durations))
 
 
-def _of_failures(outcomes: Sequence[tuple[str, str, int]]) -> Family:
-    samples = [Sample(count, {"queue": queue, "outcome": outcome}) for queue, outcome, count in outcomes]
+def _of_failures(queues: Sequence[str], counted: Mapping[tuple[str, str], int]) -> Family:
+    """Each outcome from the beginning on: of a counter that begins with its first event, nobody sees that it rose."""
+    samples = [
+        Sample(counted.get((queue, outcome), 0), {"queue": queue, "outcome": outcome})
+        for queue in queues
+        for outcome in Ending
+        if outcome is not Ending.DONE
+    ]
     help_ = "Attempts that did not complete their job, by how they ended."
     return Family("pqfs_failed_attempts", Kind.COUNTER, help_, tuple(samples))
 

@@ -129,6 +129,7 @@ def test_every_figure_is_told_once_and_well_formed(app: App) -> None:
     }
     assert all(name.startswith("pqfs_") for name in found)
     assert value(found, "pqfs_jobs_completed_total", queue="default") == 0
+    assert value(found, "pqfs_failed_attempts_total", queue="mail", outcome="crashed") == 0
     assert [value(found, "pqfs_jobs", queue="mail", state=state) for state in State] == [1, 0, 0, 0, 0, 0, 0]
     rules = {labels[0][1] for name in ("pqfs_alarms", "pqfs_notices") for _, labels in found[name].samples}
     assert rules == {rule.name for rule in RULES}
