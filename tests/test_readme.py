@@ -70,6 +70,7 @@ def _run(stage: Stage, command: str) -> subprocess.CompletedProcess[str]:
         ["bash", "-c", command],
         cwd=stage.root,
         env=environment,
+        stdin=subprocess.DEVNULL,  # nobody is there to type a password
         capture_output=True,
         text=True,
         timeout=150,  # `pqfs torture` ends in far less, but not on a machine that does much else
@@ -82,6 +83,7 @@ _ANSWERS = {
     "pqfs rejected retry": {4}, "pqfs fsck": {0}, "pqfs doctor": {0, 6}, "pqfs jobs retry": {0},
     "pqfs jobs assign": {0, 1, 4}, "pqfs consumers drain": {0, 4}, "pqfs consumers stop": {0, 4},
     "pqfs consumers scale 2 -q mail": {0, 4}, "pqfs simulate-crash": {0},
+    "pqfs auth set-password": {2},
 }  # fmt: skip
 
 

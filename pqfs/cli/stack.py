@@ -213,5 +213,5 @@ def ui(
     line = command(found.settings)
     os.environ |= variables(found)
     follow_supervisor()  # what was asked of the kernel survives the exec
-    os.chdir(Path(line[4]).parent.parent)
+    os.chdir(Path(line[1]).parent.parent)
     os.execv(line[0], line)

@@ -47,7 +47,7 @@ def command(settings: Settings) -> list[str]:
     flags = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     # A page of another site, whose name was made to mean this host, is none of these and gets no answer.
     flags += [word for name in _LOCAL_NAMES for word in ("--server.allowedHosts", name)] if is_local else []
-    return [sys.executable, "-m", "streamlit", "run", str(shipped("ui") / "app.py"), *flags]
+    return [sys.executable, str(shipped("ui") / "serve.py"), "run", str(shipped("ui") / "app.py"), *flags]
 
 
 def variables(loaded: Loaded) -> dict[str, str]:

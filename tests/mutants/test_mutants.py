@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.mutants import arrival, attempts, fleet, queues, recovering, steering
+from tests.mutants import access, arrival, attempts, fleet, queues, recovering, steering
 from tests.mutants.__main__ import trials, unsound
 from tests.mutants.table import MUTANTS
 from tests.mutants.workshop import Mutant, Workshop
@@ -34,7 +34,7 @@ def test_a_mutant_that_no_test_minds_is_told_and_a_layer_that_fails_anyway_too()
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "protocols", [arrival, attempts, steering, recovering, queues, fleet], ids=lambda module: module.__name__
+    "protocols", [arrival, attempts, steering, recovering, queues, fleet, access], ids=lambda module: module.__name__
 )
 def test_every_mutant_is_caught(protocols: ModuleType) -> None:
     assert [

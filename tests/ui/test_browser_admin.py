@@ -97,7 +97,7 @@ def test_a_running_job_is_cancelled(stack: Stack, page: Any) -> None:
     page.get_by_text("processing").first.wait_for()
     page.get_by_role("button", name="Cancel", exact=True).click()
 
-    assert "1 job cancelled" in answer(page, "Cancel")
+    assert "1 job cancelled" in answer(page, "Yes, cancel")
     assert stack("jobs", "list", "-s", "cancelled", "-q", "slow", "--json").count("long.txt")
 
 
@@ -173,7 +173,7 @@ def test_what_is_chosen_while_the_table_changes_is_what_was_clicked(stack: Stack
         choose_option(page, "Act", "Hold")
         page.get_by_role("button", name="Hold 2 chosen jobs").click()
         page.wait_for_timeout(5_000)  # several refreshes: the question stays
-        assert "2 jobs held" in answer(page, "Hold")
+        assert "2 jobs held" in answer(page, "Yes, hold")
     finally:
         over.set()
         producer.join()

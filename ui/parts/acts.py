@@ -47,7 +47,7 @@ def of_many(chosen: list[Job], everything: Callable[[], Scope]) -> None:
 def ask(label: str, scope: Scope) -> None:
     """Ask whether it is meant."""
     word = label.split()[0].lower() if label in acts.FINAL_ONES and not scope.is_one else ""
-    dialog.ask(label, partial(_draw, label, scope), label, word)
+    dialog.ask(f"{label}?", partial(_draw, label, scope), f"Yes, {label.lower()}", word)
 
 
 def _draw(label: str, scope: Scope) -> Act | None:
