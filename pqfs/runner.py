@@ -29,6 +29,7 @@ from typing import Any
 from pqfs import failures, kernel, naming, outputs, tracing
 from pqfs.channel import Channel, Message
 from pqfs.clock import SystemClock
+from pqfs.errors import PqfsError
 from pqfs.handlers import Handler, JobContext, Written, is_ours, resolve
 from pqfs.handlers.confinement import is_confined
 from pqfs.handlers.limits import Limits
@@ -386,8 +387,8 @@ def main() -> None:
     sys.path.insert(0, hello["import_path"])
     try:
         runner = Runner(channel, Slot(slot_descriptor), hello)
-    except OSError as error:
-        sys.exit(f"pqfs.runner: {error.strerror}")  # the consumer starts another, and says so when none starts
+    except (PqfsError, OSError) as error:  # the consumer starts another, and says so when none starts
+        sys.exit(f"pqfs.runner: {error.message if isinstance(error, PqfsError) else error.strerror}")
     runner.serve(messages)
 
 

@@ -549,3 +549,22 @@ def test_the_runner_ignores_an_interrupt_of_the_terminal(desk: Desk) -> None:
     os.kill(desk.link._process.pid, signal.SIGINT)
 
     assert desk.run("upper")[1]["kind"] == "done"
+
+
+def test_a_runner_that_can_not_enter_the_spool_ends_with_one_sentence(
+    jobqueue: JobQueue, link: RunnerLink, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = jobqueue.spool.root
+    link.kill("it is to start anew")
+    link.bury()
+    root.rename(root.with_name("elsewhere"))
+    try:
+        link.start()
+        eventually(lambda: not list(link.results()) and link.is_dead, "the runner has ended")
+        assert link._process.wait(10) == 1
+    finally:
+        root.with_name("elsewhere").rename(root)
+
+    said = capfd.readouterr().err
+    assert said.startswith("pqfs.runner: ")
+    assert said.count("\n") == 1
