@@ -188,6 +188,13 @@ class Fsck:
                 yield Flaw.NAME_STRANGE.found(name)
         for folder in ("ready", "work", "done"):
             yield from self._check_folders(folder)
+        yield from self._check_receipts()
+
+    def _check_receipts(self) -> Iterator[Finding]:
+        """Receipts, and a folder of them for each queue."""
+        for name in self._spool.entries("receipts"):
+            if not name.endswith(".json") and not naming.is_queue(name):
+                yield Flaw.NAME_STRANGE.found(f"receipts/{name}")
 
     def _check_folders(self, relative: str) -> Iterator[Finding]:
         """What holds one folder an owner or a day holds nothing else."""

@@ -190,7 +190,9 @@ def test_a_payload_that_somebody_wrote_while_it_waited_is_found(app: App, clock:
     assert _only(app).name == "size differs"
 
 
-@pytest.mark.parametrize("path", ["strange", "ready/x", "dead/x", "claimed/x", "done/x/", "meta/x", "rejected/x"])
+@pytest.mark.parametrize(
+    "path", ["strange", "ready/x", "dead/x", "claimed/x", "done/x/", "meta/x", "rejected/x", "receipts/X"]
+)
 def test_a_name_that_pqfs_did_not_make_is_found(app: App, path: str) -> None:
     target = app.spool.path(path)
     target.mkdir() if path.endswith("/") else target.write_bytes(b"")

@@ -107,7 +107,7 @@ def reject_where_receipts_are_kept(world: World) -> Plan:
         assert found["state"] == "rejected"
         assert os.path.lexists(world.spool.path(found["path"])) or world.boots > 1
 
-    return Plan(world.ingester().sweep, told, told)
+    return Plan(world.ingester().sweep, always=told)
 
 
 # -------------------------------------------------------------------- arrival
