@@ -19,7 +19,7 @@ def router(desk: Desk, access: Access) -> APIRouter:
     routes, viewer = APIRouter(tags=["spool"]), Depends(access.needs(Role.VIEWER))
     described = {200: {"content": _TEXT}, **told(401, 403, 503)}
 
-    @routes.get("/metrics", response_class=Response, responses=described)
+    @routes.get("/metrics", name="scrape", response_class=Response, responses=described)
     @routes.get("/v1/metrics", response_class=Response, responses=described)
     async def metrics(request: Request, by: Caller = viewer) -> Response:
         """What `pqfs metrics` prints; OpenMetrics for who accepts it."""

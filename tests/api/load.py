@@ -170,10 +170,10 @@ def storm(root: Path, seconds: float, clients: int, seed: int) -> Ledger:
 
 def _rage(stage: Stage, served: Served, ledger: Ledger, seconds: float, chance: random.Random) -> None:
     consumer = stage.start("consume", "consumer-00", "-q", "default")
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        time.sleep(min(chance.uniform(0.5, 3.0), max(0.0, end - time.monotonic())))
-        if chance.random() < 0.5:
+    end, victims = time.monotonic() + seconds, ["API", "consumer"]  # each once at least
+    while victims or time.monotonic() < end:
+        time.sleep(chance.uniform(0.5, 3.0))
+        if (victims.pop(0) if victims else chance.choice(("API", "consumer"))) == "API":
             served.kill()
             served.start()
             ledger.counts["API killed"] += 1

@@ -39,6 +39,8 @@ ROUTES = [
     ("GET", "/v1/consumers", {Role.VIEWER}),
     ("GET", "/v1/stats", {Role.VIEWER}),
     ("GET", "/v1/health", {Role.VIEWER}),
+    ("GET", "/v1/metrics", {Role.VIEWER}),
+    ("GET", "/metrics", {Role.VIEWER}),
 ]
 
 
@@ -52,6 +54,12 @@ def test_each_route_lets_in_whom_it_says(service: Service) -> None:
             refused = client.request(method, path).status_code in (401, 403)
             assert refused is (role not in roles | {Role.OPERATOR}), (method, path, role)
     assert stranger.get("/v1/ready").status_code == 200
+
+
+def test_without_keys_only_this_host_is_served(service: Service) -> None:
+    stranger = TestClient(service.local.app, "http://127.0.0.1", client=("10.0.0.7", 1))
+
+    assert {stranger.request(method, path).status_code for method, path, _ in ROUTES} == {401}
 
 
 def test_every_route_stands_in_the_table(service: Service) -> None:

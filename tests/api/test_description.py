@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
 
         assert done.returncode == 0, done.stdout
-        assert "17 selected / 17 total" in done.stdout
+        assert re.search(r"(\d+) selected / \1 total", done.stdout)
         assert stage.stop(served.process) == 0
         stage.close()
     finally:

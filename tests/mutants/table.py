@@ -12,7 +12,7 @@ Left out, because taken out alone they change nothing that anybody could see: wh
 
 from __future__ import annotations
 
-from tests.mutants import access, arrival, attempts, fleet, notices, queues, recovering, steering, telling
+from tests.mutants import access, arrival, attempts, fleet, notices, outside, queues, recovering, steering, telling
 
 MUTANTS = (
     *arrival.MUTANTS,
@@ -22,6 +22,7 @@ MUTANTS = (
     *queues.MUTANTS,
     *fleet.MUTANTS,
     *notices.MUTANTS,
+    *outside.MUTANTS,
     *telling.MUTANTS,
     *access.MUTANTS,
 )
