@@ -19,7 +19,7 @@ from typing import IO
 from pqfs import naming
 from pqfs.clock import Clock, iso
 from pqfs.duplicates import DUE, SCHEDULE
-from pqfs.errors import IndexGone, Refused
+from pqfs.errors import IndexGone, Misconfigured, Refused
 from pqfs.events import Word, emit, trouble
 from pqfs.index import Act
 from pqfs.index.schedulerows import Schedule, ScheduleRows
@@ -29,6 +29,7 @@ from pqfs.schedules import Plan, Schedules, plan_of
 
 LATE = 60.0  # seconds after which a due time that nobody has seen to counts as missed
 MOST = 100  # jobs at most that are made up for at once
+_ASK_AGAIN = 3600.0  # seconds until a schedule that makes no sense is looked at again
 AHEAD = 86400.0  # a due time that was seen to and lies further ahead was seen to by a clock that was wrong
 
 
@@ -65,6 +66,12 @@ class Firing:
             return self._see_to(schedule, now)
         except IndexGone:
             raise
+        except Misconfigured as error:  # its zone is known here no more, or was never meant to be
+            self._give_up(schedule, now, error.message, now)
+            with self._index.transaction():
+                if row := self._rows.find(schedule.name):
+                    self._rows.wish(replace(row, next_at=now + _ASK_AGAIN))
+            return 0
         except Exception:  # noqa: BLE001 -- one schedule's trouble holds up no other, nor the janitor
             trouble(f"seeing to schedule {schedule.name}")
             return 0

@@ -145,8 +145,9 @@ class Janitor:
         self._end_hung()
         for owner in self._recovery.dead_owners():
             self._forget_watch(owner)
-            repairs += self._reap(owner)
-            self._done["reaped"] += 1
+            done = self._reap(owner)
+            self._done["reaped"] += not done.is_empty
+            repairs += done
         self._assignments.look()
         self._queueing.look(self._clock.now())
         self._done["scheduled"] += self._firing.look()

@@ -214,6 +214,10 @@ def _from_note(name: str, note: Mapping[str, Any], now: float) -> Schedule | Non
     wish, created, paused, done = (note.get(each) for each in ("wish", "created_at", "paused_at", "done_at"))
     if not isinstance(wish, dict) or not isinstance(created, int | float) or not isinstance(done, int | float):
         return None
+    try:
+        plan_of(wish)
+    except Misconfigured:
+        return None
     paused_at = float(paused) if isinstance(paused, int | float) else None
     return Schedule(
         name, json.dumps(wish, sort_keys=True), float(created), paused_at, float(done),

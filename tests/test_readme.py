@@ -103,7 +103,7 @@ def test_every_command_runs_as_written(stage: Stage) -> None:
     assert is_job_id(job)
     inline = sorted(set(re.findall(r"`(pqfs [a-z][^`]*)`", README)))
     for command in inline:
-        if command.split()[1] in ("up", "down", "COMMAND") or command in ("pqfs monitor", "pqfs jobs"):
+        if command.split()[1] in ("up", "down", "api", "COMMAND") or command in ("pqfs monitor", "pqfs jobs"):
             continue  # run around all others, or for ever, or not by itself
         filled = command.replace("JOB", job).replace("spool/inbox/FILE", "spool/inbox/README.md")
         filled = filled.replace("FILE", "backup.db").replace(" ID", " 0123456789ab").partition(" > ")[0]

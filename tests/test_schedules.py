@@ -428,6 +428,27 @@ def test_a_note_that_is_behind_is_put_right_by_the_jobs_of_the_tree(desk: Desk) 
     assert desk.dues() == [1]
 
 
+@pytest.mark.parametrize(
+    "note", [{}, {"wish": {}, "created_at": 1, "done_at": 1}, {"wish": 7}, {"wish": {"cron": "x"}}]
+)
+def test_a_note_that_makes_no_sense_makes_no_schedule(desk: Desk, note: dict[str, object]) -> None:
+    desk.app.spool.write_schedule("odd", note)
+
+    assert desk.schedules.restore(EPOCH) == 0
+    assert desk.rows.all() == []
+
+
+def test_one_whose_zone_is_known_no_more_says_so_once_an_hour(desk: Desk) -> None:
+    row = desk.add()
+    with desk.index.transaction():
+        desk.rows.wish(replace(row, wish=json.dumps({**row.wishes, "zone": "Mars/Base"})))
+
+    assert [desk.pass_by(MINUTE) for _ in range(3)] == [0, 0, 0]
+    assert "no time zone" in str(desk.row().trouble)
+    assert [verb for verb, _ in desk.told()] == ["add schedule", "miss"]
+    assert desk.row().next_at == EPOCH + MINUTE + HOUR
+
+
 # -------------------------------------------------------------------- the command
 
 
