@@ -19,7 +19,7 @@ from pqfs.pulse import Beat
 from pqfs.report import ConsumerStatus, Overview, Source, overview
 from pqfs.vitals import Program, Vitals, kind_of, look
 
-_KINDS = ("ingester", "consumer", "janitor")
+_KINDS = ("ingester", "consumer", "janitor", "courier")
 _UPKEEP = ("upkeep", "purged", "scheduled")  # of what a janitor has done, that which is no repair
 
 
@@ -35,7 +35,7 @@ def gather(source: Source, programs: Sequence[Program] | None = None) -> list[Fa
         *_of_flow([totals.get(name, Total(name, 0, 0, 0, 0, 0.0)) for name in names]),
         _of_failures(names, {(queue, outcome): count for queue, outcome, count in tallies.outcomes()}),
         *_of_consumers(found.consumers),
-        *_of_tree(found),
+        *_of_tree(found, vitals),
         *_of_schedules(ScheduleRows(source.index.engine).all()),
     ]
 
@@ -152,10 +152,13 @@ def _of_consumers(consumers: Sequence[ConsumerStatus]) -> Iterator[Family]:
                     ((each.program, each.completed) for each in alive))  # fmt: skip
 
 
-def _of_tree(found: Overview) -> Iterator[Family]:
+def _of_tree(found: Overview, vitals: Vitals) -> Iterator[Family]:
     yield _number("pqfs_index_bytes", "The index.", found.index_bytes)
     yield _number("pqfs_inbox_files", "Files in the inbox; not counted above 10,000.", found.inbox)
     yield _number("pqfs_rejected_files", "Refused files; not counted above 10,000.", found.rejected)
+    yield _number(
+        "pqfs_notices_put_aside", "Notices that no receipt and no hook could be told.", vitals.ledger.untold
+    )
     yield _number("pqfs_late_payloads", "Payloads that should long be where their rows say; up to 500.", found.late)
 
 

@@ -188,6 +188,7 @@ def test_it_tells_of_processes_consumers_and_what_recovery_did(app: App, clock: 
 
     found = scraped(app)
     assert value(found, "pqfs_processes", kind="consumer") == 1
+    assert value(found, "pqfs_processes", kind="courier") == value(found, "pqfs_notices_put_aside") == 0
     assert value(found, "pqfs_pulse_age_seconds", program="janitor") == 4
     assert value(found, "pqfs_consumer_busy", consumer="consumer-00") == 1
     assert value(found, "pqfs_consumer_job_seconds", consumer="consumer-00") == 4

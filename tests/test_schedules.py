@@ -428,6 +428,21 @@ def test_a_note_that_is_behind_is_put_right_by_the_jobs_of_the_tree(desk: Desk) 
     assert desk.dues() == [1]
 
 
+def test_an_older_index_believes_the_note_and_makes_nothing_twice(desk: Desk) -> None:
+    """As after `pqfs index restore`: the row is a copy of earlier, and so is what it says of due times."""
+    older = desk.add(missed="all")
+    desk.pass_by(3 * MINUTE)
+    desk.schedules.pause("tick", ANN, None, desk.clock.now())
+    with desk.index.transaction():
+        desk.rows.wish(older)
+
+    assert desk.schedules.restore(desk.clock.now(), believe=True) == 1
+    assert (desk.row().done_at, desk.row().paused_at) == (EPOCH + 3 * MINUTE, desk.clock.now())
+    desk.schedules.resume("tick", ANN, None, desk.clock.now())
+    assert desk.pass_by(1.0) == 0
+    assert desk.dues() == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     "note", [{}, {"wish": {}, "created_at": 1, "done_at": 1}, {"wish": 7}, {"wish": {"cron": "x"}}]
 )
