@@ -172,8 +172,7 @@ class Dequeuer:
         with self._lock:
             job = held.job
             out = self._spool.scratch_path(self.owner, job.id, job.attempt, "out")
-            if self._held.get(job.id) != held:
-                raise LeaseLost(job.id, job.attempt)
+            held = self.held(job.id, job.attempt, held.holder)  # extended meanwhile, or lost
             self._spool.remove_tree(out)  # of a try that was not committed
             self._spool.move(staged, out)
             # Crash here: a complete output that no row knows; recovery runs the job again.
@@ -183,8 +182,7 @@ class Dequeuer:
     def give_up(self, held: Held, kind: Kind, error: str | None, delay: float = 0.0) -> None:
         """End an attempt that did not succeed. Errors as `complete`."""
         with self._lock:
-            if self._held.get(held.job.id) != held:
-                raise LeaseLost(held.job.id, held.job.attempt)
+            held = self.held(held.job.id, held.job.attempt, held.holder)
             self._end(held, self._outcome(held, kind, error=error, delay=delay))
 
     def _outcome(self, held: Held, kind: Kind, **more: object) -> Outcome:

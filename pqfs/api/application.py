@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from pqfs.api import figures, problems, resources, work
 from pqfs.api.access import Access
@@ -26,8 +27,9 @@ _BY_HAND = (Problem, Enqueue, EnqueueForm, OutputForm)  # what routes refer to w
 def application(desk: Desk, keys: Keys) -> FastAPI:
     """The application on an opened desk, which stays the caller's to close."""
     app = FastAPI(
-        title="pqfs", version=version("pqfs"), description=_SAID, generate_unique_id_function=lambda route: route.name
-    )
+        title="pqfs", version=version("pqfs"), description=_SAID, generate_unique_id_function=_name,
+        docs_url=None, redoc_url=None,  # they run what other hosts send, where everything may be allowed
+    )  # fmt: skip
     limits = desk.app.settings.api
     bounds = Bounds(int(limits.max_body), limits.patience, desk.is_full)
     access = Access(keys)
@@ -37,6 +39,11 @@ def application(desk: Desk, keys: Keys) -> FastAPI:
     app.include_router(figures.router(desk, access))
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
+
+
+def _name(route: APIRoute) -> str:
+    """What clients that are made from the description call it."""
+    return route.name
 
 
 def _described(app: FastAPI) -> dict[str, Any]:

@@ -136,6 +136,27 @@ class Desk:
             staged = self.dequeuer.scratch(self._ids.next(self.app.clock.now()))
             return staged, self.app.spool.path(staged)
 
+    def complete(self, held: Held, staged: str) -> None:
+        """End an attempt with what was staged. One that another request has just ended so is left as it is."""
+        try:
+            self.dequeuer.complete(held, staged)
+        except LeaseLost:
+            self._forgive(held, Kind.DONE)
+
+    def give_up(self, held: Held, kind: Kind, error: str) -> None:
+        """End an attempt that did not succeed, likewise."""
+        try:
+            self.dequeuer.give_up(held, kind, error)
+        except LeaseLost:
+            self._forgive(held, kind)
+
+    def _forgive(self, held: Held, kind: Kind) -> None:
+        """Race: the same answer was sent twice, and the second came in before the first was carried out."""
+        with self.lock:
+            ended = self.dequeuer.has_ended(held.job.id, held.job.attempt)
+            if ended is None or ended.outcome != kind:
+                raise LeaseLost(held.job.id, held.job.attempt)
+
     def extend(self, job: str, attempt: int | None, seconds: float, holder: str | None) -> Held:
         """Let a lease end so many seconds from now."""
         with self.lock:

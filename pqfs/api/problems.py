@@ -72,28 +72,28 @@ class Gone(Refused):
 
 
 # The first that fits counts: what is below stands above what it is below of.
-_STATUSES: tuple[tuple[type[PqfsError], int], ...] = (
-    (Unauthorized, 401),
-    (Forbidden, 403),
-    (JobNotFound, 404),
-    (QueueNotFound, 404),
-    (ConsumerNotFound, 404),
-    (TooSlow, 408),
-    (IllegalTransition, 409),
-    (LeaseLost, 409),
-    (NotYet, 409),
-    (Gone, 410),
-    (TooLarge, 413),
-    (UnsupportedMedia, 415),
-    (QueueFull, 429),
-    (Refused, 422),
-    (NoOutput, 422),
-    (DiskFull, 507),
-    (Unavailable, 503),
-    (Misconfigured, 500),
-    (Corrupt, 503),
-    (PqfsError, 500),
-)
+STATUSES: dict[type[PqfsError], int] = {
+    Unauthorized: 401,
+    Forbidden: 403,
+    JobNotFound: 404,
+    QueueNotFound: 404,
+    ConsumerNotFound: 404,
+    TooSlow: 408,
+    IllegalTransition: 409,
+    LeaseLost: 409,
+    NotYet: 409,
+    Gone: 410,
+    TooLarge: 413,
+    UnsupportedMedia: 415,
+    QueueFull: 429,
+    Refused: 422,
+    NoOutput: 422,
+    DiskFull: 507,
+    Unavailable: 503,
+    Misconfigured: 500,
+    Corrupt: 503,
+    PqfsError: 500,
+}
 _WORDS = {
     400: "The request is malformed.", 401: "A key is needed.", 403: "The key is not good for this.",
     404: "There is no such job or queue.", 408: "The body did not arrive in time.",
@@ -106,7 +106,7 @@ _WORDS = {
 
 def status_of(error: PqfsError) -> int:
     """The status that an error is told with."""
-    return next(status for kind, status in _STATUSES if isinstance(error, kind))
+    return next(status for kind, status in STATUSES.items() if isinstance(error, kind))
 
 
 def told(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -150,7 +150,7 @@ def _checked(shape: type[_Shape], fields: dict[str, str]) -> _Shape:
 
 def _refusal(error: ValidationError) -> Refused:
     said = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors()]
-    return Refused(f"The body does not fit: {'; '.join(said[:5])}.", "See: /docs")
+    return Refused(f"The body does not fit: {'; '.join(said[:5])}.", "See: /openapi.json")
 
 
 # -------------------------------------------------------------------- consumers
@@ -218,7 +218,7 @@ def _add_ending(routes: APIRouter, desk: Desk, access: Access, bounds: Bounds) -
                     await uploads.save_form(request, path, bounds)
                 else:
                     await uploads.save(request, path, bounds)
-                await desk.run(desk.dequeuer.complete, held, staged)
+                await desk.run(desk.complete, held, staged)
         return await desk.run(_ended, desk, job_id, "Job done")
 
     @routes.post(
@@ -234,7 +234,7 @@ def _add_ending(routes: APIRouter, desk: Desk, access: Access, bounds: Bounds) -
         held = await desk.run(desk.find_lease, job_id, attempt, by.name, kind)
         if held:
             error = said.decode(errors="replace")[:_ERROR].strip() or "its consumer gave no reason"
-            await desk.run(desk.dequeuer.give_up, held, kind, error)
+            await desk.run(desk.give_up, held, kind, error)
         return await desk.run(_ended, desk, job_id, "Job failed")
 
 

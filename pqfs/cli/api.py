@@ -32,7 +32,7 @@ def api(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Which port [api.port, 8470].")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every job.")] = False,
 ) -> None:
-    """Serve the REST API until stopped. Its description is at /docs and /openapi.json."""
+    """Serve the REST API until stopped. Its description is at /openapi.json."""
     from pqfs.events import log_to_stderr
 
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from pqfs.api.access import is_loopback
+from pqfs.api.problems import STATUSES
 from pqfs.api.serving import serve
 from pqfs.errors import Misconfigured, Refused
 from pqfs.keys import Keys, Role
@@ -67,6 +69,16 @@ def test_every_route_stands_in_the_table(service: Service) -> None:
     listed = {(method.lower(), path.partition("?")[0].replace(JOB, "{job_id}")) for method, path, _ in ROUTES}
 
     assert {(method, path) for path, methods in told.items() for method in methods} - {("get", "/v1/ready")} == listed
+
+
+def test_the_readme_tells_every_route_and_every_status() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    told = readme.partition("### From other hosts")[2].partition("\n## ")[0]
+
+    for _, path, _ in ROUTES:
+        start, _, end = path.partition("?")[0].replace(f"/{JOB}", "/{job}").rpartition("/{job}")
+        assert (end or start).removesuffix("/") in told, path
+    assert {str(each) for each in STATUSES.values() if each != 500} <= set(re.findall(r"\b\d{3}\b", told))
 
 
 def test_a_key_comes_in_a_header_and_is_forgotten_when_it_is_revoked(service: Service) -> None:

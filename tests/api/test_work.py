@@ -9,9 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from pqfs.clock import parse_iso
-from pqfs.errors import IndexBusy
+from pqfs.errors import IndexBusy, LeaseLost
 from pqfs.keys import Role
-from pqfs.model import State
+from pqfs.model import Kind, State
 from tests.api.service import Service
 
 
@@ -104,6 +104,25 @@ def test_a_stale_attempt_is_told_and_publishes_nothing(service: Service, local: 
     assert service.left() == []
     assert local.post(f"/mark_done/{job}", params={"attempt": 2}, content=b"right").status_code == 200
     assert service.app.spool.entries("outbox") == [service.desk.job(job).output]
+
+
+def test_a_lease_that_is_extended_while_its_output_arrives_is_still_the_same(
+    service: Service, local: TestClient
+) -> None:
+    job = enqueued(local)
+    leased(local)
+    held = service.desk.find_lease(job, 1, None, Kind.DONE)
+    assert held
+    assert local.post(f"/extend/{job}", params={"seconds": 60}).status_code == 200
+    for _ in range(2):  # the second one was sent before the first was answered
+        staged, path = service.desk.stage()
+        path.write_bytes(b"output")
+        service.desk.complete(held, staged)
+        path.unlink(missing_ok=True)
+
+    assert local.get(f"/v1/jobs/{job}/output").content == b"output"
+    with pytest.raises(LeaseLost):
+        service.desk.give_up(held, Kind.FAILED, "no")
 
 
 def test_what_failed_is_retried_or_not(service: Service, local: TestClient) -> None:
