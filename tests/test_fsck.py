@@ -12,6 +12,7 @@ from pqfs.fsck import check
 from pqfs.index import Completion, Settlement
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Kind, Outcome, Place, State
+from pqfs.modes import rules
 from pqfs.naming import output_name
 from pqfs.retry import Budget
 from pqfs.wiring import App
@@ -46,6 +47,14 @@ def _repair(app: App) -> None:
 
 
 def test_an_empty_spool_is_clean(app: App) -> None:
+    assert _names(app) == []
+
+
+def test_what_has_its_rights_at_the_top_of_a_spool_is_explained(app: App) -> None:
+    for rule in rules(app.settings):
+        if not app.spool.exists(rule.path):
+            app.spool.path(rule.path).write_text("{}")
+
     assert _names(app) == []
 
 
