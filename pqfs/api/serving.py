@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import uvicorn
 
 from pqfs import kernel
@@ -9,6 +11,7 @@ from pqfs.api.access import is_loopback
 from pqfs.api.application import application
 from pqfs.api.desk import Desk
 from pqfs.errors import Misconfigured
+from pqfs.events import Word, emit
 from pqfs.keys import Keys
 from pqfs.runtime import Stop, follow_supervisor
 from pqfs.settings import Loaded
@@ -16,6 +19,16 @@ from pqfs.wiring import open_app
 
 _DRAIN = 20  # seconds for answers under way
 _MOST = 500  # connections at once; the next one is told 503
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, once it does."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+            emit(Word.STARTED, what=f"REST API on http://{host}:{self.config.port}")
 
 
 def serve(loaded: Loaded, host: str | None = None, port: int | None = None) -> None:
@@ -39,7 +52,7 @@ def serve(loaded: Loaded, host: str | None = None, port: int | None = None) -> N
         application(desk, keys), host, port, log_level="warning", access_log=False, server_header=False,
         limit_concurrency=_MOST, timeout_graceful_shutdown=_DRAIN, timeout_keep_alive=30, lifespan="off",
     )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = _Server(config)
     try:
         stop = Stop()
         stop.listen()  # at its end uvicorn sends the signal on, to whoever listened before it

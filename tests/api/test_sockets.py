@@ -49,6 +49,7 @@ def test_the_commands_of_the_readme_run_as_they_stand(served: Served) -> None:
 def test_who_stops_gives_back_what_is_leased(served: Served) -> None:
     job = httpx2.post(f"{served.url}/enqueue/", json={"job_data": "x"}).json()["job_id"]
     assert httpx2.get(f"{served.url}/dequeue/").json()["job_id"] == job
+    assert f"REST API on {served.url}" in served.stage.log("api")
 
     assert served.stage.stop(served.process) == 0
 
