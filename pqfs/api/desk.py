@@ -53,8 +53,15 @@ class Desk:
         self.dequeuer = Dequeuer(app.jobqueue, app.clock, self.lock, PROGRAM, outlived=True)
         self._ids = JobIds()
         self._on_lost = on_lost
-        self._tending = Heartbeat(_TEND_EVERY, self.dequeuer.tend)
+        self._tending = Heartbeat(_TEND_EVERY, self._tend)
         self._tending.start()
+
+    def _tend(self) -> None:
+        try:
+            self.dequeuer.tend()
+        except IndexGone:
+            self._on_lost()
+            raise
 
     def close(self) -> None:
         """Give back what is leased, and leave."""

@@ -102,6 +102,19 @@ def test_every_error_has_a_status() -> None:
         assert 400 <= problems.status_of(error) <= 507, kind
 
 
+def test_who_has_lost_his_index_is_to_end(service: Service, local: TestClient) -> None:
+    lost: list[bool] = []
+    service.desk._on_lost = lambda: lost.append(True)
+    path = service.app.spool.path("index.db")
+    path.rename(path.with_name("elsewhere"))
+    try:
+        answer = local.post("/enqueue/", json={"job_data": 1})
+    finally:
+        path.with_name("elsewhere").rename(path)
+
+    assert (answer.status_code, answer.json()["title"], lost[:1]) == (503, "Index Gone", [True])
+
+
 def test_a_bug_is_told_as_one(service: Service) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError
