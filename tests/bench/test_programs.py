@@ -107,6 +107,14 @@ def test_a_backlog(ground: Path) -> None:
     assert len(found["targets"]) == 8
 
 
+def test_viewers(ground: Path) -> None:
+    found = _run(ground, "viewers", "--jobs", "50", "--runs", "1", "--viewers", "2", "--refreshes", "3")
+
+    (row,) = found["rows"]
+    assert row["jobs/s"] > 0 and row["jobs/s, watched"] > 0 and row["a look, s"] > 0
+    assert [target["bound"] for target in found["targets"]] == [0.8, 1.1]
+
+
 def test_the_recovery_of_a_job(ground: Path) -> None:
     assert _run(ground, "recovery", "--kills", "1")["rows"][0]["kills"] == 1
 

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 
@@ -40,7 +40,8 @@ class Viewer:
     """A session of the console without a browser."""
 
     def __init__(self, port: int) -> None:
-        self._connection = connect(f"ws://127.0.0.1:{port}/_stcore/stream", max_size=None)
+        self._stay = ExitStack()
+        self._connection = self._stay.enter_context(connect(f"ws://127.0.0.1:{port}/_stcore/stream", max_size=None))
 
     def refresh(self) -> float:
         """Have the page drawn; seconds until it was whole."""
@@ -55,7 +56,7 @@ class Viewer:
 
     def close(self) -> None:
         """Leave."""
-        self._connection.close()
+        self._stay.close()
 
 
 class Crowd:
@@ -153,7 +154,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=usual)
     options = parser.parse_args()
     arena.interruptible()
-    with arena.ground(options.at, Room(options.jobs, options.jobs * 100)) as base, standing(PQFS, base, 2) as stand:
+    files = 4 * options.jobs * options.runs  # inputs and outputs, watched and not
+    with arena.ground(options.at, Room(files, files * 200)) as base, standing(PQFS, base, 2) as stand:
         rows = throughput(stand, options.jobs, options.runs, options.viewers)
         before, after = memory(stand.base, options.refreshes)
         kind = arena.kind_of(base)

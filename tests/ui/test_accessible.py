@@ -50,11 +50,11 @@ def _fill(stack: Stack) -> None:
 
 
 def _settle(page: Any) -> None:
-    """Wait until the page is whole: Streamlit says when nothing runs."""
+    """Wait until the page is whole: Streamlit says when nothing runs, and nothing is still to come."""
     page.wait_for_function(
         "document.querySelector('[data-test-script-state]')?.dataset.testScriptState !== 'running'"
+        " && !document.querySelector('[data-testid=stSkeleton]')"
     )
-    page.wait_for_timeout(400)
 
 
 def _faults(answer: dict[str, Any]) -> list[tuple[str, str, list[str]]]:

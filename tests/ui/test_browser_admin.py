@@ -172,7 +172,8 @@ def test_what_is_chosen_while_the_table_changes_is_what_was_clicked(stack: Stack
             page.mouse.click(box["x"] + 18, box["y"] + 52 + 35 * row)
         choose_option(page, "Act", "Hold")
         page.get_by_role("button", name="Hold 2 chosen jobs").click()
-        page.wait_for_timeout(5_000)  # several refreshes: the question stays
+        waiting = sum(1 for _ in (stack.spool / "ready").glob("*/*calm-*"))
+        eventually(lambda: sum(1 for _ in (stack.spool / "ready").glob("*/*calm-*")) > waiting + 10, "more come")
         assert "2 jobs held" in answer(page, "Yes, hold")
     finally:
         over.set()
