@@ -147,6 +147,7 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(shell: Shell) -> None:
     assert found and found.may(Role.PRODUCER) and not found.may(Role.CONSUMER)
     assert Keys(shell.spool).holder(secret + "x") is None
     assert shell("doctor") in (0, 5, 6) and "keys.json" not in shell.out
+    assert shell("fsck") == 0, "keys.json is explained"
     assert shell("keys", "revoke", "shop", "-y") == 0
     assert shell.items("keys", "list") == []
     assert [each["verb"] for each in shell.items("audit", "list")][:2] == ["revoke key", "add key"]
