@@ -32,11 +32,34 @@ def test_no_page_has_a_serious_fault(stack: Stack, page: Any, scheme: str, tmp_p
         _settle(page)
         page.screenshot(path=pictures / f"{name.lower().replace(' ', '-')}-{scheme}.png")
         found += [(name, *fault) for fault in _faults(axe.run(page).response)]
+    found += [("a question", *fault) for fault in _faults(axe.run(_with_a_question(page)).response)]
+    found += [("a job", *fault) for fault in _faults(axe.run(_with_a_job(page)).response)]
     page.get_by_role("button", name="Sign out").click()
-    page.get_by_role("heading", name="Sign in").wait_for()
+    visit(page, "Sign in")
     found += [("Sign in", *fault) for fault in _faults(axe.run(page).response)]
 
     assert found == [], "\n".join(map(str, found))
+
+
+def _with_a_question(page: Any) -> Any:
+    visit(page, "Queues")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("dialog").get_by_role("textbox", name="Word").wait_for()
+    _settle(page)
+    return page
+
+
+def _with_a_job(page: Any) -> Any:
+    page.get_by_role("button", name="Leave it").click()
+    page.get_by_role("dialog").wait_for(state="detached")
+    visit(page, "Jobs")
+    page.get_by_test_id("glide-cell-2-0").first.wait_for(state="attached")
+    box = page.get_by_test_id("stDataFrame").first.bounding_box()
+    page.mouse.click(box["x"] + 300, box["y"] + 52)
+    page.get_by_role("heading", name="Job", exact=True).wait_for()
+    page.get_by_role("heading", name="Provenance").wait_for()
+    _settle(page)
+    return page
 
 
 def _fill(stack: Stack) -> None:
