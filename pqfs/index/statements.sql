@@ -146,7 +146,8 @@ SELECT {columns} FROM (SELECT * FROM jobs WHERE id >= :low ORDER BY id DESC LIMI
 WHERE queue = coalesce(:queue, queue) AND name = :name ORDER BY id DESC LIMIT 1;
 
 -- name: job_by_name
--- The same among all since an id: rows in the order in which they lie, which reads 1,000,000 in half the time.
+-- The same among all since an id: rows in the order in which they lie (hence no plain id below, which would lead
+-- through its index), in which 1,000,000 are read in half the time.
 SELECT {columns} FROM jobs WHERE {row} >= (SELECT min({row}) FROM jobs WHERE id >= :low)
 AND coalesce(id, '') >= :low AND queue = coalesce(:queue, queue) AND name = :name ORDER BY coalesce(id, '') DESC LIMIT 1;
 
