@@ -25,7 +25,6 @@ from pqfs.errors import IndexDamaged, IndexGone
 from pqfs.index import Index
 from pqfs.jobqueue import JobQueue
 from pqfs.owners import Owners
-from pqfs.reckoning import Reckoning
 from pqfs.settings import Settings
 from pqfs.spool import Spool
 
@@ -99,6 +98,8 @@ class Opening:
         if found is Relation.NEW and not index.counts():
             found = Relation.OLDER  # just made, beside whatever the tree holds
         if found in (Relation.OLDER, Relation.NEWER) and not self._is_new(index):
+            from pqfs.reckoning import Reckoning  # what no start but this one needs
+
             self._tell(f"Bringing the index up to date: {found.value}.")
             owners = Owners(self._spool.path("run"))
             jobqueue = JobQueue(self._spool, index, self._settings)
