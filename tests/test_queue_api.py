@@ -280,7 +280,7 @@ def test_what_is_not_there_is_no_attribute() -> None:
 PLUGGED = """
 import sys
 
-LOADED = "pqfs" in sys.modules
+LOADED = {"pqfs.spool", "apsw"} & set(sys.modules)
 
 def test_it_costs_nothing_before_it_is_used():
     assert not LOADED
@@ -296,7 +296,17 @@ def test_a_queue_is_there(pqfs_queue):
 def test_the_plugin_brings_a_queue(tmp_path: Path) -> None:
     (tmp_path / "test_plugged.py").write_text(PLUGGED)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "pqfs_pytest", "-p", "no:cacheprovider", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "pqfs.pytest_plugin",
+        "-p",
+        "no:cacheprovider",
+        str(tmp_path),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
     done = subprocess.run(
@@ -310,7 +320,7 @@ def test_the_plugin_brings_a_queue(tmp_path: Path) -> None:
 def test_the_plugin_is_what_pytest_is_told_of() -> None:
     told = (ROOT / "pyproject.toml").read_text()
 
-    assert '[project.entry-points.pytest11]\npqfs = "pqfs_pytest"' in told
+    assert '[project.entry-points.pytest11]\npqfs = "pqfs.pytest_plugin"' in told
 
 
 def test_the_program_of_the_readme_runs_as_it_stands(tmp_path: Path) -> None:

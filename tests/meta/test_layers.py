@@ -80,6 +80,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("stack.*",),
     ("services", "doctor", "origins", "backup", "scrape"),
     ("torture.*", "testing.*", "api.*", "scrapeserver"),
+    ("pytest_plugin",),
     ("cli.*",),
     ("__main__", ""),
 ]

@@ -1,7 +1,4 @@
-"""pytest's door to pqfs: the fixture `pqfs_queue`. Loaded at every start of pytest, so pqfs is imported at its use.
-
-(Nothing below `pqfs` could promise that: importing any of it imports pqfs.)
-"""
+"""pytest's door to pqfs: the fixture `pqfs_queue`. Loaded whenever pytest starts; what a spool needs, at its use."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pqfs import Queue
+    from pqfs.interface import Queue
 
 
 @pytest.fixture
