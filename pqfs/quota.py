@@ -72,7 +72,7 @@ class Quotas:
     def _reason(self, queue: str, size: int) -> str | None:
         limits, room = self._terms.queue(queue), self._room(queue)
         if queue in self._terms.unread:
-            return f"queue {queue} stands in a newer pqfs.toml than the ingester has read: pqfs consumers restart"
+            return f"queue {queue} stands in a newer pqfs.toml than was read here: pqfs consumers restart"
         if not limits.accepts:
             return f"queue {queue} takes nothing in: it was closed (accepts = false)"
         if limits.max_files is not None and room.files >= limits.max_files:

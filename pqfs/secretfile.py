@@ -72,6 +72,7 @@ class SecretFile:
             file.write(data)
             file.flush()
             os.fsync(descriptor)
+        # Crash here: the file as it was, and a scratch that nobody reads; the next writer removes it.
         os.replace(scratch, self.path)
         directory = os.open(self._spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

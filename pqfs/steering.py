@@ -168,7 +168,7 @@ class Steering:
             if self._is_to_be_kept(steered, verb, now):
                 self._keep(steered)
             self.index.add_event(now, actor, verb, job=job.id, reason=reason, before=job.state, after=state)
-            self.notices.settled(job, replace(steered, failures=job.failures, crashes=job.crashes), now)
+            self.notices.settled(job, steered, now)
         # Crash here: the row says where the payload belongs; the janitor moves it.
         if verb is Verb.REDRIVE or not job.confirmed:  # it may still lie where recovery does not look
             self.spool.settle_for_good(steered)

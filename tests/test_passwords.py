@@ -189,3 +189,14 @@ def test_a_password_is_not_asked_for_where_nobody_can_type_and_a_short_one_is_re
     assert shell("auth", "set-password", "--stdin") == 1
     assert "at least 8" in shell.err
     assert shell("auth", "remove", "ann", "-y") == 1
+
+
+def test_what_a_writer_that_died_has_left_is_read_by_nobody_and_in_nobodys_way(tmp_path: Path, users: Users) -> None:
+    users.set_password("ann", SECRET, 1000.0)
+    (tmp_path / ".users.json.tmp").write_bytes(b'{"ann": ')
+
+    assert [user.name for user in users.all(1000.0)] == ["ann"]
+    users.set_password("bob", SECRET, 1000.0)
+
+    assert [user.name for user in users.all(1000.0)] == ["ann", "bob"]
+    assert not (tmp_path / ".users.json.tmp").exists()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pqfs.cli import terminal
+from pqfs.cli.recording import Act, record
 from pqfs.cli.terminal import Json, Yes
 from pqfs.errors import Misconfigured, Refused
 
@@ -59,7 +60,7 @@ def add(
     except ValueError as error:
         raise Refused(f"There is no such role: {', '.join(role)}.", f"Roles: {', '.join(Role)}.") from error
     secret = found.add(name, roles, SystemClock().now())
-    _record(loaded, "add key", f"{name}: {', '.join(roles)}")
+    record(loaded, [Act("add key", after=f"{name}: {', '.join(roles)}")])
     terminal.put(secret)
     terminal.say("Keep it: it is not shown again. Send it as: Authorization: Bearer KEY")
 
@@ -84,20 +85,12 @@ def revoke(context: typer.Context, name: Annotated[str, typer.Argument(help="Whi
     loaded, found = _keys(context)
     terminal.confirm(f"Revoke {name}?", yes)
     found.revoke(name)
-    _record(loaded, "revoke key", name)
+    record(loaded, [Act("revoke key", after=name)])
     terminal.say(f"{name} is good for nothing any more.")
 
 
 def _keys(context: typer.Context) -> tuple[Loaded, Keys]:
     from pqfs.keys import Keys
 
-    loaded = terminal.loaded(context)
-    if not (loaded.settings.spool / "run").is_dir():
-        raise Refused(f"There is no spool in {loaded.settings.spool}.", "Make it: pqfs init")
+    loaded = terminal.loaded_beside_spool(context)
     return loaded, Keys(loaded.settings.spool)
-
-
-def _record(loaded: Loaded, verb: str, what: str) -> None:
-    from pqfs.cli.recording import Act, record
-
-    record(loaded, [Act(verb, after=what)])

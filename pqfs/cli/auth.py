@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pqfs.cli import terminal
+from pqfs.cli.recording import Act, record
 from pqfs.cli.terminal import Json, Yes
 from pqfs.errors import Refused, Unconfirmed
 
@@ -43,7 +44,7 @@ def set_password(
     loaded, users = _users(context)
     password = sys.stdin.readline().rstrip("\n") if stdin else _asked_twice(name)
     is_new = users.set_password(name, password, SystemClock().now())
-    _record(loaded, "set password", name)
+    record(loaded, [Act("set password", after=name)])
     terminal.say(f"{name} may sign in to the console{'' if is_new else ' by the new password'}.")
 
 
@@ -83,20 +84,12 @@ def remove(context: typer.Context, name: Annotated[str, typer.Argument(help="Who
     loaded, users = _users(context)
     terminal.confirm(f"Remove {name}?", yes)
     users.remove(name)
-    _record(loaded, "remove user", name)
+    record(loaded, [Act("remove user", after=name)])
     terminal.say(f"{name} may sign in no more.")
 
 
 def _users(context: typer.Context) -> tuple[Loaded, Users]:
     from pqfs.passwords import Users
 
-    loaded = terminal.loaded(context)
-    if not (loaded.settings.spool / "run").is_dir():
-        raise Refused(f"There is no spool in {loaded.settings.spool}.", "Make it: pqfs init")
+    loaded = terminal.loaded_beside_spool(context)
     return loaded, Users(loaded.settings.spool)
-
-
-def _record(loaded: Loaded, verb: str, name: str) -> None:
-    from pqfs.cli.recording import Act, record
-
-    record(loaded, [Act(verb, after=name)])

@@ -34,7 +34,8 @@ def page(app: App, wish: Wish, before: str | None, limit: int) -> tuple[Sequence
 
 def _searched(listing: Listing, wanted: Wanted, before: str, limit: int) -> tuple[list[Job], str | None]:
     """The same by what no index leads to: however long it takes, all is looked at."""
-    found, after = list[Job](), before or None
+    found = list[Job]()
+    after: str | None = before
     while after is not None and len(found) < limit:
         part = listing.page(wanted, after, limit - len(found))
         found += part.jobs

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pqfs.clock import utc
-from pqfs.errors import Unconfirmed
+from pqfs.errors import Refused, Unconfirmed
 from pqfs.naming import harmless, is_text, one_line
 
 if TYPE_CHECKING:
@@ -56,6 +56,18 @@ def loaded(context: typer.Context, **flags: object) -> Loaded:
     from pqfs.settings import load
 
     return load({**context.obj, **{key.replace("__", "."): value for key, value in flags.items()}})
+
+
+def loaded_beside_spool(context: typer.Context) -> Loaded:
+    """The settings of a spool that is there, for files that lie beside its index.
+
+    Raises:
+        Refused: there is none.
+    """
+    found = loaded(context)
+    if not (found.settings.spool / "run").is_dir():
+        raise Refused(f"There is no spool in {found.settings.spool}.", "Make it: pqfs init")
+    return found
 
 
 def opened(context: typer.Context, read_only: bool = False) -> App:

@@ -18,7 +18,7 @@ MUTANTS = (
     Mutant(
         "what people do to a job is told to nobody",
         _STEERING,
-        "            self.notices.settled(job, replace(steered, failures=job.failures, crashes=job.crashes), now)\n",
+        "            self.notices.settled(job, steered, now)\n",
         "",
         (_TESTS, "-k", "what_people_do"),
     ),
