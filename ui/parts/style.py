@@ -11,4 +11,5 @@ STYLE = """
 [data-testid="stSidebarUserContent"] [data-testid="stPageLink"] a { padding: 0.15rem 0.5rem; }
 [data-testid="stSidebarUserContent"] { padding-top: 0; }
 [data-testid="stMetricValue"] { font-size: 1.5rem; }
+[data-testid="stTable"] p { overflow-wrap: anywhere; }
 """
