@@ -18,6 +18,7 @@ PAGES = (
     "Submit", "Try a queue", "Upkeep", "Settings", "Users", "Audit trail",
 )  # fmt: skip
 _SERIOUS = ("serious", "critical")
+_LONGEST = f"{'x' * 251}.pdf"  # as long as a name can be, in one word
 
 
 def test_no_page_has_a_serious_fault(stack: Stack, page: Any, scheme: str, tmp_path: Path) -> None:
@@ -70,6 +71,9 @@ def _fill(stack: Stack) -> None:
     stack.done("report.pdf")
     eventually(lambda: any((stack.spool / "dead").iterdir()), "a letter is dead")
     eventually(lambda: any((stack.spool / "rejected").glob("*.json")), "a link is refused")
+    (stack.spool / "inbox" / f"{'y' * 255}").symlink_to("/etc/passwd")
+    stack.drop(_LONGEST)  # the last, so that it is the newest job
+    eventually(lambda: any("xxx" in each.name for each in (stack.spool / "outbox").iterdir()), "it comes out")
 
 
 def _settle(page: Any) -> None:

@@ -11,5 +11,7 @@ STYLE = """
 [data-testid="stSidebarUserContent"] [data-testid="stPageLink"] a { padding: 0.15rem 0.5rem; }
 [data-testid="stSidebarUserContent"] { padding-top: 0; }
 [data-testid="stMetricValue"] { font-size: 1.5rem; }
-[data-testid="stTable"] p { overflow-wrap: anywhere; }
+[data-testid="stTable"] [data-testid="stTableStyledTable"] { width: 100%; }
+[data-testid="stTable"] td [data-testid="stMarkdownContainer"] { display: block; max-width: none; overflow: visible; }
+[data-testid="stTable"] td [data-testid="stMarkdownContainer"] p { overflow-wrap: anywhere; min-width: 3rem; }
 """
