@@ -22,6 +22,7 @@ from pqfs.clock import Clock, boot_id
 from pqfs.doorbell import ring
 from pqfs.errors import DiskFull, LeaseLost, PqfsError, VolumeFault, explained
 from pqfs.events import Word, emit, trouble
+from pqfs.footing import footing
 from pqfs.index import Consumer as ConsumerRow
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Attempt, Job, Kind, Outcome, Place, State
@@ -63,6 +64,7 @@ class Dequeuer:
         self._outlived = outlived
         self._held: dict[str, Held] = {}
         self._completed = 0
+        self._asks_leases = footing(self._spool.root).asks_leases
         self._begin()
 
     def _begin(self) -> None:
@@ -167,7 +169,7 @@ class Dequeuer:
             VolumeFault: the output could not be made durable; the job is run again.
         """
         limits = self._jobqueue.terms.queue(held.job.queue).limits
-        outputs.check(self._spool.path(staged), limits.files)
+        outputs.check(self._spool.path(staged), limits.files, self._asks_leases)
         size, digest = outputs.measure(self._spool.path(staged))
         with self._lock:
             job = held.job

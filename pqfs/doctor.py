@@ -8,22 +8,21 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-from pqfs import kernel
+from pqfs import mounts
+from pqfs.checks import Check, Grade
 from pqfs.clock import SystemClock
 from pqfs.errors import Misconfigured, PqfsError
+from pqfs.footing import footing
 from pqfs.handlers import resolve
 from pqfs.handlers.command import locate
 from pqfs.handlers.confinement import trouble
 from pqfs.handlers.launch import landlock_version
 from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
-from pqfs.inbox import LEASE_TELLS_ALL
 from pqfs.modes import differences
+from pqfs.mounting import judge
 from pqfs.places import DIRECTORIES
 from pqfs.pulse import read_beats
 from pqfs.settings import Loaded, Settings
@@ -33,28 +32,11 @@ _SOCKET_PATH = 108  # bytes of sun_path in unix(7)
 _SANE_SINCE = 1_767_225_600.0  # 2026-01-01: a clock before this was never set
 
 
-class Grade(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARN = "warn"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at: its name, how it is, and a sentence."""
-
-    name: str
-    grade: Grade
-    sentence: str
-
-
 def examine(loaded: Loaded) -> Iterator[Check]:
     """Every check, one after the other; a check that itself fails is bad and says why."""
     checks: list[Callable[[Settings], Iterator[Check]]] = [
-        _sqlite, _tree, _file_system, _leases, _renames, _inotify, _permissions, _disk, _index, _socket, _clock,
-        _barriers, _supervisor, _containment, _health,
+        _sqlite, _tree, _file_system, _permissions, _disk, _index, _socket, _clock, _barriers, _supervisor,
+        _containment, _health,
     ]  # fmt: skip
     for check in checks:
         yield from _run(check, loaded.settings)
@@ -91,70 +73,18 @@ def _tree(settings: Settings) -> Iterator[Check]:
 
 
 def _file_system(settings: Settings) -> Iterator[Check]:
-    kind = kernel.file_system(os.fsencode(settings.spool))
-    if kind in LEASE_TELLS_ALL:
-        yield Check("file system", Grade.OK, f"{kind}: leases tell of every writer of this host.")
-    else:
-        wait = f"{settings.ingest.settle:g} s"
-        said = f"{kind}: not known to tell of every writer; files must stay unchanged for {wait}."
-        yield Check("file system", Grade.WARN, said)
-    if kind == "tmpfs":
-        yield Check("file system", Grade.WARN, "tmpfs is memory: nothing in this spool survives a restart.")
+    """What the spool's mount can do, tried in a scratch directory of the spool."""
+    yield from of_mount(settings.spool, settings)
 
 
-def _leases(settings: Settings) -> Iterator[Check]:
-    """Ask for a lease on a file that nobody writes, and on one that somebody does."""
-    may_ask = _ignore_lease_breaks()
-    with tempfile.NamedTemporaryFile(dir=settings.spool / "inbox", prefix=".doctor.", suffix=".tmp") as file:
-        descriptor = os.open(file.name, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            works = may_ask and kernel.is_open_for_writing(descriptor)
-        except OSError as error:
-            yield Check("leases", Grade.WARN, f"Refused here ({error.strerror}); files must settle instead.")
-            return
-        finally:
-            os.close(descriptor)
-    if works:
-        yield Check("leases", Grade.OK, "The kernel tells when a file is still being written.")
-    else:
-        yield Check("leases", Grade.WARN, "The kernel does not see writers here.")
+def of_mount(directory: Path, settings: Settings) -> Iterator[Check]:
+    """What is mounted at a directory, and how pqfs would stand on it with these settings.
 
-
-def _ignore_lease_breaks() -> bool:
-    try:
-        kernel.ignore_lease_breaks()
-    except ValueError:  # not the main thread
-        return False
-    return True
-
-
-def _renames(settings: Settings) -> Iterator[Check]:
-    """Whether a rename never overwrites, tried with files of our own."""
-    with tempfile.TemporaryDirectory(dir=settings.spool / "run", prefix=".doctor.") as folder:
-        (Path(folder) / "a").write_bytes(b"")
-        (Path(folder) / "b").write_bytes(b"")
-        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            kernel.rename_noreplace(directory, b"a", directory, b"b")
-        except FileExistsError:
-            yield Check("renames", Grade.OK, "Moves never overwrite.")
-        else:
-            yield Check("renames", Grade.BAD, "A move overwrote a file: this file system must not hold a spool.")
-        finally:
-            os.close(directory)
-
-
-def _inotify(settings: Settings) -> Iterator[Check]:
-    if settings.ingest.watch == "polling":
-        yield Check("inotify", Grade.OK, "Not used: ingest.watch is polling.")
-        return
-    limit = Path("/proc/sys/fs/inotify/max_user_instances")
-    if not limit.exists():
-        yield Check("inotify", Grade.WARN, "This system has none: the inbox is polled.")
-        return
-    instances, watches = int(limit.read_text()), int(limit.with_name("max_user_watches").read_text())
-    grade = Grade.OK if instances >= 16 and watches >= 64 else Grade.WARN
-    yield Check("inotify", grade, f"The kernel allows each user {instances} instances and {watches} watches.")
+    Raises:
+        OSError: nothing can be tried there.
+    """
+    traits = mounts.examine(directory, SystemClock())
+    yield from judge(traits, footing(directory, settings.ingest), settings.ingest)
 
 
 def _permissions(settings: Settings) -> Iterator[Check]:

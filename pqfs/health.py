@@ -303,6 +303,17 @@ def _dead_letters(vitals: Vitals) -> Iterator[str]:
         yield f"Jobs that have failed for good: {vitals.ledger.dead:,}."
 
 
+def _footing_changed(vitals: Vitals) -> Iterator[str]:
+    """Where a share was not mounted at the last start, or is not at this one, producers drop files elsewhere."""
+    beat, chosen = vitals.pulse("ingester"), _said(vitals, "ingester", "footing")
+    if beat is None or not chosen or not vitals.alive("ingester"):
+        return
+    was = chosen["was"]
+    if was and vitals.boottime - beat.started_at < vitals.settings.health.remember:
+        before, now = (f"{each['file_system']} ({each['watch']}, {each['complete']})" for each in (was, chosen))
+        yield f"The inbox lies on {now}, and lay on {before} when the ingester started last."
+
+
 def _settings_changed(vitals: Vitals) -> Iterator[str]:
     if vitals.outdated:
         yield f"pqfs.toml has changed; as it was before is how these still work: {', '.join(vitals.outdated)}."
@@ -362,6 +373,7 @@ RULES = (
          "Is NTP running? Delayed jobs and retries follow the clock; leases do not."),
     Rule("index-ahead", _NOTICE, "", _index_ahead, "The clock was wrong for a while, or is now: see date."),
     Rule("quota-reached", _NOTICE, "inbox", _quota_reached, "They are taken as room appears. See: pqfs why FILE"),
+    Rule("footing-changed", _NOTICE, "inbox", _footing_changed, "Is everything mounted? See: pqfs doctor --mount"),
     Rule("dead-letters", _NOTICE, "", _dead_letters, "See: pqfs jobs list --state failed; pqfs why JOB"),
     Rule(SETTINGS_CHANGED, _NOTICE, "inbox jobs", _settings_changed, "Restart to apply: pqfs consumers restart"),
     Rule("paused", _NOTICE, "jobs", _paused, "It goes on when the queue is resumed: pqfs queue resume NAME"),

@@ -5,7 +5,8 @@ mapped writable. Where leases are refused (another owner's file without CAP_LEAS
 the queue asks for it, a file is complete once it was *seen unchanged* for `settle` seconds of our own clock;
 modification times may lie.
 
-Known weakness: the lease proves nothing about writers on other hosts, so network file systems always settle.
+Known weakness: the lease proves nothing about writers on other hosts, so network file systems always settle, and
+there the kernel is not even asked (`footing`).
 Writers that close and reopen one file need `settle` on their queue. A producer who moves a whole folder out of
 the inbox in the microseconds between judgement and rename has its file taken from where the folder is by then.
 """
@@ -25,6 +26,7 @@ from pathlib import Path
 
 from pqfs import kernel
 from pqfs.files import open_directory
+from pqfs.footing import footing
 from pqfs.model import DEFAULT_QUEUE
 from pqfs.settings import PerQueue, QueueSettings, Settings
 
@@ -34,8 +36,6 @@ IGNORED = (
     "~$*", "*~", "*.!sync", "Thumbs.db", "desktop.ini",
 )  # fmt: skip
 SIDECAR = b".job.json"
-# Local file systems on which a read lease sees every writer (measured: ext4, xfs, btrfs, tmpfs, overlay).
-LEASE_TELLS_ALL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "overlay", "f2fs", "zfs"})
 _SOON = 0.05
 DEEPEST = 32  # folders below the inbox; what lies deeper is refused, so that no depth can exhaust us
 
@@ -95,14 +95,8 @@ class Inbox:
             "|".join(fnmatch.translate(p) for p in (*IGNORED, *settings.ingest.ignore)), re.DOTALL
         )
         self._seen: dict[bytes, _Seen] = {}
-        self._leases_tell = self._ask_file_system()
+        self.footing = footing(self.path, settings.ingest)
         self._device: int | None = None
-
-    def _ask_file_system(self) -> bool:
-        try:
-            return kernel.file_system(os.fsencode(self.path)) in LEASE_TELLS_ALL
-        except OSError:
-            return False
 
     def identity(self) -> tuple[int, int] | None:
         """Device and inode of the inbox directory; None when it is not there."""
@@ -272,22 +266,29 @@ class Inbox:
     def _judge_complete(
         self, descriptor: int, queue: QueueSettings, seen: _Seen, found: os.stat_result, now: float
     ) -> Judgement:
+        is_written = self._is_written(descriptor)
+        if is_written:
+            seen.unchanged_since = now
+            return Judgement(Verdict.WAIT, "somebody is still writing it", 1.0, found=found)
         settle = queue.settle or 0.0
-        try:
-            if kernel.is_open_for_writing(descriptor):
-                seen.unchanged_since = now
-                return Judgement(Verdict.WAIT, "somebody is still writing it", 1.0, found=found)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP, errno.ENOLCK):
-                raise
-            settle = max(settle, self._settings.ingest.settle)
-        if not self._leases_tell:
+        if is_written is None or self.footing.settles:
             settle = max(settle, self._settings.ingest.settle)
         unchanged = now - seen.unchanged_since
         if unchanged < settle:
             why = f"it must stay unchanged for {settle:g} seconds, so far {unchanged:.1f}"
             return Judgement(Verdict.WAIT, why, settle - unchanged, found=found)
         return Judgement(Verdict.TAKE, descriptor=descriptor, found=found)
+
+    def _is_written(self, descriptor: int) -> bool | None:
+        """What the kernel says; None where it can not be asked."""
+        if not self.footing.asks_leases:
+            return None
+        try:
+            return kernel.is_open_for_writing(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP, errno.ENOLCK):
+                raise
+            return None
 
     def note(self, entry: Entry, now: float) -> None:
         """Remember when something was first seen that is not judged yet."""

@@ -122,8 +122,13 @@ class Ingester:
             if not is_armed and watch.arm():
                 continue  # what came before the watch was armed is seen by one more sweep
             watch.probe()
-            stop.wait(min(sweep.next_look, self._settings.ingest.sweep_every), [bell, watch])
+            stop.wait(min(sweep.next_look, self._rhythm(watch)), [bell, watch])
             watch.hear()
+
+    def _rhythm(self, watch: Watch) -> float:
+        """Seconds between two sweeps of an inbox in which nothing is known to happen."""
+        ingest = self._settings.ingest
+        return min(ingest.sweep_every, ingest.poll_every) if watch.is_polling else ingest.sweep_every
 
     def _sweep_safely(self, bell: Bell) -> Sweep:
         try:

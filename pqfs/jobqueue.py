@@ -21,6 +21,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from pqfs import kernel, naming
@@ -29,6 +30,7 @@ from pqfs.duplicates import Duplicates, Twin
 from pqfs.edition import Unread
 from pqfs.errors import Rejected
 from pqfs.events import Word, emit
+from pqfs.footing import footing
 from pqfs.inbox import Entry
 from pqfs.index import Act, Completion, Index, Settlement
 from pqfs.model import (
@@ -172,13 +174,20 @@ class JobQueue(Steering):
     def _is_written(self, descriptor: int, now: float | None) -> bool:
         """Where leases are not to be had, the time since the file's last change must do (None: it has done).
 
-        Judged by the kernel's time of change, which no producer can set; a step of the clock may shorten it.
+        Judged by the file system's time of change, which no producer can set; a step of the clock may shorten it, and
+        so may a file server whose clock is another.
         """
-        try:
-            return kernel.is_open_for_writing(descriptor)
-        except OSError:
-            changed = os.fstat(descriptor).st_ctime
-            return now is not None and 0.0 <= now - changed < self.settings.ingest.settle
+        if self._asks_leases:
+            try:
+                return kernel.is_open_for_writing(descriptor)
+            except OSError:
+                pass  # not for this file
+        changed = os.fstat(descriptor).st_ctime
+        return now is not None and 0.0 <= now - changed < self.settings.ingest.settle
+
+    @cached_property
+    def _asks_leases(self) -> bool:
+        return footing(self.spool.root, self.settings.ingest).asks_leases
 
     def refuse(self, arriver: str, parked: Parked, reason: str, now: float, **more: Any) -> None:
         """Put what can not become a job although it has left the inbox into rejected/, with its reason.

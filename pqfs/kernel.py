@@ -11,6 +11,7 @@ import fcntl
 import os
 import signal
 import sys
+from dataclasses import dataclass
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -20,6 +21,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _CLONE = 0x40049409  # FICLONE
 _GET_FLAGS = 0x80086601  # FS_IOC_GETFLAGS of linux/fs.h, as most machines number it
 _IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
+_IN_CREATE = 0x100
 _NOT_OFFERED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 
 
@@ -34,14 +36,21 @@ def rename_noreplace(source_dir: int, source: bytes, target_dir: int, target: by
     Uses renameat2(RENAME_NOREPLACE); where the kernel or the file system has none, link and unlink: a crash
     between the two leaves both names on one inode, which recovery knows as a ghost.
     """
+    if not rename_at_once(source_dir, source, target_dir, target):
+        os.link(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir, follow_symlinks=False)
+        os.unlink(source, dir_fd=source_dir)
+
+
+def rename_at_once(source_dir: int, source: bytes, target_dir: int, target: bytes) -> bool:
+    """The same by renameat2 alone; False, and nothing has happened, where the file system does not offer it."""
     renameat2 = getattr(_libc, "renameat2", None)
-    if renameat2 is not None:
-        if renameat2(source_dir, source, target_dir, target, _RENAME_NOREPLACE) == 0:
-            return
-        if ctypes.get_errno() not in _NOT_OFFERED:
-            _raise_errno(source, target)
-    os.link(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir, follow_symlinks=False)
-    os.unlink(source, dir_fd=source_dir)
+    if renameat2 is None:
+        return False
+    if renameat2(source_dir, source, target_dir, target, _RENAME_NOREPLACE) == 0:
+        return True
+    if ctypes.get_errno() not in _NOT_OFFERED:
+        _raise_errno(source, target)
+    return False
 
 
 def syncfs(descriptor: int) -> None:
@@ -110,21 +119,55 @@ def become_subreaper() -> None:
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def file_system(path: bytes) -> str:
-    """The type of the file system that holds `path`, as /proc/self/mountinfo names it; `unknown` elsewhere.
+def notice_arrivals(path: bytes) -> int:
+    """A descriptor that becomes readable when a name is made in a directory (inotify).
+
+    Raises:
+        OSError: this kernel, or its file system, has no such events (ENOSYS), or no room for more watches.
+    """
+    if not hasattr(_libc, "inotify_init1"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    descriptor = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    if descriptor < 0:
+        _raise_errno(path)
+    if _libc.inotify_add_watch(descriptor, path, _IN_CREATE) < 0:
+        os.close(descriptor)
+        _raise_errno(path)
+    return int(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """What is mounted somewhere: where, of which type, from what, with which options (the superblock's, too)."""
+
+    point: bytes
+    kind: str
+    source: str
+    options: frozenset[str]
+
+
+def mount_of(path: bytes) -> Mount:
+    """The mount that holds `path`, as /proc/self/mountinfo names it; of the type `unknown` where nothing tells.
 
     Found by the longest mount point above the path: btrfs shows a device number that no mount has.
     """
     path = os.path.realpath(path)
-    best, found = b"", "unknown"
+    found = Mount(b"", "unknown", "", frozenset())
     try:
         with open("/proc/self/mountinfo", "rb") as mounts:
             for line in mounts:
                 left, _, right = line.partition(b" - ")
-                mount = left.split()[4].decode("unicode_escape").encode("latin-1")
-                inside = path == mount or path.startswith(mount.rstrip(b"/") + b"/")
-                if inside and len(mount) >= len(best):
-                    best, found = mount, right.split()[0].decode()
+                fields, rest = left.split(), right.split()
+                point = fields[4].decode("unicode_escape").encode("latin-1")
+                inside = path == point or path.startswith(point.rstrip(b"/") + b"/")
+                if inside and len(point) >= len(found.point):
+                    options = frozenset(f"{fields[5].decode()},{rest[-1].decode()}".split(","))
+                    found = Mount(point, rest[0].decode(), os.fsdecode(rest[1]), options)
     except OSError:
         pass
     return found
+
+
+def file_system(path: bytes) -> str:
+    """The type of the file system that holds `path`; `unknown` where nothing tells."""
+    return mount_of(path).kind

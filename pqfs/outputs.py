@@ -46,10 +46,11 @@ def find(*candidates: Path) -> Path:
     raise NoOutput("the handler ended without writing an output")
 
 
-def check(output: Path, most: int) -> None:
+def check(output: Path, most: int, asks_leases: bool = True) -> None:
     """Make sure that an output is fit to be published: of at most `most` files, each one nobody else's.
 
-    A file that has another name as well (a hard link, to the input perhaps) is replaced by a copy.
+    A file that has another name as well (a hard link, to the input perhaps) is replaced by a copy. Whether somebody
+    still writes one is asked of the kernel, unless its answer means nothing on this file system (`footing`).
 
     Raises:
         NoOutput: it is not, with what is wrong in words.
@@ -61,7 +62,8 @@ def check(output: Path, most: int) -> None:
         if stat.S_ISREG(found.st_mode):
             if found.st_nlink > 1:
                 _copy_anew(path)
-            _refuse_open(path)
+            if asks_leases:
+                _refuse_open(path)
 
 
 def _walk(path: Path, depth: int) -> Iterator[tuple[Path, os.stat_result]]:

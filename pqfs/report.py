@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from pqfs import naming
 from pqfs.clock import Clock, boot_id, iso
+from pqfs.footing import Footing
 from pqfs.inbox import Inbox
 from pqfs.index import Consumer, Index, Queue
 from pqfs.model import Job, State
@@ -144,6 +145,7 @@ class Overview:
     below_low_water: bool
     index_bytes: int
     log_bytes: int
+    footing: Footing
     inbox: int
     inbox_capped: bool
     rejected: int
@@ -164,7 +166,8 @@ def overview(source: Source) -> Overview:
     wake = source.index.next_wake()
     if wake is not None and wake <= now:
         waits.append(now - wake)  # due by now, and nobody has claimed since
-    inbox, inbox_capped = _count_inbox(source)
+    gate = Inbox(source.spool.root, source.settings)
+    inbox, inbox_capped = _count(gate.path, lambda name: not gate.is_ignored(os.fsencode(name)))
     rejected, rejected_capped = _count(source.spool.path("rejected"), _is_object)
     return Overview(
         at=now, spool=source.spool.root, jobs=_by_state(counts), queues=queues,
@@ -175,7 +178,8 @@ def overview(source: Source) -> Overview:
         free_bytes=source.spool.free_bytes(),
         below_low_water=source.spool.is_below(int(source.settings.low_water)),
         index_bytes=_size(source.spool.path("index.db")), log_bytes=_size(source.spool.path("index.db-wal")),
-        inbox=inbox, inbox_capped=inbox_capped, rejected=rejected, rejected_capped=rejected_capped,
+        footing=gate.footing, inbox=inbox, inbox_capped=inbox_capped, rejected=rejected,
+        rejected_capped=rejected_capped,
         late=sum(1 for job in source.index.unconfirmed(_LATE_LIMIT) if now - job.updated_at > LATE),
     )  # fmt: skip
 
@@ -232,11 +236,6 @@ def _rates(index: Index, now: float, period: float) -> Rates:
         share = min(1.0, (minute * 60 + 60 - since) / 60)
         total = [sum_ + share * figure for sum_, figure in zip(total, figures, strict=True)]
     return Rates(period, *total)
-
-
-def _count_inbox(source: Source) -> tuple[int, bool]:
-    inbox = Inbox(source.spool.root, source.settings)
-    return _count(inbox.path, lambda name: not inbox.is_ignored(os.fsencode(name)))
 
 
 def _count(directory: Path, wanted: Any) -> tuple[int, bool]:

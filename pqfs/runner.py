@@ -30,6 +30,7 @@ from pqfs import failures, kernel, naming, outputs, tracing
 from pqfs.channel import Channel, Message
 from pqfs.clock import SystemClock
 from pqfs.errors import PqfsError
+from pqfs.footing import footing
 from pqfs.handlers import Handler, JobContext, Written, is_ours, resolve
 from pqfs.handlers.confinement import is_confined
 from pqfs.handlers.limits import Limits
@@ -79,6 +80,7 @@ class Runner:
         self._channel = channel
         self._slot = slot
         self._spool = Spool(Path(hello["root"]))
+        self._asks_leases = footing(self._spool.root).asks_leases
         self._owner: str = hello["owner"]
         self._low_water: int = hello["low_water"]
         self._environment: dict[str, str] = hello["environment"]
@@ -251,7 +253,7 @@ class Runner:
         if isinstance(written, bytes):
             context.output.write_bytes(written)
         source = outputs.find(context.output, context.scratch_dir)
-        outputs.check(source, most)
+        outputs.check(source, most, self._asks_leases)
         if not isinstance(written, Written):
             written = Written(*outputs.measure(source))
         complete = place.output if source is context.output else place.files

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from pqfs.wiring import App, open_app, open_index
 
 if TYPE_CHECKING:
     from pqfs.alarms import Change, Checkup
+    from pqfs.footing import Footing
     from pqfs.vitals import Program
 
 _ASK_EVERY = 2.0  # seconds between two looks whether a broken index has been made again
@@ -118,13 +120,29 @@ def run_ingester(loaded: Loaded, drain: float | None = None) -> int:
         if drain is not None:
             taken = ingester.drain(drain)
         else:
-            watch = Watch(app.settings.spool / "inbox", app.settings.ingest.watch)
+            tell_footing(presence, app.spool.path("run"), inbox.footing)
+            watch = Watch(inbox.path, inbox.footing.watch)
             ingester.run(stop, presence.bell, watch)
             watch.close()
             taken = 0
         app.spool.remove_directory(f"ready/{owner}")
     app.close()
     return taken
+
+
+def tell_footing(presence: Presence, run: Path, footing: Footing) -> None:
+    """Note how the ingester stands on the inbox's file system, for whoever asks; and say it when that has changed.
+
+    What the ingester before this one has chosen is in the pulse that it left.
+    """
+    before = read_beat(run / f"{presence.identity.program}{SUFFIX}")
+    now, was = asdict(footing), before.said.get("footing") if before else None
+    old = {name: was.get(name) for name in now} if isinstance(was, dict) else now
+    if old != now:
+        emit(
+            Word.ALARM, what="the inbox lies on another file system, or is looked at in another way", was=old, now=now
+        )
+    presence.pulse.note(footing={**now, "was": old if old != now else None})
 
 
 def run_consumer(loaded: Loaded, queues: Sequence[str] | None = None, until_empty: bool = False) -> int:

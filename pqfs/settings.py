@@ -111,7 +111,9 @@ class IngestSettings(Section):
     """How files are noticed and when they count as complete."""
 
     watch: Literal["auto", "inotify", "polling"] = "auto"
+    complete: Literal["auto", "lease", "both", "settle"] = "auto"
     sweep_every: Duration = 5.0
+    poll_every: Annotated[Duration, above(0)] = 1.0
     settle: Duration = 2.0
     wait_limit: Duration = 600.0
     ignore: tuple[str, ...] = ()

@@ -27,7 +27,6 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers.polling import PollingObserver
 
 from pqfs.events import Word, emit
 from pqfs.places import PROBE
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver
 
 _EVENTS: list[type[FileSystemEvent]] = [FileClosedEvent, FileCreatedEvent, DirCreatedEvent]
-_POLL_EVERY = 1.0
 SEEN_WITHIN = 2.0
 PROBE_EVERY = 1.0  # seconds at least: each probe wakes three threads
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -75,12 +73,13 @@ class _Overflow(logging.Handler):
 class Watch:
     """An observer of one directory tree that can be dropped, armed again, and asked whether it still lives.
 
-    `mode` is `inotify`, `polling`, or `auto` (inotify where there is one; the sweep covers the rest).
+    `mode` is `inotify` (another kind of events where there is none), or `polling`: nobody is asked to watch then, and
+    the ingester looks for himself.
     """
 
     def __init__(self, inbox: Path, mode: str) -> None:
         self._inbox = inbox
-        self._mode = mode
+        self.is_polling = mode == "polling"
         self._read, write = os.pipe()
         for descriptor in (self._read, write):
             os.set_blocking(descriptor, False)
@@ -149,7 +148,7 @@ class Watch:
         before = time.monotonic()
         if before < self._next_probe or self._probed_at is not None:
             return
-        if self._observer is None or not self._tells_closing:
+        if self._observer is None or sys.platform != "linux":  # elsewhere nothing tells of a file that was closed
             return
         self._next_probe = before + PROBE_EVERY
         try:
@@ -187,6 +186,8 @@ class Watch:
         self.disarm()
         try:
             self._inbox.mkdir(mode=0o750, exist_ok=True)
+            if self.is_polling:
+                return False
             identity = _identity(self._inbox)
             observer = self._make_observer()
             observer.schedule(self._knock, str(self._inbox), recursive=True, event_filter=_EVENTS)
@@ -205,14 +206,7 @@ class Watch:
             observer.stop()
             observer.join()
 
-    @property
-    def _tells_closing(self) -> bool:
-        """Whether there is something between the kernel and us to be tried: one who polls looks for himself."""
-        return sys.platform == "linux" and self._mode != "polling"
-
     def _make_observer(self) -> BaseObserver:
-        if self._mode == "polling":
-            return PollingObserver(timeout=_POLL_EVERY)
         try:
             from pqfs.arrivals import ArrivalObserver  # Linux only: its module needs inotify
         except (ImportError, OSError):

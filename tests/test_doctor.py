@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import importlib.util
 import os
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from pqfs import doctor, kernel
+from pqfs import kernel
+from pqfs.checks import Check, Grade
 from pqfs.clock import SystemClock
-from pqfs.doctor import Check, Grade, examine
+from pqfs.doctor import examine
 from pqfs.errors import Misconfigured
 from pqfs.handlers import confinement
 from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
 from pqfs.index import Index
 from pqfs.pulse import Pulse
 from pqfs.runnerlink import check_confinement
-from pqfs.settings import IngestSettings, Loaded, QueueSettings, Settings
+from pqfs.settings import Loaded, QueueSettings, Settings
 from pqfs.spool import Spool
 from tests.world import SettableClock
 
@@ -76,76 +75,12 @@ def test_a_missing_directory_is_bad_and_is_named(whole: Settings) -> None:
     assert str(whole.spool / "dead") in check.sentence
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [("xfs", [Grade.OK]), ("nfs4", [Grade.WARN]), ("tmpfs", [Grade.OK, Grade.WARN])],
-)
-def test_a_file_system_is_judged_by_its_kind(
-    whole: Settings, monkeypatch: pytest.MonkeyPatch, kind: str, expected: list[Grade]
-) -> None:
-    monkeypatch.setattr(kernel, "file_system", lambda path: kind)
+def test_what_the_spool_lies_on_is_examined_and_nothing_is_left(whole: Settings) -> None:
+    found = examined(whole)
 
-    assert grades(whole, "file system") == expected
-
-
-def test_leases_that_see_no_writer_are_a_warning(whole: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "is_open_for_writing", lambda descriptor: False)
-
-    assert grades(whole, "leases") == [Grade.WARN]
-
-
-def test_leases_that_are_refused_are_a_warning(whole: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(descriptor: int) -> bool:
-        raise OSError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(kernel, "is_open_for_writing", refuse)
-
-    (check,) = examined(whole)["leases"]
-    assert check.grade is Grade.WARN
-    assert "settle" in check.sentence
-
-
-def test_beside_the_main_thread_leases_are_not_asked_for(whole: Settings) -> None:
-    """A writer that opens a leased file sends SIGIO, whose default kills; only a main thread can ignore it."""
-    found: list[Grade] = []
-    thread = threading.Thread(target=lambda: found.extend(grades(whole, "leases")))
-    thread.start()
-    thread.join()
-
-    assert found == [Grade.WARN]
-
-
-def test_a_move_that_overwrites_is_bad(whole: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    def rename(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
-        os.replace(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir)
-
-    monkeypatch.setattr(kernel, "rename_noreplace", rename)
-
-    assert grades(whole, "renames") == [Grade.BAD]
-
-
-@pytest.mark.parametrize(("instances", "watches", "grade"), [(128, 8192, "ok"), (4, 8192, "warn"), (128, 8, "warn")])
-def test_few_inotify_watches_are_a_warning(
-    whole: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, instances: int, watches: int, grade: str
-) -> None:
-    (tmp_path / "max_user_instances").write_text(f"{instances}\n")
-    (tmp_path / "max_user_watches").write_text(f"{watches}\n")
-    limit = "/proc/sys/fs/inotify/max_user_instances"
-    monkeypatch.setattr(doctor, "Path", lambda path: Path(tmp_path / "max_user_instances" if path == limit else path))
-
-    assert grades(whole, "inotify") == [grade]
-
-
-def test_a_system_without_inotify_is_a_warning_unless_it_is_not_used(
-    whole: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(
-        doctor, "Path", lambda path: tmp_path / "none" if str(path).startswith("/proc") else Path(path)
-    )
-    polling = replace(whole, ingest=IngestSettings(watch="polling"))
-
-    assert grades(whole, "inotify") == [Grade.WARN]
-    assert grades(polling, "inotify") == [Grade.OK]
+    assert {"file system", "renames", "hard links", "syncs", "locks", "inotify", "leases", "names"} <= set(found)
+    assert found["renames"][0].sentence.startswith("Moves never overwrite")
+    assert [path.name for path in whole.spool.iterdir() if path.name.startswith(".pqfs")] == []
 
 
 def test_a_directory_that_may_not_be_written_is_bad_and_is_named(
@@ -253,7 +188,7 @@ def test_a_handler_is_looked_for_before_the_first_job_needs_it(
 def test_where_there_is_no_spool_each_check_says_so_and_none_breaks_off(settings: Settings) -> None:
     found = examined(settings)
 
-    assert {"tree", "file system", "leases", "permissions", "disk", "clock", "supervisor"} <= set(found)
+    assert {"tree", "file system", "permissions", "disk", "clock", "supervisor"} <= set(found)
     assert [check.grade for check in found["tree"]] == [Grade.BAD]
     assert "pqfs init" in found["tree"][0].sentence
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from pqfs import kernel
 from pqfs.durations import Size
+from pqfs.footing import Footing
 from pqfs.inbox import Entry, Inbox, Judgement, Verdict, writers
 from pqfs.settings import IngestSettings, QueueSettings, Settings
 from pqfs.spool import Spool
@@ -143,7 +144,7 @@ def test_where_leases_are_refused_a_file_must_stay_unchanged_for_the_settle_time
 def test_a_modification_time_that_lies_hides_no_change(
     inbox: Inbox, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox, "_leases_tell", False)
+    monkeypatch.setattr(inbox, "footing", Footing("nfs4", "polling", "settle"))
     (folder / "a").write_bytes(b"1111")
     os.utime(folder / "a", ns=(0, 0))
     judge(inbox, now=0.0)
@@ -177,6 +178,34 @@ def test_a_file_system_whose_leases_do_not_see_every_writer_always_settles(
 
     assert judge(inbox, now=0.0).verdict is Verdict.WAIT
     assert judge(inbox, now=2.0).verdict is Verdict.TAKE
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
+def test_of_a_shared_file_system_no_lease_is_asked(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """NFS 4 and SMB answer as if somebody wrote the file, for ever, whenever the server keeps it to itself."""
+    monkeypatch.setattr(kernel, "file_system", lambda path: kind)
+    monkeypatch.setattr(kernel, "is_open_for_writing", lambda descriptor: True)
+    inbox = with_settings(settings, folder)
+    (folder / "a").write_bytes(b"1")
+
+    judge(inbox, now=0.0)
+
+    assert judge(inbox, now=2.0).verdict is Verdict.TAKE
+
+
+def test_on_a_disk_that_is_not_known_a_file_must_settle_and_have_no_writer(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "file_system", lambda path: "bcachefs")
+    inbox = with_settings(settings, folder)
+    with (folder / "a").open("wb"):
+        assert judge(inbox, now=0.0).reason == "somebody is still writing it"
+        assert judge(inbox, now=9.0).reason == "somebody is still writing it"
+
+    assert judge(inbox, now=10.0).verdict is Verdict.WAIT
+    assert judge(inbox, now=11.0).verdict is Verdict.TAKE
 
 
 def test_a_second_hard_link_waits_then_is_refused(inbox: Inbox, folder: Path) -> None:

@@ -576,7 +576,7 @@ def test_a_failed_sync_ends_the_process_and_nothing_becomes_a_job(dock: Dock) ->
     bell = Bell(dock.root / "run", OWNER)
 
     with pytest.raises(VolumeFault):
-        dock.ingester.run(Stop(), bell, Watch(dock.inbox, "auto"))
+        dock.ingester.run(Stop(), bell, Watch(dock.inbox, "inotify"))
 
     bell.close()
     assert dock.jobs() == []
@@ -591,7 +591,7 @@ class RecordedWatch(Watch):
     """Remembers when it was armed and dropped, and how often it tried itself."""
 
     def __init__(self, inbox: Path) -> None:
-        super().__init__(inbox, "auto")
+        super().__init__(inbox, "inotify")
         self.said: list[str] = []
         self.trials = 0
 

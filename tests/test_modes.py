@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from pqfs.checks import Grade
 from pqfs.cli import run
-from pqfs.doctor import Grade, examine
+from pqfs.doctor import examine
 from pqfs.errors import Misconfigured
 from pqfs.modes import Rule, differences, mend, rules
 from pqfs.places import DIRECTORIES

@@ -32,13 +32,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def watching(folder: Path) -> Iterator[Watching]:
-    """Arm a watch on the inbox: `watching()`, `watching("polling")`."""
+    """Arm a watch on the inbox: `watching()`."""
     log = logging.getLogger("watchdog")
     handlers, propagate = log.handlers[:], log.propagate
     armed: list[Watch] = []
 
-    def arm(mode: str = "auto") -> Watch:
-        watch = Watch(folder, mode)
+    def arm() -> Watch:
+        watch = Watch(folder, "inotify")
         armed.append(watch)
         assert watch.arm()
         watch.hear()
@@ -56,9 +56,8 @@ def heard(watch: Watch, within: float = 20.0) -> bool:
     return bool(ready) and watch.hear()
 
 
-@pytest.mark.parametrize("mode", ["auto", "polling"])
-def test_an_arrival_knocks(watching: Watching, folder: Path, mode: str) -> None:
-    watch = watching(mode)
+def test_an_arrival_knocks(watching: Watching, folder: Path) -> None:
+    watch = watching()
 
     (folder / "a").write_bytes(b"1")
 
@@ -152,9 +151,8 @@ def test_a_removed_inbox_is_noticed_and_made_again(watching: Watching, folder: P
     assert folder.is_dir()
 
 
-@pytest.mark.parametrize("mode", ["auto", "polling"])
-def test_a_dead_emitter_thread_is_noticed(watching: Watching, folder: Path, mode: str) -> None:
-    watch = watching(mode)
+def test_a_dead_emitter_thread_is_noticed(watching: Watching, folder: Path) -> None:
+    watch = watching()
     assert watch._observer is not None
     (emitter,) = watch._observer.emitters
 
@@ -205,7 +203,7 @@ def test_arming_and_dropping_many_times_keeps_no_descriptor(watching: Watching) 
 def test_an_inbox_that_can_not_be_watched_is_told_and_not_fatal(folder: Path) -> None:
     folder.rmdir()
     folder.write_bytes(b"a file")
-    watch = Watch(folder, "auto")
+    watch = Watch(folder, "inotify")
 
     assert not watch.arm()
     assert not watch.is_armed
@@ -339,11 +337,13 @@ def test_a_full_disk_is_no_blindness(watching: Watching, monkeypatch: pytest.Mon
     assert watch.blindness is None
 
 
-def test_one_who_polls_has_nothing_to_try(watching: Watching, folder: Path) -> None:
-    watch = watching("polling")
+def test_one_who_polls_asks_nobody_to_watch_and_has_nothing_to_try(folder: Path) -> None:
+    before, watch = threading.active_count(), Watch(folder, "polling")
 
+    assert not watch.arm()
     watch.probe()
 
+    assert (watch.is_armed, watch.blindness, threading.active_count()) == (False, None, before)
     assert list(folder.iterdir()) == []
 
 

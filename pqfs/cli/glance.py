@@ -19,7 +19,7 @@ from pqfs.stack.supervisor import programs
 from pqfs.vitals import look, look_without_index
 
 if TYPE_CHECKING:
-    from pqfs.settings import Loaded
+    from pqfs.settings import IngestSettings, Loaded
     from pqfs.wiring import App
 
 _EVERY = 2.0
@@ -34,7 +34,7 @@ def show(app: App, as_json: bool) -> int:
         terminal.put_json("status", **to_json(found), **_as_json(findings))
     else:
         _print_findings(findings)
-        _print(found)
+        _print(found, app.settings.ingest)
     return exit_code(findings)
 
 
@@ -91,11 +91,13 @@ def _print_findings(findings: list[Finding]) -> None:
         )
 
 
-def _print(found: Overview) -> None:
+def _print(found: Overview, ingest: IngestSettings) -> None:
     terminal.put(f"jobs       {_counts(found)}")
     oldest = "" if found.oldest_wait is None else f", the oldest has waited {_span(found.oldest_wait)}"
     terminal.put(f"waiting    {found.jobs[State.PENDING]}{oldest}")
     terminal.put(f"inbox      {found.inbox}{'+' if found.inbox_capped else ''} files")
+    if not found.footing.is_usual:
+        terminal.put(f"lies on    {found.footing.told(ingest)}")
     terminal.put(f"rejected   {found.rejected}{'+' if found.rejected_capped else ''} files")
     terminal.put(f"a minute   {_rates(found.last_minute)}")
     terminal.put(f"an hour    {_rates(found.last_hour)}")

@@ -9,7 +9,6 @@ import typer
 
 from pqfs.cli import terminal
 from pqfs.cli.terminal import DryRun, Json, Yes
-from pqfs.naming import harmless
 
 Numbers = Annotated[list[str] | None, typer.Argument(help="Numbers from `pqfs rejected list`.")]
 Restart = Annotated[
@@ -25,7 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Examples: pqfs why spool/inbox/report.pdf   pqfs why 019ab3")(why)
     app.command(epilog="Example: pqfs fsck --repair")(fsck)
     app.command(epilog="Example: pqfs cleanup --dry-run")(cleanup)
-    app.command(epilog="Example: pqfs doctor --json")(doctor)
+    app.command(epilog="Examples: pqfs doctor   pqfs doctor --mount /mnt/share --json")(doctor)
     for name, group in (("index", index), ("config", config), ("rejected", rejected)):
         app.add_typer(group, name=name)
 
@@ -125,18 +124,25 @@ def cleanup(context: typer.Context, dry_run: DryRun = False, yes: Yes = False) -
     checking.cleanup(context, dry_run, yes)
 
 
-def doctor(context: typer.Context, as_json: Json = False) -> None:
+def doctor(
+    context: typer.Context,
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="With --mount: a directory of the mount [the spool].")
+    ] = None,
+    mount: Annotated[
+        bool, typer.Option("--mount", help="Only what is mounted there: what it can do, and how pqfs will use it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Examine machine, settings and spool; exit code 6 when something is bad."""
-    from pqfs import doctor as practice
-    from pqfs.report import to_json
+    from pqfs.cli import examining
 
-    found = list(practice.examine(terminal.loaded(context)))
-    if as_json:
-        terminal.put_json("doctor", [to_json(check) for check in found])
-    else:
-        for check in found:
-            terminal.put_styled(f"{terminal.coloured(check.grade, 5)} {check.name}: {harmless(check.sentence)}")
-    raise typer.Exit(6 if any(check.grade is practice.Grade.BAD for check in found) else 0)
+    if directory is not None and not mount:
+        raise typer.BadParameter("A directory is examined with: pqfs doctor --mount DIR")
+    loaded = terminal.loaded(context)
+    if mount:
+        raise typer.Exit(examining.show_mount(directory or loaded.settings.spool, loaded.settings, as_json))
+    raise typer.Exit(examining.show(loaded, as_json))
 
 
 @index.command(epilog="Example: pqfs down && pqfs index rebuild")

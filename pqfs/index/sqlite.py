@@ -35,6 +35,7 @@ from pqfs.errors import (
     SchemaTooNew,
     Unavailable,
 )
+from pqfs.footing import is_shared
 from pqfs.index import Parameters, Row, catalogue
 from pqfs.naming import harmless
 from pqfs.settings import LOG_KEPT
@@ -44,7 +45,6 @@ _TOKENS = {
     "strict_without_rowid": "STRICT, WITHOUT ROWID", "skip_locked": "", "row": "rowid",
     "listed": "SELECT value FROM json_each(:list)",
 }  # fmt: skip
-_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "lustre", "glusterfs", "fuse.sshfs"})
 _CHECKPOINT = 4000  # pages in the log
 _CACHE = 2000  # KiB, SQLite's own default
 _BULK_CACHE = 64_000
@@ -336,7 +336,7 @@ def refuse_network(folder: Path) -> None:
         Misconfigured: it is on a network file system.
     """
     kind = kernel.file_system(os.fsencode(folder))
-    if kind in _NETWORK:
+    if is_shared(kind):
         raise Misconfigured(
             f"{folder} is on a network file system ({kind}), where SQLite's log does not work.",
             "Put the spool on a local disk.",

@@ -18,7 +18,7 @@ ROOT = Path(pqfs.__file__).parent
 
 # Lowest first. A family (`index.*`) may import within itself; nobody else within its own layer.
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "clock", "kernel", "values"),
+    ("errors", "clock", "kernel", "values", "checks"),
     ("events", "durations"),
     (
         "model",
@@ -34,13 +34,14 @@ LAYERS: list[tuple[str, ...]] = [
         "fingerprint",
         "exposition",
         "tracing",
+        "mounts",
     ),
     ("retry", "handlersettings", "hooksettings", "inputs", "outputs", "instants", "secretfile", "interface"),
     ("passwords", "keys"),
     ("plain", "validation", "edition", "timetable"),
     ("settings",),
-    ("places",),
-    ("ground",),
+    ("places", "footing"),
+    ("ground", "mounting"),
     ("spool", "inbox", "sidecar", "watch", "index.*", "handlers.*"),
     ("terms", "delivery"),
     ("notices",),

@@ -7,6 +7,7 @@ from tests.mutants.workshop import Mutant
 _JOBQUEUE, _SPOOL, _INBOX = "pqfs/jobqueue.py", "pqfs/spool.py", "pqfs/inbox.py"
 _GROUND = "pqfs/ground.py"
 _INGESTER, _GHOSTS, _KERNEL = "pqfs/ingester.py", "pqfs/ghosts.py", "pqfs/kernel.py"
+_FOOTING = "pqfs/footing.py"
 
 MUTANTS = (
     Mutant(
@@ -91,23 +92,37 @@ MUTANTS = (
     Mutant(
         "a file is taken although somebody writes it",
         _INBOX,
-        "            if kernel.is_open_for_writing(descriptor):",
-        "            if False:",
+        "        if is_written:\n            seen.unchanged_since",
+        "        if False:\n            seen.unchanged_since",
         ("tests/test_inbox.py", "-k", "open_for_writing or mapped"),
     ),
     Mutant(
         "a refused lease counts as a granted one",
         _INBOX,
-        "            settle = max(settle, self._settings.ingest.settle)\n        if not self._leases_tell:",
-        "            pass\n        if not self._leases_tell:",
+        "        if is_written is None or self.footing.settles:",
+        "        if self.footing.settles:",
         ("tests/test_inbox.py", "-k", "leases_are_refused"),
     ),
     Mutant(
         "the leases of a network file system are believed",
         _INBOX,
-        "        if not self._leases_tell:",
+        "        if is_written is None or self.footing.settles:",
+        "        if is_written is None:",
+        ("tests/test_inbox.py", "-k", "settle_and_have_no_writer"),
+    ),
+    Mutant(
+        "a shared file system is asked for leases",
+        _INBOX,
+        "        if not self.footing.asks_leases:",
         "        if False:",
-        ("tests/test_inbox.py", "-k", "always_settles"),
+        ("tests/test_inbox.py", "-k", "no_lease_is_asked"),
+    ),
+    Mutant(
+        "an inbox on a shared file system is watched, and not polled",
+        _FOOTING,
+        '    return "inotify" if kind in LOCAL or kind == "unknown" else "polling"',
+        '    return "inotify"',
+        ("tests/test_footing.py", "-k", "polled"),
     ),
     Mutant(
         "a change does not start the settle time anew",

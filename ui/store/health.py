@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 import pqfs
 from pqfs.clock import SystemClock
 from pqfs.errors import NotRunning
+from pqfs.footing import footing
 from pqfs.index.sqlite import library_version
-from pqfs.kernel import file_system
 from pqfs.pulse import Beat, read_beats
 from pqfs.settings import Loaded
 from pqfs.stack.presence import Row, processes
@@ -81,7 +81,7 @@ def _machine(app: App) -> Machine:
     volume, identity = os.statvfs(app.spool.root), app.index.identity()
     log, base = app.spool.status("index.db-wal"), app.spool.status("index.db")
     return Machine(
-        file_system=file_system(os.fsencode(app.spool.root)) or "unknown",
+        file_system=footing(app.spool.path("inbox"), app.settings.ingest).told(app.settings.ingest),
         total=volume.f_blocks * volume.f_frsize, free=app.spool.free_bytes(),
         inodes=volume.f_favail if volume.f_files else None, low_water=int(app.settings.low_water),
         index=base.st_size if base else 0, log=log.st_size if log else 0,
