@@ -2,7 +2,7 @@
 
     run/index.use       locked, shared, by every process that writes to the index; alone, by who makes or checks it
     run/index.barred    what is wrong with the index; nobody opens it while this is there
-    .identity           the spool's own name for itself, the era of its index, and whether somebody has that open
+    .identity           the spool's own name for itself, the era of its index, and who, if anybody, has that open
 
 The era grows each time that the last process closes the index, and stands in the index and in the tree: an index of
 another era is a copy, older than the tree or younger. `is_open` without an owner says that the last stop was none.
@@ -18,7 +18,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+from pqfs import kernel
 from pqfs.errors import IndexDamaged, IndexGone, PqfsError, Unavailable
+from pqfs.footing import is_shared
 from pqfs.index import Index
 from pqfs.spool import Spool
 
@@ -28,11 +30,12 @@ _BARRED = "run/index.barred"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What stands in `.identity`."""
+    """What stands in `.identity`. `host`: the one whose processes have the index open."""
 
     spool: str
     era: int
     is_open: bool
+    host: str | None = None
 
     @classmethod
     def new(cls) -> Identity:
@@ -44,14 +47,20 @@ def read_identity(spool: Spool) -> Identity | None:
     """The spool's mark; None when it has none, or one that can not be read."""
     try:
         found = json.loads(spool.path(_FILE).read_bytes())
-        return Identity(str(found["spool"]), int(found["era"]), bool(found["open"]))
+        return Identity(str(found["spool"]), int(found["era"]), bool(found["open"]), found.get("host"))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def write_identity(spool: Spool, mark: Identity) -> None:
     """Set the spool's mark, durably."""
-    told = {"schema": "pqfs.identity/1", "spool": mark.spool, "era": mark.era, "open": mark.is_open}
+    told = {
+        "schema": "pqfs.identity/1",
+        "spool": mark.spool,
+        "era": mark.era,
+        "open": mark.is_open,
+        "host": mark.host,
+    }
     spool.replace_small(_FILE, f"{_FILE}.{os.getpid()}.tmp", json.dumps(told).encode() + b"\n")
 
 
@@ -89,8 +98,27 @@ def refuse_foreign(spool: Spool, index: Index) -> None:
     """
     if relation(read_identity(spool), index.identity(), has_log=True) is Relation.FOREIGN:
         raise IndexGone(
-            f"{spool.path('index.db')} is the index of another spool.",
+            f"The index is another spool's, not that of {spool.root}.",
             "Put this spool's own in its place, or make one from the spool: pqfs index rebuild",
+        )
+
+
+def refuse_other_host(spool: Spool, host: str) -> None:
+    """Refuse a spool on a share whose index another host has open: an index on SQLite serves one host.
+
+    Raises:
+        Unavailable: it has, or it ended without a word.
+    """
+    mark = read_identity(spool)
+    if (
+        mark
+        and mark.is_open
+        and mark.host not in (None, host)
+        and is_shared(kernel.file_system(os.fsencode(spool.root)))
+    ):
+        raise Unavailable(
+            f"The host {mark.host} works on this spool, with an index of its own.",
+            "An index on SQLite serves one host. If that one is gone for good: pqfs index rebuild",
         )
 
 
@@ -173,7 +201,7 @@ class Custody:
         mark = read_identity(self._spool) if self._lock(fcntl.LOCK_EX) else None
         try:
             if mark and mark.is_open:
-                mark = replace(mark, era=mark.era + 1, is_open=False)
+                mark = replace(mark, era=mark.era + 1, is_open=False, host=None)
                 with index.transaction():
                     index.identify(mark.spool, mark.era)
                 index.close()

@@ -111,7 +111,7 @@ def _disk(settings: Settings) -> Iterator[Check]:
 def _index(settings: Settings) -> Iterator[Check]:
     from pqfs.wiring import open_index
 
-    if not (settings.spool / "index.db").exists():
+    if not settings.index_file.exists():
         yield Check(
             "index", Grade.WARN, "There is none yet; it is made at the first start, or by: pqfs index rebuild"
         )
@@ -172,7 +172,7 @@ def _health(settings: Settings) -> Iterator[Check]:
     from pqfs.vitals import look
     from pqfs.wiring import open_app
 
-    if not (settings.spool / "index.db").exists():
+    if not settings.index_file.exists():
         return  # said already
     app = open_app(Loaded(settings, {}, None), read_only=True)
     try:

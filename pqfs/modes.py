@@ -24,7 +24,6 @@ from pqfs.errors import Misconfigured
 from pqfs.settings import Settings
 
 _DROP_ONLY = 0o3730
-_INDEX = ("index.db", "index.db-wal", "index.db-shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +64,20 @@ def rules(settings: Settings, queues: Iterable[str] = ()) -> list[Rule]:
         *_receipt_rules(settings, queues),
         *(Rule(name, 0o750, "no producer reaches what has been accepted") for name in closed),
         Rule("run", 0o700, "who may write to bells, locks and sockets may steer pqfs"),
-        *(Rule(name, 0o600, "who may write the index decides what happens to every file") for name in _INDEX),
+        *(
+            Rule(name, 0o600, "who may write the index decides what happens to every file")
+            for name in _index_files(settings)
+        ),
         Rule("keys.json", 0o600, "hashes of keys; who may write it may use the REST API"),
         Rule("users.json", 0o600, "hashes of passwords; who may write it may sign in to the console"),
     ]
+
+
+def _index_files(settings: Settings) -> list[str]:
+    """Below the spool, or as whole paths where the index lies elsewhere."""
+    file = settings.index_file
+    path = str(file.relative_to(settings.spool) if file.is_relative_to(settings.spool) else file)
+    return [path, f"{path}-wal", f"{path}-shm"]
 
 
 def _inbox_rule(settings: Settings) -> Rule:

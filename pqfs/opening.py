@@ -6,6 +6,7 @@ that is older or younger than the tree is brought up to date before anybody else
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ from pqfs.custody import (
     read_identity,
     refuse_barred,
     refuse_foreign,
+    refuse_other_host,
     relation,
     write_identity,
 )
@@ -30,7 +32,6 @@ from pqfs.spool import Spool
 
 AFTER_A_CRASH = 2.0  # seconds for a look through an index that nobody has closed
 _PATIENCE = 60.0  # seconds for another process to make or check the index
-_LOG = "index.db-wal"
 
 
 class Opening:
@@ -62,7 +63,8 @@ class Opening:
         try:
             is_alone = custody.enter(_PATIENCE)
             refuse_barred(self._spool)
-            _refuse_to_start_over(self._spool)
+            refuse_other_host(self._spool, os.uname().nodename)
+            self._refuse_to_start_over()
             index = self._open_first(patience) if is_alone else self._open_too(patience)
             custody.share()
         except BaseException:
@@ -79,7 +81,7 @@ class Opening:
 
     def _open_first(self, patience: float) -> Index:
         mark = read_identity(self._spool)
-        has_log = self._spool.exists(_LOG)
+        has_log = self._settings.index_log.exists()
         index = self._connect()
         try:
             if mark and mark.is_open:
@@ -107,6 +109,15 @@ class Opening:
                 Reckoning(jobqueue, owners, self._clock, found is Relation.OLDER).run()
         seal(self._spool, index, is_open=True)
 
+    def _refuse_to_start_over(self) -> None:
+        """An empty index beside a full tree would forget what was completed."""
+        file = self._settings.index_file
+        if (not file.exists() or file.stat().st_size == 0) and not _is_empty(self._spool):
+            raise IndexGone(
+                f"There is no index at {file}, but the spool holds jobs.",
+                "Make it again from the spool, which loses no job: pqfs index rebuild",
+            )
+
     def _is_new(self, index: Index) -> bool:
         return not index.counts() and _is_empty(self._spool)
 
@@ -116,7 +127,7 @@ def seal(spool: Spool, index: Index, is_open: bool) -> None:
     mark, marked = read_identity(spool), index.identity()
     era = max(mark.era if mark else 0, marked[1] if marked else 0)
     name = mark.spool if mark else marked[0] if marked else Identity.new().spool
-    sealed = Identity(name, era, is_open)
+    sealed = Identity(name, era, is_open, os.uname().nodename if is_open else None)
     if marked != (name, era):
         with index.transaction():
             index.identify(name, era)
@@ -139,13 +150,3 @@ def examine(spool: Spool, index: Index, patience: float) -> None:
 
 def _is_empty(spool: Spool) -> bool:
     return next(spool.payloads(), None) is None
-
-
-def _refuse_to_start_over(spool: Spool) -> None:
-    """An empty index beside a full tree would forget what was completed."""
-    found = spool.status("index.db")
-    if (found is None or found.st_size == 0) and not _is_empty(spool):
-        raise IndexGone(
-            f"There is no index in {spool.root}, but the spool holds jobs.",
-            "Make it again from the spool, which loses no job: pqfs index rebuild",
-        )

@@ -27,7 +27,7 @@ def in_force(loaded: Loaded) -> Loaded:
     """The settings with what people set of queues over them, as far as there is an index that says so."""
     from pqfs.wiring import open_app
 
-    if not (loaded.settings.spool / "index.db").exists():
+    if not loaded.settings.index_file.exists():
         return loaded
     try:
         app = open_app(loaded, read_only=True)

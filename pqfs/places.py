@@ -69,7 +69,10 @@ class Places:
         try:
             root.mkdir(parents=True, exist_ok=True, mode=0o750)
             for name in DIRECTORIES:
-                (root / name).mkdir(exist_ok=True, mode=0o750)
+                where = root / name
+                if name == "run" and where.is_symlink():  # to a directory of this host, which may not be there yet
+                    where = where.resolve()
+                where.mkdir(parents=True, exist_ok=True, mode=0o750)
             (root / "run").chmod(0o700)  # sockets and bells: who may write there may steer us
         except OSError as error:
             raise Misconfigured(f"The spool {root} can not be made: {error.strerror}.") from error
@@ -77,13 +80,15 @@ class Places:
     def check_one_file_system(self) -> None:
         """Refuse a spool whose directories are not on one file system: a move would not be one rename.
 
+        run/ may lie elsewhere, and be a link: of a spool that several hosts share, each has its own behind it.
+
         Raises:
             Misconfigured: naming the directory that lies elsewhere, or is missing.
         """
         home = os.fstat(self._fd).st_dev
         for name in DIRECTORIES:
             try:
-                found = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+                found = os.stat(name, dir_fd=self._fd, follow_symlinks=name == "run")
             except FileNotFoundError:
                 raise Misconfigured(
                     f"{self.root / name} is missing.", f"Complete the tree: pqfs init --spool {self.root}"

@@ -28,6 +28,7 @@ from pqfs.retry import RetryPolicy
 from pqfs.values import Section, above, at_least, at_most
 
 _USUAL = Path("pqfs.toml")
+BESIDE, _FILE = "sqlite", "sqlite:///"  # an index beside the tree, or in a file of its own
 LOG_KEPT = 64 * 2**20  # bytes to which the index's log is cut back once it has been moved into the database
 
 # Set by pqfs itself for its children, or read before there are settings.
@@ -192,6 +193,7 @@ class Settings(Section):
 
     spool: Path = Path("spool")
     logs: Path = Path("logs")
+    index: str = BESIDE
     durability: Literal["strict", "relaxed"] = "strict"
     consumers: Annotated[int, at_least(0), at_most(64)] = 2
     log_format: Literal["text", "json"] = "text"
@@ -223,6 +225,17 @@ class Settings(Section):
             raise ValueError("keep.rows must not be shorter than keep.done: a kept input needs its row")
         for name in self.queues:
             check_queue(name)
+        _index_at(self.index)
+
+    @property
+    def index_file(self) -> Path:
+        """Where the index on SQLite lies: in the spool, or where the setting says."""
+        return _index_at(self.index) or self.spool / "index.db"
+
+    @property
+    def index_log(self) -> Path:
+        """The log of the index on SQLite (WAL), which is there while somebody has it open."""
+        return self.index_file.with_name(f"{self.index_file.name}-wal")
 
     def queue(self, name: str) -> QueueSettings:
         """The settings of a queue: its own section, else [defaults]."""
@@ -231,6 +244,18 @@ class Settings(Section):
     def queue_names(self) -> list[str]:
         """The queues that have a section, and the default one."""
         return sorted({DEFAULT_QUEUE, *self.queues})
+
+
+def _index_at(address: str) -> Path | None:
+    """The file that an address names; None for the one beside the tree."""
+    if address == BESIDE:
+        return None
+    path = Path(address.removeprefix(_FILE))
+    if not address.startswith(_FILE) or not path.is_absolute():
+        raise ValueError(
+            f"index = {address!r} is neither sqlite nor the address of a file: sqlite:////var/lib/pqfs/index.db"
+        )
+    return path
 
 
 class PerQueue(Protocol):

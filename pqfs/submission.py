@@ -27,6 +27,7 @@ from pqfs.model import DEFAULT_QUEUE, Arrival, check_key, check_priority, check_
 from pqfs.naming import JobIds
 from pqfs.owners import OwnerLock
 from pqfs.quota import Quotas
+from pqfs.settings import Settings
 
 _BLOCK = 1 << 20
 
@@ -226,13 +227,13 @@ def _sidecar(wish: Wish) -> dict[str, Any]:
     return wished | ({"not_before": iso(wish.ready_at)} if wish.ready_at else {})
 
 
-def may_submit(spool: Path) -> bool:
+def may_submit(settings: Settings) -> bool:
     """Whether this user may write the spool itself, and not only its inbox."""
+    spool, index = settings.spool, settings.index_file
     places = [spool / name for name in ("run", "work", "ready", "meta")]
-    index = spool / "index.db"
     if not all(os.access(place, os.W_OK | os.X_OK) for place in places if os.path.lexists(place)):
         return False  # what is missing is another trouble, told by whoever opens the spool
-    return os.access(index, os.W_OK | os.R_OK) if os.path.lexists(index) else os.access(spool, os.W_OK)
+    return os.access(index, os.W_OK | os.R_OK) if os.path.lexists(index) else os.access(index.parent, os.W_OK)
 
 
 def check_source(path: Path) -> int:

@@ -207,11 +207,17 @@ def outdated(beats: Sequence[Beat], living: Collection[str]) -> tuple[str, ...]:
 
 def _room(spool: Spool, settings: Settings) -> Room:
     volume = os.statvfs(spool.root)
-    log = spool.status("index.db-wal")
     return Room(
         spool.free_bytes(), volume.f_favail if volume.f_files else None, volume.f_files,
-        spool.is_below(int(settings.low_water)), log.st_size if log else 0,
+        spool.is_below(int(settings.low_water)), _size(settings.index_log),
     )  # fmt: skip
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _text(path: Path) -> str | None:

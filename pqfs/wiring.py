@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pqfs.clock import Clock, SystemClock, boot_id
 from pqfs.custody import Custody, refuse_barred, refuse_foreign
 from pqfs.edition import Unread
+from pqfs.errors import Misconfigured
 from pqfs.events import Word, emit
 from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
@@ -76,8 +77,17 @@ def _log(sentence: str) -> None:
 
 
 def open_index(settings: Settings, read_only: bool = False) -> Index:
-    """The spool's index."""
-    return Index(SqliteEngine(settings.spool / "index.db", settings.durability == "strict", read_only))
+    """The spool's index.
+
+    Raises:
+        Misconfigured: its folder is not there, or is none in which an index can work.
+    """
+    file = settings.index_file
+    if not file.parent.is_dir():
+        raise Misconfigured(
+            f"There is no folder {file.parent} for the index.", "Make it, for the user that runs pqfs."
+        )
+    return Index(SqliteEngine(file, settings.durability == "strict", read_only))
 
 
 def open_app(

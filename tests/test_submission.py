@@ -15,7 +15,7 @@ from pqfs.errors import DiskFull, Refused
 from pqfs.index import walk
 from pqfs.jobqueue import JobQueue
 from pqfs.owners import Owners
-from pqfs.settings import QueueSettings
+from pqfs.settings import QueueSettings, Settings
 from pqfs.spool import Spool
 from pqfs.submission import Submitter, Wish, check_source, drop, may_submit
 from tests.world import EPOCH, SettableClock, invariants
@@ -130,11 +130,11 @@ def test_who_may_not_write_every_part_of_the_spool_may_not_submit(
     jobqueue: JobQueue, monkeypatch: pytest.MonkeyPatch, closed: str
 ) -> None:
     root = jobqueue.spool.root
-    assert may_submit(root)
+    assert may_submit(Settings(spool=root))
     access = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != closed and access(path, mode))
 
-    assert not may_submit(root)
+    assert not may_submit(Settings(spool=root))
 
 
 def test_only_regular_files_can_be_submitted(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def init(context: typer.Context, producers: str | None, with_config: bool) -> No
         Misconfigured: the index can not work there; nothing was made.
     """
     settings = terminal.loaded(context, producers=producers).settings
-    refuse_network(settings.spool)
+    refuse_network(settings.index_file.parent)
     for name, path, make in _parts(settings, context):
         was_there = path.exists()
         make()
@@ -85,7 +85,7 @@ def _parts(settings: Settings, context: typer.Context) -> list[tuple[str, Path, 
         ("spool", missing, lambda: Spool.create(spool)),
         ("contract", spool / "README.md", lambda: lay_contract(spool)),
         ("logs", settings.logs, lambda: settings.logs.mkdir(parents=True, exist_ok=True)),
-        ("index", spool / "index.db", lambda: terminal.opened(context).close()),
+        ("index", settings.index_file, lambda: terminal.opened(context).close()),
     ]
 
 

@@ -87,7 +87,7 @@ class Watcher:
 
     def _opened(self) -> App:
         """The spool, opened to read: anew when another index lies there."""
-        found = self._loaded.settings.spool / "index.db"
+        found = self._loaded.settings.index_file
         identity = _identity(os.stat(found)) if found.exists() else None
         if self._app is None or identity != self._index:
             self.close()

@@ -60,7 +60,7 @@ class _Site:
     @property
     def path(self) -> Path:
         """The index."""
-        return self.settings.spool / "index.db"
+        return self.settings.index_file
 
 
 # -------------------------------------------------------------------- rebuild
@@ -158,7 +158,7 @@ def _fill(site: _Site, act: Act) -> dict[State, int]:
 
     Killed on the way: whoever opens the index next finds no mark, and goes on.
     """
-    has_log = site.path.with_name("index.db-wal").exists()
+    has_log = site.settings.index_log.exists()
     with closing(open_index(site.settings)) as index:
         mark, marked = read_identity(site.spool), index.identity()
         found = relation(mark, marked, has_log)
@@ -208,12 +208,12 @@ def restore(context: typer.Context, file: Path, restart: bool, yes: bool) -> Non
 
 
 def _checked_copy(site: _Site, file: Path) -> Path:
-    """A copy of the file in the spool, one that can be used: whole, of a known schema, and this spool's.
+    """A copy of the file beside the index, one that can be used: whole, of a known schema, and this spool's.
 
     Raises:
         Refused, Corrupt: it can not be used; nothing was changed.
     """
-    copy = site.settings.spool / _COPY
+    copy = site.path.with_name(_COPY)
     copy.unlink(missing_ok=True)
     shutil.copyfile(file, copy)
     copy.chmod(0o600)

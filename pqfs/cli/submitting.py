@@ -79,7 +79,7 @@ def submit(context: typer.Context, files: Sequence[Path], order: Order) -> int:
     settings = terminal.loaded(context).settings
     total = sum(check_source(path) for path in files if path != _STDIN)
     with progress.bar("copying", total, is_bytes=True) as advance:
-        if settings.spool.is_dir() and not may_submit(settings.spool):
+        if settings.spool.is_dir() and not may_submit(settings):
             return _drop_all(settings, files, order, advance)
         app = terminal.opened(context)
         try:

@@ -339,7 +339,7 @@ def refuse_network(folder: Path) -> None:
     if is_shared(kind):
         raise Misconfigured(
             f"{folder} is on a network file system ({kind}), where SQLite's log does not work.",
-            "Put the spool on a local disk.",
+            'Name a file on a disk of this host for it: index = "sqlite:////var/lib/pqfs/index.db" in pqfs.toml.',
         )
 
 

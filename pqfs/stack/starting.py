@@ -123,7 +123,7 @@ class Stack:
 
     def _make_places(self) -> None:
         settings = self.instance.settings
-        refuse_network(settings.spool)
+        refuse_network(settings.index_file.parent)
         Spool.create(settings.spool)
         try:
             settings.logs.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ class Stack:
             if not os.access(path, os.W_OK | os.X_OK):
                 raise Misconfigured(f"This user may not write to {path}.", "Give it to the user that runs pqfs.")
         lay_contract(settings.spool)
-        if not (settings.spool / "index.db").exists():
+        if not settings.index_file.exists():
             mend(settings)  # a fresh checkout has git's modes; later ones are the operator's, and doctor's to tell
 
     def _spawn(self, report: Path, detached: bool) -> subprocess.Popen[bytes]:

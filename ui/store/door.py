@@ -76,7 +76,7 @@ class Door:
 
     def _identity(self) -> tuple[int, int] | None:
         try:
-            status = os.stat(self.loaded.settings.spool / "index.db")
+            status = os.stat(self.loaded.settings.index_file)
         except OSError:
             return None
         return status.st_dev, status.st_ino

@@ -6,6 +6,7 @@ import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import pqfs
 from pqfs.clock import SystemClock
@@ -79,16 +80,22 @@ def machine() -> Answer[Machine]:
 
 def _machine(app: App) -> Machine:
     volume, identity = os.statvfs(app.spool.root), app.index.identity()
-    log, base = app.spool.status("index.db-wal"), app.spool.status("index.db")
     return Machine(
         file_system=footing(app.spool.path("inbox"), app.settings.ingest).told(app.settings.ingest),
         total=volume.f_blocks * volume.f_frsize, free=app.spool.free_bytes(),
         inodes=volume.f_favail if volume.f_files else None, low_water=int(app.settings.low_water),
-        index=base.st_size if base else 0, log=log.st_size if log else 0,
+        index=_size(app.settings.index_file), log=_size(app.settings.index_log),
         schema=app.index.engine.schema_version(),
         identity=f"{identity[0]}, era {identity[1]}" if identity else "none yet",
         durability=app.settings.durability, versions=tuple(_versions()),
     )  # fmt: skip
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _versions() -> list[tuple[str, str]]:
