@@ -275,6 +275,8 @@ class JobQueue(Steering):
         Returns the duplicates among them. The copies of those that are turned away are removed: the submitter, who
         still has the file, is told. `acts` are noted in the same commit, but for those that name one of these.
         """
+        # Durable before they move: what recovery finds in ready/ after a loss of power is whole, or is not there.
+        self.spool.barrier([path for _, path in staged], [])
         for arrival, path in staged:
             if meta := self.meta_of(arrival):
                 self.spool.write_meta(arrival.id, meta)

@@ -209,7 +209,12 @@ def submission(world: World, priority: int) -> Plan:
     def promised(world: World) -> None:
         assert world.job(b"s.txt").priority == priority
 
-    return Plan(act, promised)
+    def whole(world: World) -> None:
+        """Told or not: what is a job has all bytes of it."""
+        for job in world.jobs().values():
+            assert world.spool.path(world.spool.find(job.id)[0]).read_bytes() == data
+
+    return Plan(act, promised, whole)
 
 
 # -------------------------------------------------------------------- attempts

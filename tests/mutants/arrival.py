@@ -62,6 +62,13 @@ MUTANTS = (
         ("tests/crash/test_races.py", "-k", "opened_for_writing"),
     ),
     Mutant(
+        "what was submitted moves to ready/ before it is durable",
+        _JOBQUEUE,
+        "        self.spool.barrier([path for _, path in staged], [])\n",
+        "",
+        ("tests/crash/test_enumeration.py", "-k", "submit_one_file"),
+    ),
+    Mutant(
         "nobody looks whether the file that moved is the one that was judged",
         _JOBQUEUE,
         "        return same and not self._is_written(taken.descriptor, None)",
