@@ -5,7 +5,8 @@ with the job (in its options, and so in its meta file). `warn` makes a job as al
 with the earlier job; `reject` refuses. A job that has failed or was cancelled is nobody's earlier one, and no replay
 is a duplicate of what it repeats. Whoever submits may ask for `link` by its key alone (`once`), in any queue.
 
-A schedule's job for a due time that has been seen to is one more as well, whatever its queue says.
+A schedule's job for a due time that has been seen to is one more as well, whatever its queue says; and so is a set of
+files that has been taken.
 
 Who is the first is decided in the transaction that makes the jobs, by a UNIQUE key: of two that race one is the job,
 and the other is refused only once that is committed. So there is no moment in which both are refused.
@@ -26,12 +27,13 @@ from pqfs.spool import Spool
 from pqfs.terms import Terms
 
 CONTENT, KEY, DUE = "content", "key", "due time"
+SET = "set"  # the option of a job that was made of several files; and in what it and one more of it are the same
 ONCE = "once"  # an option: where the key is known, the earlier job answers
 SCHEDULE = "schedule"  # the option that names a job's schedule, and its due time
 VERB = "duplicate"
 _SAME = {
     CONTENT: "its content is that of", KEY: "its idempotency key is that of",
-    DUE: "its schedule has seen to this due time: the last was that of",
+    DUE: "its schedule has seen to this due time: the last was that of", SET: "its files are those of",
 }  # fmt: skip
 
 
@@ -98,14 +100,16 @@ class Duplicates:
 
     def sift(self, arrivals: Sequence[Arrival]) -> tuple[list[Arrival], list[Twin]]:
         """Those that become jobs, and those that are one more of an earlier one (`warn`: they are in both)."""
-        if not self._looks_at(arrivals) and not any(map(_due_of, arrivals)):
+        if not self._looks_at(arrivals) and not any(_due_of(each) or _set_key(each) for each in arrivals):
             return list(arrivals), []
         made: list[Arrival] = []
         twins: list[Twin] = []
         first: dict[Key, str] = {}
         for arrival in arrivals:
             policy = self._policy(arrival)
-            twin = self._too_late(arrival) or (self._twin(arrival, policy, first) if policy != "off" else None)
+            twin = self._too_late(arrival) or self._taken(arrival)
+            if twin is None and policy != "off":
+                twin = self._twin(arrival, policy, first)
             if twin:
                 twins.append(twin)
             if twin is None or not twin.is_turned_away:
@@ -121,6 +125,16 @@ class Duplicates:
             return None
         return Twin(arrival, schedule.job or "(none)", DUE, "reject")
 
+    def _taken(self, arrival: Arrival) -> Twin | None:
+        """A set that was taken before, whatever has become of its job."""
+        key = _set_key(arrival)
+        owner = self._keys.owner(key) if key else None
+        return Twin(arrival, owner, SET, "reject") if owner not in (None, arrival.id) else None
+
+    def owner_of_set(self, queue: str, digest: str) -> str | None:
+        """The job that the set of this key has become."""
+        return self._keys.owner(Key(queue, KEY, digest))
+
     def _twin(self, arrival: Arrival, policy: str, first: dict[Key, str]) -> Twin | None:
         for key in _keys(arrival):
             holder = first.get(key) or self._keys.holder(key)
@@ -130,7 +144,7 @@ class Duplicates:
 
     def note(self, made: Sequence[Arrival], twins: Sequence[Twin], now: float) -> None:
         """After their rows: whose keys and due times these are from now on, and an event of each only warned of."""
-        self._see_to_dues(made)
+        self._remember_origins(made)
         for arrival in made if self._looks_at(made) else ():
             if self._policy(arrival) != "off":
                 for key in _keys(arrival):
@@ -143,16 +157,19 @@ class Duplicates:
     def remember(self, jobs: Iterable[Job]) -> None:
         """The keys of jobs that were made again from the tree, as far as their meta files tell. In a transaction."""
         jobs = list(jobs)
-        self._see_to_dues(jobs)
+        self._remember_origins(jobs)
         for job in jobs:
             if self._looks_at([job]):
                 for key in _keys(job):
                     self._keys.take(key, job.id)
 
-    def _see_to_dues(self, jobs: Iterable[Arrival | Job]) -> None:
+    def _remember_origins(self, jobs: Iterable[Arrival | Job]) -> None:
+        """The due times and the sets that these jobs were made of."""
         for job in jobs:
             if due := _due_of(job):
                 self._schedules.ran(*due, job.id)
+            if key := _set_key(job):
+                self._keys.take(key, job.id)
 
     # ---------------------------------------------------------------- afterwards
 
@@ -167,6 +184,15 @@ def _due_of(each: Arrival | Job) -> tuple[str, float] | None:
     if not isinstance(found, dict) or not isinstance(found.get("due"), int | float):
         return None
     return str(found.get("name")), float(found["due"])
+
+
+def _set_key(each: Arrival | Job) -> Key | None:
+    """The key of the set that a job was made of; None of all others, and of what was made anew of such a job."""
+    options = each.options or {}
+    found = options.get(SET)
+    if not isinstance(found, dict) or not isinstance(found.get("key"), str) or "origin" in options:
+        return None
+    return Key(each.queue, KEY, found["key"])
 
 
 def _keys(each: Arrival | Job) -> Iterator[Key]:

@@ -299,6 +299,11 @@ class Inbox:
         seen = self._seen.get(entry.path)
         return now - seen.first_seen if seen else 0.0
 
+    def quiet(self, entry: Entry, now: float) -> float:
+        """Seconds since an entry was last seen to change, or to be written; each judgement looks anew."""
+        seen = self._seen.get(entry.path)
+        return now - seen.unchanged_since if seen else 0.0
+
     def let_go(self, entry: Entry) -> None:
         """Forget an entry that has left the inbox."""
         self._seen.pop(entry.path, None)

@@ -12,7 +12,6 @@ Deletes nothing but sidecars it has read and empty directories.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import time
@@ -23,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pqfs import naming
+from pqfs.assembly import Assembly, Bench
 from pqfs.clock import Clock
 from pqfs.doorbell import Bell
 from pqfs.duplicates import Twin
@@ -30,7 +30,7 @@ from pqfs.errors import IndexGone, PqfsError, Rejected, Unavailable, VolumeFault
 from pqfs.events import Word, emit
 from pqfs.ghosts import Ghosts
 from pqfs.inbox import Entry, Inbox, Judgement, Verdict
-from pqfs.intake import Intake
+from pqfs.intake import ITS_OWN, Intake
 from pqfs.jobqueue import JobQueue, Taken
 from pqfs.model import Arrival
 from pqfs.naming import JobIds, Parked
@@ -44,8 +44,6 @@ from pqfs.watch import Watch
 
 _MANY = 64  # a sweep that takes this many drops the watch
 _PATIENCE, _LISTINGS = 2.0, 8  # after so many seconds of taking, or listings' time, the inbox is listed anew
-# What one object alone can cause, whoever touches it: it must not be moved, or something is mounted on it.
-_ITS_OWN = frozenset({errno.EACCES, errno.EPERM, errno.EXDEV, errno.EBUSY, errno.ENOTDIR})
 _PAUSE = 1.0  # seconds until the next try after trouble with the machine
 
 
@@ -98,6 +96,8 @@ class Ingester:
         self._longest: Waiting | None = None
         self._ids = JobIds()
         self._intake = Intake(jobqueue, owner, clock, self._ids)
+        bench = Bench(owner, self._ids, clock, lambda arrival: self._unsettled.append(arrival), self._beat)
+        self._sets = Assembly(jobqueue, inbox, self._intake, bench)
         self._sidecars = Sidecars(jobqueue, inbox, self._intake, clock)
         self._ghosts = Ghosts(jobqueue.spool, inbox, self._intake, clock)
         self._quotas = Quotas(jobqueue.index, jobqueue.terms, clock.now())
@@ -189,8 +189,9 @@ class Ingester:
         known = self._queues()
         began = self._clock.boottime()
         entries, empty = self._inbox.entries(known)
-        payloads = _in_turn(self._sidecars.split(entries, known))
+        payloads = _in_turn(self._sidecars.split(self._sets.split(entries, known), known))
         self._take_all(payloads, sweep, began)
+        self._take_sets(sweep)
         self._ghosts.lay()
         sweep.rejected += self._sidecars.judge_lone(payloads)
         self._remove_empty(empty)
@@ -204,6 +205,19 @@ class Ingester:
         for first in range(0, len(payloads), batch):
             self._take_batch(payloads[first : first + batch], sweep)
             if sweep.taken and self._clock.boottime() > until:
+                sweep.next_look = 0.0
+                break
+
+    def _take_sets(self, sweep: Sweep) -> None:
+        """Take the sets that are complete; not for long, either."""
+        until = self._clock.boottime() + _PATIENCE
+        for seen in self._sets.look(self._quotas):
+            sweep.taken += seen.taken
+            sweep.rejected += seen.rejected
+            if seen.wait is not None:
+                self._note_twin(seen.entry, seen.wait)
+                self._wait(seen.entry, seen.wait, sweep, seen.limit)
+            if seen.taken and self._clock.boottime() > until:
                 sweep.next_look = 0.0
                 break
 
@@ -305,7 +319,7 @@ class Ingester:
         try:
             taken = self._take(entry, parents, sweep, descriptors)
         except OSError as error:
-            if error.errno not in _ITS_OWN:
+            if error.errno not in ITS_OWN:
                 raise
             self._say_stuck(entry, str(error.strerror))
             self._wait(entry, Judgement(Verdict.WAIT, f"it can not be moved: {error.strerror}", 5.0), sweep)
@@ -329,12 +343,16 @@ class Ingester:
         if judgement.verdict is Verdict.REJECT:
             sweep.rejected += self._intake.reject(directory, entry, judgement.reason)
         elif judgement.verdict is Verdict.WAIT:
-            if judgement.found is not None and judgement.found.st_nlink == 2:
-                self._ghosts.note(entry, judgement.found)
+            self._note_twin(entry, judgement)
             self._wait(entry, judgement, sweep)
         elif judgement.descriptor is not None:
             return self._accept(directory, entry, judgement, sweep)
         return None
+
+    def _note_twin(self, entry: Entry, judgement: Judgement) -> None:
+        """A file with a second name: that may be a ghost of a move of ours."""
+        if judgement.found is not None and judgement.found.st_nlink == 2:
+            self._ghosts.note(entry, judgement.found)
 
     def _wait(self, entry: Entry, judgement: Judgement, sweep: Sweep, limit: float | None = None) -> None:
         """Count a file that must wait, and keep the one that should have gone first."""

@@ -6,6 +6,7 @@ is unlinked there by its name alone.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from pqfs import naming
@@ -15,6 +16,9 @@ from pqfs.inbox import Entry
 from pqfs.jobqueue import JobQueue
 from pqfs.naming import JobIds
 from pqfs.places import Identity
+
+# What one object alone can cause, whoever touches it: it must not be moved, or something is mounted on it.
+ITS_OWN = frozenset({errno.EACCES, errno.EPERM, errno.EXDEV, errno.EBUSY, errno.ENOTDIR})
 
 
 class Intake:
@@ -27,15 +31,22 @@ class Intake:
         self._clock = clock
         self._ids = ids
 
-    def reject(self, directory: int, entry: Entry, reason: str, job: str | None = None) -> bool:
-        """Put an entry into rejected/, its reason beside it. False: its producer has taken it away."""
+    def reject(
+        self, directory: int, entry: Entry, reason: str, job: str | None = None, told: bytes | None = None
+    ) -> bool:  # fmt: skip
+        """Put an entry into rejected/, its reason beside it. False: its producer has taken it away.
+
+        `told`: the name under which producers and hooks hear of it, if not its own; empty: they hear of the whole
+        that it is a part of.
+        """
         now = self._clock.now()
         said = {
             "name": naming.printable(entry.name), "queue": entry.queue, "reason": reason, "at": now,
             "size": entry.size, "job": job,
         }  # fmt: skip
         number = self._ids.next(now)
-        self._notices.refusing(entry.queue, entry.name, number, reason, now)
+        if told != b"":
+            self._notices.refusing(entry.queue, entry.name, number, reason, now, told)
         # Crash here: a notice of a refusal that has not happened; the courier finds no object, and drops it.
         try:
             path = self._spool.reject(directory, os.path.basename(entry.path), number, said)

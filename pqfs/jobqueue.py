@@ -26,7 +26,7 @@ from typing import Any
 
 from pqfs import kernel, naming
 from pqfs.dispatch import Dispatch
-from pqfs.duplicates import Duplicates, Twin
+from pqfs.duplicates import SET, Duplicates, Twin
 from pqfs.edition import Unread
 from pqfs.errors import Rejected
 from pqfs.events import Word, emit
@@ -241,7 +241,7 @@ class JobQueue(Steering):
                 self.index.add_stats(queue, now, ingested=count, size=size)
             self.notices.accepted(made, now)
             for twin in twins:
-                if twin.is_turned_away:
+                if twin.is_turned_away and twin.kind != SET:
                     self.notices.duplicate(twin.arrival, twin.earlier, now)
         # Crash here: pending jobs whose bell has not rung: consumers poll. A duplicate in ready/ without a row:
         # recovery adopts it, and finds it to be one again.
@@ -258,10 +258,18 @@ class JobQueue(Steering):
         return marked
 
     def turn_away(self, arriver: str, twin: Twin, now: float) -> None:
-        """Put a duplicate into rejected/, with a reason that names the earlier job."""
+        """Put a duplicate into rejected/, with a reason that names the earlier job.
+
+        A set that was taken before is no more than one more copy of what that job has: it is removed.
+        """
         arrival = twin.arrival
         parked = Parked(arrival.id, arrival.queue, naming.disk_name(arrival.name))
-        self._refuse(arriver, parked, self.duplicates.reason(twin), now, job=twin.earlier, options=arrival.options)
+        if twin.kind == SET:
+            self.spool.remove(self.spool.ready_path(arriver, parked))
+        else:
+            self._refuse(
+                arriver, parked, self.duplicates.reason(twin), now, job=twin.earlier, options=arrival.options
+            )
         self.spool.remove(f"meta/{arrival.id}.json")
 
     def _ready_path(self, arriver: str, arrival: Arrival) -> str:

@@ -56,15 +56,18 @@ class Notices:
         """A file became no job of its own, since it is one more of an earlier one's."""
         self._note("duplicate", arrival.queue, arrival.name, now, job=arrival.id, state="duplicate", earlier=earlier)
 
-    def refusing(self, queue: str, name: bytes, job: str, reason: str, now: float) -> None:
+    def refusing(
+        self, queue: str, name: bytes, job: str, reason: str, now: float, told: bytes | None = None
+    ) -> None:  # fmt: skip
         """A file is about to be refused, under the number of this id; in a transaction of its own, if in any.
 
-        What is told names the path in rejected/: before anything lies there, nobody is told.
+        What is told names the path in rejected/: before anything lies there, nobody is told. `told`: the name under
+        which its producer waits to hear of it, if not its own.
         """
         if self._sinks(queue, "rejected"):
             path = f"rejected/{naming.id12(job)}.{naming.disk_name(name.rpartition(b'/')[2])}"
             with self._index.transaction():
-                self._note("rejected", queue, name, now, job=job, state="rejected", error=reason, path=path)
+                self._note("rejected", queue, told or name, now, job=job, state="rejected", error=reason, path=path)
 
     # ---------------------------------------------------------------- ends
 

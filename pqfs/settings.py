@@ -53,6 +53,9 @@ class QueueSettings(Section):
     settle: Duration | None = None
     sidecar: str = "none"
     sidecar_queue: bool = False
+    sets: Literal["none", "manifest", "done"] = "none"
+    set_wait: Duration = 600.0
+    set_policy: Literal["reject", "wait"] = "reject"
     max_size: Bytes | None = None
     max_files: Annotated[int, at_least(1)] | None = None
     max_bytes: Annotated[Bytes, at_least(1)] | None = None
@@ -76,7 +79,8 @@ class QueueSettings(Section):
 
     def __post_init__(self) -> None:
         """Refuse words that mean nothing."""
-        self.sidecar_wait()
+        if self.sidecar_wait() and self.sets != "none":
+            raise ValueError("a queue that takes sets has no sidecars: what is asked stands in the manifest")
         self.pace()
         self.claim_pace()
 

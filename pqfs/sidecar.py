@@ -11,7 +11,7 @@ import math
 import os
 import re
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pqfs import plain, tracing
 from pqfs.clock import SystemClock, parse_iso
@@ -34,6 +34,9 @@ _INSTANT = (
 _DIGITS = 18  # what every reader of JSON can hold as a whole number
 
 
+_OPTIONS = ("max_failures", "timeout", "key", "metadata")
+
+
 def _short(text: str) -> str:
     if len(text) > LONGEST_KEY:
         raise ValueError(f"String should have at most {LONGEST_KEY} characters")
@@ -46,31 +49,57 @@ def _digest(text: str) -> str:
     return text
 
 
+Digest = Annotated[str, Then(_digest, schema={"pattern": f"^{_DIGEST}$"})]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sidecar(Section):
-    """What is asked of the job that a file becomes. Every field is optional."""
+class Wishes(Section):
+    """What may be asked of a job beside its payload. Every field is optional."""
 
     priority: Annotated[int, at_least(-PRIORITY_LIMIT), at_most(PRIORITY_LIMIT)] | None = None
-    queue: Annotated[str, Told(schema={"pattern": "^[a-z0-9][a-z0-9_-]{0,31}$"})] | None = None
     delay: Annotated[Duration, at_most(FURTHEST)] | None = None
     not_before: Annotated[str, Told(schema={"format": "date-time", "pattern": _INSTANT})] | None = None
     max_failures: Annotated[int, at_least(1), at_most(100)] | None = None
     timeout: Annotated[Duration, above(0), at_most(LONGEST_RUN)] | None = None
     key: Annotated[str, Then(_short, schema={"maxLength": LONGEST_KEY})] | None = None
-    sha256: Annotated[str, Then(_digest, schema={"pattern": f"^{_DIGEST}$"})] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
-    def apply(self, arrival: Arrival, queue: QueueSettings, now: float, mark: str) -> Arrival:
-        """The arrival with what the sidecar asks for. `read` has checked every value; `mark` tells it from others."""
-        asked = {name: getattr(self, name) for name in ("max_failures", "timeout", "key", "sha256", "metadata")}
+    def check(self) -> None:
+        """Refuse (Rejected) what no form can tell: an instant that is none, a trace that is none."""
+        if self.not_before:
+            _check_instant(self.not_before)
+        _check_trace(self.metadata)
+
+    def put_on(self, arrival: Arrival, now: float, **more: Any) -> Arrival:
+        """The arrival with what is asked for; `more` are further options. `read_as` has checked every value."""
+        asked = {name: getattr(self, name) for name in _OPTIONS} | more
         options = {name: value for name, value in asked.items() if value not in (None, {})}
         ready_at = parse_iso(self.not_before) if self.not_before else now + self.delay if self.delay else 0.0
-        chosen = self.queue if self.queue and queue.sidecar_queue else arrival.queue
         priority = arrival.priority if self.priority is None else self.priority
+        return replace(arrival, priority=priority, ready_at=ready_at, options=options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar(Wishes):
+    """What is asked of the job that a file becomes. Every field is optional."""
+
+    queue: Annotated[str, Told(schema={"pattern": "^[a-z0-9][a-z0-9_-]{0,31}$"})] | None = None
+    sha256: Digest | None = None
+
+    def check(self) -> None:
+        """Refuse what no form can tell, and a queue that none can be called."""
+        Wishes.check(self)
+        if self.queue:
+            check_queue(self.queue)
+
+    def apply(self, arrival: Arrival, queue: QueueSettings, now: float, mark: str) -> Arrival:
+        """The arrival with what the sidecar asks for; `mark` tells it from others."""
+        chosen = self.queue if self.queue and queue.sidecar_queue else arrival.queue
         # A job that counted a sidecar says which, even if that asked for nothing.
-        return replace(
-            arrival, queue=chosen, priority=priority, ready_at=ready_at, options={**options, "sidecar": mark}
-        )
+        return replace(self.put_on(arrival, now, sha256=self.sha256, sidecar=mark), queue=chosen)
+
+
+W = TypeVar("W", bound=Wishes)
 
 
 def read(descriptor: int) -> Sidecar:
@@ -79,38 +108,39 @@ def read(descriptor: int) -> Sidecar:
     Raises:
         Rejected: too large, not JSON, a key twice, or not what the schema says; with the reason in words.
     """
-    data = os.pread(descriptor, _LIMIT + 1, 0)
-    if len(data) > _LIMIT:
-        raise Rejected(f"its sidecar is larger than {_LIMIT} bytes")
+    return read_as(Sidecar, descriptor, _LIMIT, "its sidecar")
+
+
+def read_as(kind: type[W], descriptor: int, limit: int, what: str) -> W:
+    """Read an open file of a producer that asks for something; `what` it is called in a refusal. Errors as `read`."""
+    data = os.pread(descriptor, limit + 1, 0)
+    if len(data) > limit:
+        raise Rejected(f"{what} is larger than {limit} bytes")
     try:
-        found = _checked(_parse(data))
-        if found.not_before:
-            _check_instant(found.not_before)
-        if found.queue:
-            check_queue(found.queue)
-        _check_trace(found.metadata)
+        found = _checked(kind, _parse(data))
+        found.check()
     except PqfsError as error:
-        raise Rejected(f"its sidecar is invalid: {error.message}") from error
+        raise Rejected(f"{what} is invalid: {error.message}") from error
     except ValueError as error:
-        raise Rejected(f"its sidecar is not valid JSON: {error}") from error
+        raise Rejected(f"{what} is not valid JSON: {error}") from error
     return found
 
 
-def schema() -> dict[str, Any]:
+def schema(kind: type[Wishes] = Sidecar) -> dict[str, Any]:
     """The JSON Schema of a sidecar. What it accepts is accepted; a little more is than it can say."""
     from pydantic import TypeAdapter
 
-    found = TypeAdapter(Sidecar).json_schema(mode="validation")
+    found = TypeAdapter(kind).json_schema(mode="validation")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 
-def _checked(asked: Any) -> Sidecar:
+def _checked(kind: type[W], asked: Any) -> W:
     try:
-        return plain.read(Sidecar, asked)
+        return plain.read(kind, asked)
     except plain.Doubt:
         from pydantic import TypeAdapter, ValidationError  # for the few that something is wrong with: it takes 0.1 s
     try:
-        return TypeAdapter(Sidecar).validate_python(asked)
+        return TypeAdapter(kind).validate_python(asked)
     except ValidationError as error:
         first = error.errors()[0]
         is_unknown = first["type"] == "unexpected_keyword_argument"

@@ -110,6 +110,15 @@ class Spool(Ground):
         self.readmit(aside, inbox_dir, name)
         return False
 
+    def keep_out(self, inbox_dir: int) -> None:
+        """Make durable what has been removed from a folder of the inbox: no loss of power brings it back.
+
+        Raises:
+            VolumeFault: the sync failed.
+        """
+        if self._durable:
+            self._sync([], [inbox_dir])
+
     def droppers(self) -> list[str]:
         """The owners that have put something aside to remove it."""
         hidden = (name for name in self.entries("rejected", hidden=True) if name.startswith("."))

@@ -16,9 +16,11 @@ from pathlib import Path
 
 from pqfs import kernel, naming, sidecar
 from pqfs.errors import Rejected
+from pqfs.fileset import FileSet, Shelf, lacks
 from pqfs.inbox import IGNORED, SIDECAR, Entry, Inbox, Judgement, Verdict, writers
 from pqfs.quota import Quotas
 from pqfs.report import Source
+from pqfs.sidecars import Wait
 
 
 def explain(source: Source, relative: str) -> Iterator[str]:
@@ -48,8 +50,59 @@ def _about_entry(source: Source, inbox: Inbox, path: bytes) -> Iterator[str]:
         yield from _about_sidecar(source, entry, entries)
     elif pids := writers(inbox.path / os.fsdecode(path)):
         yield f"It is still being written, by {', '.join(map(_process, pids))}."
+    elif source.terms.queue(entry.queue).sets != "none" and _may_ask():
+        beside = (each for each in entries if each.queue == entry.queue)
+        yield from _about_set(source, Shelf(inbox, source.terms, beside), entry)
     elif _may_ask():
         yield from _judged(source, inbox, entry, entries)
+
+
+def _about_set(source: Source, shelf: Shelf, entry: Entry) -> Iterator[str]:
+    """A file of a queue that takes files together."""
+    own = [lead for lead in shelf.leads() if os.path.dirname(lead.path) == os.path.dirname(entry.path)]
+    if shelf.is_lead(entry):
+        yield from _about_lead(source, shelf, entry)
+        return
+    for lead in own:
+        found = _read(source, shelf, lead)
+        if isinstance(found, FileSet) and entry.path in {
+            found.path_of(member.name) for member in found.asked.members
+        }:
+            yield f"It belongs to the set of {_show(os.fsdecode(os.path.basename(lead.path)))}."
+            yield from _about_lead(source, shelf, lead)
+            return
+    yield f"Queue {entry.queue} takes files together, and nothing says yet to which others this one belongs."
+    yield _set_limit(source, entry.queue)
+
+
+def _about_lead(source: Source, shelf: Shelf, lead: Entry) -> Iterator[str]:
+    match _read(source, shelf, lead):
+        case FileSet() as found if found.missing:
+            yield f"The set waits: {lacks(found.missing)}."
+            yield _set_limit(source, lead.queue)
+        case FileSet():
+            yield f"The set is there, for queue {lead.queue}: it is taken when nobody writes any of its files."
+        case Rejected() as error:
+            yield f"It will be rejected: {error.message}."
+        case waits:
+            yield f"It waits: {waits}."
+
+
+def _read(source: Source, shelf: Shelf, lead: Entry) -> FileSet | Rejected | Wait:
+    directory = shelf.inbox.open_parent(lead)
+    try:
+        return shelf.read(directory, lead, source.clock.boottime())
+    except (Rejected, Wait) as what:
+        return what
+    finally:
+        os.close(directory)
+
+
+def _set_limit(source: Source, queue: str) -> str:
+    terms = source.terms.queue(queue)
+    if terms.set_policy == "wait":
+        return "It waits for that as long as it takes."
+    return f"It is rejected when that does not come within {terms.set_wait:g} seconds."
 
 
 def _about_folder(path: Path) -> Iterator[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add `drop`."""
     app.command(epilog="Examples: pqfs drop report.pdf   pqfs drop -q mail --checksum *.eml")(drop)
-    app.command(epilog="Example: pqfs schema sidecar > sidecar.schema.json")(schema)
+    app.command(epilog="Examples: pqfs schema sidecar   pqfs schema manifest > manifest.schema.json")(schema)
 
 
 def drop(
@@ -73,14 +73,14 @@ def drop(
 
 
 def schema(
-    what: Annotated[Literal["sidecar"], typer.Argument(help="What is described.")] = "sidecar",
+    what: Annotated[Literal["sidecar", "manifest"], typer.Argument(help="What is described.")] = "sidecar",
 ) -> None:
     """Print the JSON Schema of what producers write, for editors and for those who check before they drop."""
     import json
 
-    from pqfs import sidecar
+    from pqfs import manifest, sidecar
 
-    terminal.put(json.dumps({"sidecar": sidecar.schema}[what](), indent=2))
+    terminal.put(json.dumps({"sidecar": sidecar.schema, "manifest": manifest.schema}[what](), indent=2))
 
 
 _GOOD = ("completed", "duplicate")

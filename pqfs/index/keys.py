@@ -26,6 +26,11 @@ class Keys:
         rows = self._engine.run("key_holder", key._asdict())
         return rows[0][0] if rows else None
 
+    def owner(self, key: Key) -> str | None:
+        """The job that a key was given to, whatever has become of it since."""
+        rows = self._engine.run("key_owner", key._asdict())
+        return rows[0][0] if rows else None
+
     def take(self, key: Key, job: str) -> bool:
         """Give a key to a job that has a row. False: another one holds it. Inside a transaction."""
         return bool(self._engine.run("take_key", {**key._asdict(), "job": job}))

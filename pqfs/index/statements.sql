@@ -246,6 +246,9 @@ SELECT keys.job FROM keys JOIN jobs ON jobs.id = keys.job
 WHERE keys.queue = :queue AND keys.kind = :kind AND keys.digest = :digest
 AND jobs.state IN ('pending', 'held', 'processing', 'completed');
 
+-- name: key_owner
+SELECT job FROM keys WHERE queue = :queue AND kind = :kind AND digest = :digest;
+
 -- name: take_key
 -- Whoever comes second meets the first one here; what has failed or was cancelled gives its key away.
 INSERT INTO keys (queue, kind, digest, job) VALUES (:queue, :kind, :digest, :job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tarfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from tests.world import new_id, submitted
 EAGER = Settings(defaults=QueueSettings(backoff=1.0))
 KEEP_NOTHING = replace(EAGER, keep=KeepSettings(done=0.0))
 TOLD = replace(EAGER, defaults=QueueSettings(backoff=1.0, receipts=True), keep=KeepSettings(receipts="forever"))
+SCANS = replace(EAGER, queues={"scans": QueueSettings(backoff=1.0, sets="manifest")})
 SHORT = replace(EAGER, keep=KeepSettings(done=10.0, cancelled=10.0, dead=10.0, rows="forever"))
 
 
@@ -168,6 +170,80 @@ def refuse_what_has_another_checksum(world: World) -> Plan:
         assert [name for name in world.spool.entries("rejected") if name.endswith(".a.txt")]
 
     return Plan(world.ingester().sweep, refused, refused)
+
+
+# -------------------------------------------------------------------- sets of files
+
+PAGES = {b"1.png": b"first page", b"2.png": b"second page"}
+
+
+def deliver_a_set(world: World, wrong: bool = False) -> None:
+    """Two files and a manifest; `wrong`: the second is not what that says."""
+    with world.index.transaction():
+        world.index.create_queue("scans", world.clock.now())
+    for name, data in PAGES.items():
+        world.drop(name, data, queue="scans")
+        del world.sent[name]  # it is to be a part of something, and nothing of its own
+    digest = hashlib.sha256(b"another" if wrong else PAGES[b"2.png"]).hexdigest()
+    members = [{"name": "1.png"}, {"name": "2.png", "sha256": digest}]
+    world.drop(b"scan.manifest.json", json.dumps({"members": members}).encode(), queue="scans")
+    del world.sent[b"scan.manifest.json"]
+
+
+def pages(world: World, job: Job) -> dict[bytes, bytes]:
+    """What is in the payload of a set."""
+    with tarfile.open(world.spool.path(world.spool.find(job.id)[0])) as tar:
+        return {os.fsencode(each.name): tar.extractfile(each).read() for each in tar}  # type: ignore[union-attr]
+
+
+def one_set(world: World) -> None:
+    (job,) = world.jobs().values()
+    assert job.name == b"scan.tar"
+    assert pages(world, job) == PAGES
+    assert not [path for path in (world.root / "inbox").rglob("*") if path.is_file()]
+    assert not world.spool.entries("rejected")
+
+
+@protocol(effects=16, settings=SCANS)
+def take_a_set(world: World) -> Plan:
+    deliver_a_set(world)
+    return Plan(world.ingester().sweep, one_set, one_set)
+
+
+@protocol(effects=7, settings=SCANS)
+def take_a_set_out_of_the_inbox_after_its_index_was_lost(world: World) -> Plan:
+    """The ingester died between its commit and the removal; the index is made anew of the tree."""
+    deliver_a_set(world)
+    stop_at_the_commit(world, world.ingester().sweep)
+    world.die()
+    world.lose_index()
+    world.recovery().rebuild()
+    return Plan(world.ingester().sweep, one_set, one_set)
+
+
+@protocol(effects=9, settings=SCANS)
+def refuse_a_set(world: World) -> Plan:
+    deliver_a_set(world, wrong=True)
+
+    def refused(world: World) -> None:
+        assert not world.jobs()
+        objects = {name.partition(".")[2]: name for name in world.spool.entries("rejected")}
+        objects.pop("reason.json", None)
+        assert set(objects) == {"1.png", "2.png", "scan.manifest.json"}
+
+    def in_time(world: World) -> None:
+        """What a crash has left of it is no set any more, and is refused for that."""
+        ingester = world.ingester()
+        ingester.sweep()
+        world.clock.pass_by(601.0)
+        ingester.sweep()
+        refused(world)
+
+    def promised(world: World) -> None:
+        if world.boots == 1:
+            refused(world)  # a move to rejected/ waits for no flush: power may bring a file back
+
+    return Plan(world.ingester().sweep, promised, in_time)
 
 
 @protocol(effects=8)

@@ -187,6 +187,18 @@ def test_payloads_and_both_directories_are_synced_between_the_move_and_the_commi
     drop(world)
 
 
+def test_a_manifest_goes_last_and_only_when_the_files_of_its_set_can_not_come_back(new_world: NewWorld) -> None:
+    (protocol,) = (each for each in PROTOCOLS if each.name == "take_a_set")
+    world = new_world(protocol.settings)
+    plan = protocol.arrange(world)
+    world.fuse.arm(None)
+    plan.act()
+    removed = ["R inbox rejected", "U rejected"]
+    trace = [effect for effect in world.fuse.trace if effect != "X work"]
+    assert trace[trace.index("C") + 1 :] == [*removed, *removed, "F inbox", *removed]
+    drop(world)
+
+
 @pytest.mark.parametrize(("count", "barrier"), [(1, ["F work", "F work", "F work"]), (4, ["S"])])
 def test_outputs_are_synced_before_the_commit_that_makes_them_known(
     new_world: NewWorld, count: int, barrier: list[str]

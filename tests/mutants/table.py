@@ -12,7 +12,19 @@ Left out, because taken out alone they change nothing that anybody could see: wh
 
 from __future__ import annotations
 
-from tests.mutants import access, arrival, attempts, fleet, notices, outside, queues, recovering, steering, telling
+from tests.mutants import (
+    access,
+    arrival,
+    attempts,
+    fleet,
+    notices,
+    outside,
+    queues,
+    recovering,
+    sets,
+    steering,
+    telling,
+)
 
 MUTANTS = (
     *arrival.MUTANTS,
@@ -25,4 +37,5 @@ MUTANTS = (
     *outside.MUTANTS,
     *telling.MUTANTS,
     *access.MUTANTS,
+    *sets.MUTANTS,
 )

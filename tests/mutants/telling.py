@@ -46,14 +46,14 @@ MUTANTS = (
     Mutant(
         "a job does not note its due time",
         _DUPLICATES,
-        "        self._see_to_dues(made)\n",
+        "        self._remember_origins(made)\n",
         "",
         ("tests/test_schedules.py", "-k", "two_janitors or died_before"),
     ),
     Mutant(
         "a rebuild knows due times by the notes alone",
         _DUPLICATES,
-        "        self._see_to_dues(jobs)\n",
+        "        self._remember_origins(jobs)\n",
         "",
         ("tests/test_schedules.py", "-k", "note_that_is_behind"),
     ),
@@ -81,7 +81,7 @@ MUTANTS = (
     Mutant(
         "a sidecar may bring any trace context",
         "pqfs/sidecar.py",
-        "        _check_trace(found.metadata)\n",
+        "        _check_trace(self.metadata)\n",
         "",
         ("tests/test_tracing.py", "-k", "none_is_refused"),
     ),
