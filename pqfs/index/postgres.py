@@ -1,0 +1,199 @@
+"""The index on PostgreSQL, 15 or later: many hosts, through psycopg 3.
+
+The same statements and the same promises as on SQLite. Writers come one after the other here, too: each transaction
+begins by taking one advisory lock, which its end gives back. So whatever is read in it (limits, counts, keys, the end
+of the audit's chain) stays true until its commit, on any number of hosts, and no two of them can be each other's
+obstacle. Readers wait for nobody.
+
+Every commit is lasting, those of claims too: on one machine a loss of power ends with them whoever held them, but the
+holders of these live on when the server falls.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from pqfs.errors import Misconfigured, Refused, SchemaTooNew, Unavailable
+from pqfs.index import Parameters, Row, catalogue
+from pqfs.index.session import Session
+
+_TOKENS = {
+    "blob": "BYTEA", "real": "DOUBLE PRECISION", "bigint": "BIGINT", "serial": "BIGINT PRIMARY KEY", "strict": "",
+    "strict_without_rowid": "", "skip_locked": "FOR UPDATE SKIP LOCKED", "row": "id",
+    "listed": "SELECT jsonb_array_elements_text(CAST(:list AS jsonb))",
+}  # fmt: skip
+_OLDEST = 150_000  # the server that the tests know: PostgreSQL 15
+_OPTIONAL = re.compile(r"\(:(\w+) IS NULL OR ([^()]+)\)")
+_PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
+
+
+class PostgresEngine:
+    """One connection. Not for use by two threads at once; each thread opens its own."""
+
+    def __init__(self, address: str, durable: bool = True, read_only: bool = False) -> None:
+        self._statements = {name: named(sql) for name, sql in catalogue.statements(_TOKENS).items()}
+        self._batches = {name: named(sql) for name, sql in catalogue.statements(_TOKENS, "batches.sql").items()}
+        self._session = Session(address, durable, read_only)
+        try:
+            self._refuse_old_server()
+            if read_only:
+                self._refuse_other_schema()
+            else:
+                self._migrate()
+        except BaseException:
+            self.close()
+            raise
+
+    # ---------------------------------------------------------------- engine
+
+    @contextmanager
+    def transaction(self, lasting: bool = True) -> Iterator[None]:
+        """BEGIN … COMMIT, one writer at a time, rolled back when the block raises. All of them last."""
+        self._session.begin()
+        try:
+            yield
+            self._commit()
+        except BaseException:
+            self._session.roll_back()
+            raise
+
+    def _commit(self) -> None:
+        """The one place where the index changes for good; tests stop a process before it."""
+        self._session.commit()
+
+    def run(self, name: str, parameters: Parameters) -> list[Row]:
+        """Run a named statement and return its rows."""
+        return self._session.run(self._statements[name], parameters)
+
+    def run_many(self, name: str, parameters: Iterable[Parameters]) -> list[Row]:
+        """Run a named statement for each set of parameters and return all rows."""
+        listed = list(parameters)
+        if len(listed) > 1 and name in self._batches:
+            arrays = {key: [each[key] for each in listed] for key in listed[0]}
+            return self._session.run(self._batches[name], arrays)
+        return self._session.run_many(self._statements[name], listed)
+
+    def checkpoint(self) -> tuple[int, int]:
+        """The server sees to its log itself."""
+        return 0, 0
+
+    @contextmanager
+    def bulk(self) -> Iterator[None]:
+        """Commits are durable at the end of the block, not before: for what is begun again when it is cut off.
+
+        Source: a flush of the log takes with it all that was written before (postgresql.org, "Asynchronous Commit").
+        """
+        with self._session.loosely():
+            yield
+        with self.transaction():
+            self._session.run("UPDATE pqfs_schema SET number = number")
+
+    def backup(self, target: str) -> None:
+        """Not offered: the server has tools of its own, which know how.
+
+        Raises:
+            Refused: always.
+        """
+        raise Refused(
+            "An index on PostgreSQL is copied with the server's own tools.",
+            "For example: pg_dump --format=custom --file index.dump DATABASE",
+        )
+
+    def schema_version(self) -> int:
+        """The number of the newest migration that was applied; 0 in an empty database."""
+        if self._session.run("SELECT to_regclass('pqfs_schema')")[0][0] is None:
+            return 0
+        return int(self._session.run("SELECT number FROM pqfs_schema")[0][0])
+
+    def integrity(self, is_over: Callable[[], bool] = lambda: False) -> list[str]:
+        """What the server itself says is not valid: indexes that were left half made, rules that were not checked."""
+        return [f"{kind} {name} is not valid" for kind, name in self._session.run(_INVALID)]
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a proxy stands between, behind which nothing lasts from one transaction to the next."""
+        return self._session.is_pooled
+
+    def server_at_boot(self) -> float:
+        """What the server's clock showed when this host was started."""
+        return self._session.server_at_boot()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    # ---------------------------------------------------------------- schema
+
+    def _migrate(self) -> None:
+        """Apply what is missing, each step in one transaction; refuse a newer schema and a stranger's tables."""
+        steps = migrations()
+        newest = steps[-1][0]
+        if self.schema_version() == newest:
+            return
+        for number, text in steps:
+            with self.transaction():
+                found = self.schema_version()
+                if found > newest:
+                    raise SchemaTooNew(found, newest)
+                if found < number:
+                    self._apply(number, text, found)
+
+    def _apply(self, number: int, text: str, found: int) -> None:
+        if found == 0:
+            self._refuse_stranger()
+            self._session.run("CREATE TABLE pqfs_schema (number BIGINT NOT NULL); INSERT INTO pqfs_schema VALUES (0)")
+        self._session.run(text)
+        self._session.run("UPDATE pqfs_schema SET number = %s", [number])
+
+    def _refuse_stranger(self) -> None:
+        if tables := self._session.run(_TABLES):
+            raise Misconfigured(
+                f"The database of the index holds other tables ({', '.join(row[0] for row in tables)}).",
+                "Give pqfs a database of its own, or a schema of its own: …?options=-csearch_path%3Dpqfs",
+            )
+
+    def _refuse_other_schema(self) -> None:
+        """Who only reads can not bring an older schema up to date."""
+        found, newest = self.schema_version(), migrations()[-1][0]
+        if found > newest:
+            raise SchemaTooNew(found, newest)
+        if found < newest:
+            raise Unavailable("The index is being made, or is of an older pqfs.", "Start pqfs: pqfs up")
+
+    def _refuse_old_server(self) -> None:
+        found = int(self._session.run("SELECT current_setting('server_version_num')")[0][0])
+        if found < _OLDEST:
+            raise Misconfigured(f"The index's server is PostgreSQL {found // 10_000}.", "It must be 15 or later.")
+
+
+def named(sql: str) -> str:
+    """A statement of the catalogue with its parameters written as psycopg reads them.
+
+    PostgreSQL gives a parameter its type where it stands first, which can not be beside IS NULL.
+    """
+    sql = _OPTIONAL.sub(r"(\2 OR :\1 IS NULL)", sql)
+    return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Number and text of each migration.
+
+    Whole numbers are as wide and texts in the same order as on SQLite, whatever the database was made with: ids and
+    what is said to sort behind them must.
+    """
+    wide = {"INTEGER": "BIGINT", "TEXT": 'TEXT COLLATE "C"'}
+    return [
+        (number, re.sub(r"\b(INTEGER|TEXT)\b", lambda found: wide[found[1]], text))
+        for number, text in catalogue.migrations("postgres", _TOKENS)
+    ]
+
+
+_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1 LIMIT 3"
+_INVALID = """
+SELECT 'The index', indexrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+WHERE relnamespace = to_regnamespace(current_schema()) AND NOT indisvalid
+UNION ALL SELECT 'The rule', conname FROM pg_constraint
+WHERE connamespace = to_regnamespace(current_schema()) AND NOT convalidated
+"""
