@@ -190,6 +190,7 @@ static int touches(struct tracee *who, const struct known *call, const unsigned 
 /* ------------------------------------------------------------------ the run */
 
 struct run {
+    pid_t main;
     const char *root;
     struct fault *faults;
     int nfaults;
@@ -270,8 +271,13 @@ static void stopped(struct run *run, struct tracee *who, int status) {
     } else if (event == PTRACE_EVENT_STOP && (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN)) {
         request = PTRACE_LISTEN;
         signal = 0;
-    } else if (event)
+    } else if (event) {
+        /* Race: a child that has not run yet holds its parent's locks; it is waited for although it never reports. */
+        unsigned long child;
+        int forked = event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK || event == PTRACE_EVENT_CLONE;
+        if (forked && !ptrace(PTRACE_GETEVENTMSG, who->tid, 0, &child)) meet((pid_t)child, run->main);
         signal = 0;
+    }
     if (request != NONE) ptrace(request, who->tid, 0, (void *)(long)signal);
 }
 
@@ -290,7 +296,7 @@ static void set_alarm(double seconds) {
 int injector_drive(pid_t pid, int go, const char *root, struct fault *faults, int nfaults, const char *log, double patience) {
     static struct run run;
     memset(&run, 0, sizeof run);
-    run.root = root, run.faults = faults, run.nfaults = nfaults, run.log = log ? fopen(log, "w") : NULL;
+    run.main = pid, run.root = root, run.faults = faults, run.nfaults = nfaults, run.log = log ? fopen(log, "w") : NULL;
     count = 0;
     long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
                    PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL;
