@@ -23,10 +23,12 @@ from pqfs.handlers.launch import landlock_version
 from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
 from pqfs.modes import differences
 from pqfs.mounting import judge
+from pqfs.passwords import Users
 from pqfs.places import DIRECTORIES
 from pqfs.pulse import read_beats
 from pqfs.settings import Loaded, Settings
 from pqfs.spool import Spool
+from pqfs.stack.identity import identity
 
 _SOCKET_PATH = 108  # bytes of sun_path in unix(7)
 _SANE_SINCE = 1_767_225_600.0  # 2026-01-01: a clock before this was never set
@@ -36,7 +38,7 @@ def examine(loaded: Loaded) -> Iterator[Check]:
     """Every check, one after the other; a check that itself fails is bad and says why."""
     checks: list[Callable[[Settings], Iterator[Check]]] = [
         _sqlite, _tree, _file_system, _permissions, _disk, _index, _socket, _clock, _barriers, _supervisor,
-        _containment, _health,
+        _containment, _sign_in, _health,
     ]  # fmt: skip
     for check in checks:
         yield from _run(check, loaded.settings)
@@ -199,6 +201,17 @@ def _containment(settings: Settings) -> Iterator[Check]:
     else:
         said = " ".join(missing) or "programs can be confined by either."
         yield Check("containment", Grade.OK, f"Landlock {landlock_version() or '-'}, bubblewrap: {said}")
+
+
+def _sign_in(settings: Settings) -> Iterator[Check]:
+    """Whether people can sign in to the console in the ways that somebody has prepared; nothing where nobody has."""
+    ways = []
+    if users := Users(settings.spool).all(SystemClock().now()):
+        ways.append(f"by a password ({len(users)})")
+    if settings.ui_oidc:
+        ways.append(f"by {', '.join(identity(settings.spool).providers)} (OpenID Connect)")
+    if ways:
+        yield Check("sign in", Grade.OK, f"People sign in to the console {' and '.join(ways)}.")
 
 
 def _handlers(loaded: Loaded) -> Iterator[Check]:

@@ -70,6 +70,7 @@ def rules(settings: Settings, queues: Iterable[str] = ()) -> list[Rule]:
         ),
         Rule("keys.json", 0o600, "hashes of keys; who may write it may use the REST API"),
         Rule("users.json", 0o600, "hashes of passwords; who may write it may sign in to the console"),
+        Rule("secrets.toml", 0o600, "who may read it may sign in to the console as anybody"),
     ]
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 from pqfs import plain
+from pqfs.admission import Addresses
 from pqfs.durations import Bytes, Duration, Size, parse_duration, parse_rate
 from pqfs.edition import Edition, mark_of
 from pqfs.errors import Misconfigured
@@ -205,6 +206,7 @@ class Settings(Section):
     ui_address: str = "127.0.0.1"
     ui_only: Literal["ops"] | None = None
     ui_idle: Annotated[Duration, above(0)] = 1800.0
+    ui_oidc: Addresses = ()
     producers: str | None = None
     readers: str | None = None
     low_water: Bytes = Size(64 * 2**20)

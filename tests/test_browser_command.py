@@ -36,7 +36,7 @@ def test_a_site_whose_name_was_made_to_mean_this_host_is_not_answered(settings: 
     line = command(settings)
 
     allowed = [line[at + 1] for at, word in enumerate(line) if word == "--server.allowedHosts"]
-    assert allowed == ["localhost", "127.0.0.1", "[::1]"]
+    assert allowed == ["localhost", "127.0.0.1", "::1"]
     assert line[line.index("--server.enableXsrfProtection") + 1] == "true"
 
 

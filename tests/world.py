@@ -34,6 +34,7 @@ _TOP = {
     "index.db-shm",
     "keys.json",
     "users.json",
+    "secrets.toml",
 }
 _IDS: dict[int, JobIds] = {}  # a second each: one test's leap into the future is not another's
 _Answer = TypeVar("_Answer")

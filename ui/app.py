@@ -14,12 +14,12 @@ if (home := str(Path(__file__).resolve().parent.parent)) not in sys.path:
 from ui.parts import dialog, links, live, session
 from ui.parts.style import STYLE
 from ui.store import access
-from ui.views import consumers, dead, health, job, jobs, logs, overview, queues, rejected, spool
+from ui.views import consumers, dead, health, job, jobs, logs, overview, queues, rejected, signin, spool
 from ui.views.admin import audit, settings, submit, tryout, upkeep, users
 
 st.set_page_config(page_title="pqfs", layout="wide")
 rules = access.rules()
-session.touch()
+session.resume()
 name = session.who()
 
 # No icons: Streamlit would have the browser fetch one as the favicon, from a host outside.
@@ -42,14 +42,15 @@ if not rules.is_ops_only:
         "settings": (settings.show, "Settings"), "users": (users.show, "Users"), "audit": (audit.show, "Audit trail"),
     }  # fmt: skip
     admin = {
-        path: st.Page(session.required(show), title=title, url_path=path) for path, (show, title) in asks.items()
+        path: st.Page(session.required(show, signin.show), title=title, url_path=path)
+        for path, (show, title) in asks.items()
     }
-    admin["sign-in"] = st.Page(session.sign_in_page, title="Sign in", url_path="sign-in")
+    admin["sign-in"] = st.Page(signin.show, title="Sign in", url_path="sign-in")
 links.know({**ops, **admin})
 st.html(f"<style>{STYLE}</style>")
 if rules.is_exposed and name is None:
     # Other hosts reach this console: nobody sees anything before he has said who he is.
-    st.navigation([st.Page(session.gate, title="Sign in", url_path="", default=True)], position="hidden").run()
+    st.navigation([st.Page(signin.gate, title="Sign in", url_path="", default=True)], position="hidden").run()
     st.stop()
 # Our own list of links: a screen reader finds faults in Streamlit's, which nests what is no list.
 page = st.navigation([*ops.values(), *admin.values()], position="hidden")
@@ -59,6 +60,7 @@ with st.sidebar:
     links.menu("Admin", [each for path, each in admin.items() if (path == "sign-in") == (name is None)])
     session.controls()
     live.controls()
+    session.errands()
 live.live(live.banner, at_least=2.0)
 dialog.reported()
 page.run()

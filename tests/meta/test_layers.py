@@ -19,7 +19,7 @@ ROOT = Path(pqfs.__file__).parent
 # Lowest first. A family (`index.*`) may import within itself; nobody else within its own layer.
 LAYERS: list[tuple[str, ...]] = [
     ("errors", "clock", "kernel", "values", "checks"),
-    ("events", "durations"),
+    ("events", "durations", "admission"),
     (
         "model",
         "naming",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.mutants.workshop import Mutant
 
 _PASSWORDS, _FILE, _BROWSER = "pqfs/passwords.py", "pqfs/secretfile.py", "pqfs/stack/browser.py"
+_ADMISSION, _COOKIE, _SESSIONS = "pqfs/admission.py", "ui/cookie.py", "ui/store/sessions.py"
+_COOKIES = "tests/ui/test_cookie.py"
 _TESTS = "tests/test_passwords.py"
 
 MUTANTS = (
@@ -60,8 +62,43 @@ MUTANTS = (
     Mutant(
         "the console listens to other hosts without a password",
         _BROWSER,
-        '    if not is_local and not (settings.spool / "users.json").exists():\n',
+        '    if not is_local and not (settings.spool / "users.json").exists() and host is None:\n',
         "    if False:\n",
         ("tests/test_browser_command.py", "-k", "until_there_is_a_password"),
+    ),
+    Mutant(
+        "a domain admits all whose address only ends like it",
+        _ADMISSION,
+        "return any(each in (found, f\"*@{found.rpartition('@')[2]}\") for each in admitted)",
+        "return any(found.endswith(each.lstrip('*@')) for each in admitted)",
+        ("tests/test_admission.py", "-k", "any_other_address"),
+    ),
+    Mutant(
+        "a page of another site may fetch the cookie",
+        _COOKIE,
+        'and urlsplit(request.headers.get("origin", "")).netloc == host',
+        "and bool(host)",
+        (_COOKIES, "-k", "another_site"),
+    ),
+    Mutant(
+        "a ticket is good for several cookies",
+        _SESSIONS,
+        'self._tickets.pop(ticket, ("", 0.0))',
+        'self._tickets.get(ticket, ("", 0.0))',
+        (_COOKIES, "-k", "one_cookie"),
+    ),
+    Mutant(
+        "who has signed out comes in again by the same word of his provider",
+        _SESSIONS,
+        "            return found is not None and not found.is_over\n",
+        "            return found is not None\n",
+        (_COOKIES, "-k", "good_for_one_session"),
+    ),
+    Mutant(
+        "what a provider said long ago begins a session",
+        _SESSIONS,
+        "if key not in self._held and now - began <= idle:",
+        "if key not in self._held:",
+        (_COOKIES, "-k", "comes_late"),
     ),
 )

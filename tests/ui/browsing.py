@@ -99,7 +99,7 @@ def page(browser: str, request: pytest.FixtureRequest) -> Iterator[Any]:
     asked: set[str] = set()
     with sync_api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        found = opened.new_page(viewport={"width": 1400, "height": 1000}, color_scheme=scheme)
+        found = opened.new_context(viewport={"width": 1400, "height": 1000}, color_scheme=scheme).new_page()
         found.set_default_timeout(PATIENCE)
         found.on("request", lambda request: asked.add(request.url))
         yield found
@@ -127,16 +127,16 @@ def fill_in(page: Any, password: str) -> None:
 
 
 def sign_in(page: Any, stack: Stack) -> None:
-    """Sign in. A new address, or a reload, begins a new session: from here on pages are gone to by links."""
+    """Sign in."""
     open_page(page, f"{stack.address}sign-in")
     fill_in(page, PASSWORD)
     page.get_by_role("button", name="Sign out").wait_for()
 
 
-def visit(page: Any, name: str) -> None:
-    """Go to a page by its link."""
+def visit(page: Any, name: str, heading: str = "") -> None:
+    """Go to a page by its link; `heading`: where that leads instead."""
     page.get_by_test_id("stSidebar").get_by_role("link", name=name, exact=True).click()
-    page.get_by_role("heading", name=name, exact=True).wait_for()
+    page.get_by_role("heading", name=heading or name, exact=True).wait_for()
 
 
 def choose_option(page: Any, label: str, option: str) -> None:

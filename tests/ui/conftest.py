@@ -19,6 +19,7 @@ from pqfs.spool import Spool
 from pqfs.wiring import App, open_app
 from tests.ui.browsing import browser, page, scheme, stack
 from tests.world import submitted
+from ui.store.sessions import sessions
 
 __all__ = ["browser", "page", "scheme", "stack"]
 
@@ -31,7 +32,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PQFS_SPOOL", str(tmp_path / "spool"))
     monkeypatch.setenv("PQFS_LOGS", str(tmp_path / "logs"))
     config.set_option("server.address", "127.0.0.1")
+    config.set_option("server.allowedHosts", [])
     st.cache_resource.clear()
+    sessions.cache_clear()
     yield tmp_path
     st.cache_resource.clear()
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from streamlit import config
+from streamlit.errors import StreamlitAuthError
 
 from pqfs.index.audit import Audit, Question
 from pqfs.passwords import TRIES, Users
@@ -16,6 +16,7 @@ from pqfs.wiring import App
 from tests.ui.admin import ADMIN_PAGES, SECRET, let_in, open_as_admin, sign_in
 from tests.ui.conftest import Fill
 from tests.ui.pages import again, open_page, words
+from ui.store.sessions import sessions
 
 pytestmark = pytest.mark.slow
 
@@ -72,8 +73,7 @@ def test_hostile_names_and_passwords_are_answered_in_words(app: App, root: Path)
 
 def test_a_session_ends_when_nothing_is_done_for_long(app: App, root: Path) -> None:
     page = open_as_admin(root, "upkeep")
-    session = page.session_state["signed-in"]
-    page.session_state["signed-in"] = replace(session, seen=time.monotonic() - 1801.0)
+    sessions().touch(page.session_state["signed-in"], time.monotonic() - 1801.0)
 
     said = words(again(page))
     assert "nothing was done for long" in said
@@ -129,3 +129,110 @@ def test_the_half_for_all_is_shown_to_nobody_where_other_hosts_can_come(
     config.set_option("server.address", "0.0.0.0")
 
     assert "nobody is let in without a password" in words(open_page("jobs"))
+
+
+# -------------------------------------------------------------------- by a provider
+
+
+_SECRETS = """
+[auth]
+redirect_uri = "http://127.0.0.1:8501/oauth2callback"
+cookie_secret = "0123456789abcdef0123456789abcdef"
+client_id = "a"
+client_secret = "b"
+server_metadata_url = "http://127.0.0.1:1/"
+"""
+
+
+class _User:
+    """What Streamlit says of who comes."""
+
+    def __init__(self, **claims: object) -> None:
+        self.claims = {"is_logged_in": True, "iat": time.time(), "sub": "1", "email_verified": True, **claims}
+
+    def to_dict(self) -> dict[str, object]:
+        """All of it."""
+        return self.claims
+
+
+@pytest.fixture
+def vouching(app: App, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A console that a provider may vouch for people of example.org at."""
+    pytest.importorskip("authlib")
+    monkeypatch.setenv("PQFS_UI_OIDC", "*@example.org")
+    (root / "spool" / "secrets.toml").write_text(_SECRETS)
+    st.cache_resource.clear()
+    return root
+
+
+def test_who_is_vouched_for_is_in_and_the_audit_knows_the_address(
+    vouching: Path, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(st, "user", _User(email="Ann@example.org"))
+
+    assert "Signed in as **ann" in words(open_page("upkeep"))
+    open_page("audit")
+    events = Audit(app.index.engine).records(Question(), None, 10)
+    assert [(each.actor, each.verb) for each in events] == [("console:ann@example.org", "sign in")], "once"
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ({"email": "ann@example.com"}, "may not act here"),
+        ({"email": "ann@example.org", "email_verified": False}, "verified address"),
+        ({"email": "ann@example.org", "email_verified": "true"}, "verified address"),
+        ({"email": "ann@example.org", "iat": None}, "verified address"),
+        ({"email": "ann@example.org", "iat": time.time() - 3600.0}, "That was some time ago"),
+        ({}, "verified address"),
+    ],
+)
+def test_anybody_else_is_told_why_not(
+    vouching: Path, monkeypatch: pytest.MonkeyPatch, claims: dict[str, object], said: str
+) -> None:
+    monkeypatch.setattr(st, "user", _User(**claims))
+
+    page = open_page("upkeep")
+
+    assert said in words(page).replace("\\", "") and [each.value for each in page.title] == ["Sign in"]
+    assert page.button("sign-in-by-default")
+
+
+def test_who_is_no_longer_admitted_is_out_at_once_and_a_word_begins_no_second_session(
+    vouching: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(st, "user", _User(email="ann@example.org"))
+    monkeypatch.setattr(st, "logout", lambda: None)
+    page = open_page("upkeep")
+    page.button("sign-out").click()
+    again(page)
+    assert "Signed in" not in words(open_page("upkeep")), "the browser's cookie is the same still"
+
+    monkeypatch.setattr(st, "user", _User(email="bob@example.org", sub="2"))
+    page = open_page("upkeep")
+    monkeypatch.setenv("PQFS_UI_OIDC", "*@example.net")
+    st.cache_resource.clear()
+    assert "Signed in" not in words(again(page))
+
+
+def test_a_provider_that_can_not_be_asked_is_told_in_words(vouching: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(provider: str) -> None:
+        raise StreamlitAuthError("the keys are\n missing")
+
+    monkeypatch.setattr(st, "login", refuse)
+    page = open_page("sign-in")
+    page.button("sign-in-by-default").click()
+    assert "can not be asked: the keys are missing" in words(again(page)).replace("\\", "")
+
+    (vouching / "spool" / "secrets.toml").unlink()
+    assert "There is no secrets.toml" in words(open_page("sign-in")).replace("\\", "")
+
+
+def test_a_spoilt_file_of_users_lets_nobody_in_and_says_so(app: App, root: Path) -> None:
+    page = open_as_admin(root, "upkeep")
+    (root / "spool" / "users.json").write_text("{")
+
+    said = words(again(page)).replace("\\", "")
+
+    assert "users.json can not be read" in said and "Put a copy back" in said
+    assert "Signed in" not in said

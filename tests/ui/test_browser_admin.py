@@ -29,6 +29,41 @@ def test_who_is_unknown_is_told_so_and_who_signs_in_can_sign_out_again(stack: St
     page.get_by_role("button", name="Sign out").wait_for(state="detached")
 
 
+def test_a_reload_keeps_who_has_signed_in_until_he_signs_out_in_any_window(stack: Stack, page: Any) -> None:
+    sign_in(page, stack)
+    _await_cookie(page)
+    page.reload()
+    page.get_by_role("button", name="Sign out").wait_for()
+    other = page.context.new_page()
+    open_page(other, f"{stack.address}jobs")
+    other.get_by_role("button", name="Sign out").click()
+    other.get_by_role("button", name="Sign out").wait_for(state="detached")
+
+    visit(page, "Upkeep", "Sign in")
+    page.get_by_text("in another window").wait_for()
+    page.reload()
+    page.get_by_role("heading", name="Sign in").wait_for()
+    assert page.get_by_role("button", name="Sign out").count() == 0
+
+
+def test_a_forged_cookie_lets_nobody_in(stack: Stack, page: Any) -> None:
+    port = stack.address.rpartition(":")[2].rstrip("/")
+    forged = {"name": f"pqfs-session-{port}", "value": "x" * 43, "url": stack.address}
+    page.context.add_cookies([forged])
+
+    open_page(page, f"{stack.address}upkeep")
+    page.get_by_role("heading", name="Sign in").wait_for()
+    assert page.get_by_role("button", name="Sign out").count() == 0
+
+
+def _await_cookie(page: Any) -> None:
+    """The browser fetches it by itself, a moment after it has been let in."""
+    eventually(
+        lambda: [each for each in page.context.cookies() if each["name"].startswith("pqfs-") and each["httpOnly"]],
+        "the browser has its cookie",
+    )
+
+
 def test_too_many_failures_lock_and_no_reload_gives_another_try(stack: Stack, page: Any) -> None:
     stack("auth", "set-password", "bob", "--stdin", given="battery staple")
     open_page(page, f"{stack.address}sign-in")
