@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pqfs.delivery import Dropped, drop
+from pqfs.delivery import Dropped, drop, drop_set
 from pqfs.errors import Permanent, PqfsError, RetryLater
 from pqfs.handlers import JobContext
 from pqfs.model import DEFAULT_QUEUE, Job, State
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Dropped", "Job", "JobContext", "LeasedJob", "Permanent", "PqfsError", "Queue", "RetryLater", "State", "Stats",
-    "drop", "get_queue", "handler",
+    "drop", "drop_set", "get_queue", "handler",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

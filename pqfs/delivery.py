@@ -12,7 +12,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from pqfs.naming import disk_name, id_time
 
 _BLOCK = 1 << 20
 _SIDECAR = ".job.json"
+_MANIFEST = b".manifest.json"
 _READABLE = 0o644  # the ingester may be another user
 ENDS = frozenset({"completed", "failed", "unprocessable", "cancelled", "rejected", "duplicate"})
 _ASK_EVERY = 0.05  # seconds
@@ -95,6 +96,56 @@ def drop(
     wishes = {**(asked or {}), **({} if key is None else {"key": key})}
     with open(file, "rb") as source:
         return deliver(folder, os.fsencode(name or Path(file).name), source, wishes, checksum)
+
+
+def drop_set(
+    name: str, files: Sequence[str | os.PathLike[str]], spool: str | os.PathLike[str] = "spool", *,
+    queue: str = DEFAULT_QUEUE, key: str | None = None, checksum: bool = False,
+    asked: Mapping[str, Any] | None = None,
+) -> Dropped:  # fmt: skip
+    """Copy files that belong together into the inbox of a queue that takes sets; errors as `drop`.
+
+    The manifest comes last: before it is there, nothing is taken. Returns the manifest's path, the bytes of all
+    files, and where the receipt of the set is written.
+    """
+    wishes = {**(asked or {}), **({} if key is None else {"key": key})}
+    return deliver_set(inbox(Path(spool), queue), name, [Path(file) for file in files], wishes, checksum)
+
+
+def deliver_set(
+    folder: Path, name: str, files: Sequence[Path], asked: Mapping[str, Any], checksum: bool = False,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Dropped:  # fmt: skip
+    """See `drop_set`."""
+    lead, members = os.fsencode(name) + _MANIFEST, [os.fsencode(file.name) for file in files]
+    _check_set(folder, lead, members)
+    with _Landing(folder) as landing:
+        hidden, told = list[_Hidden](), list[dict[str, Any]]()
+        for file in files:
+            digest = hashlib.sha256() if checksum else None
+            with file.open("rb") as source:
+                hidden.append(landing.write(_blocks(source, digest), progress))
+            told.append({"name": file.name, **({"sha256": digest.hexdigest()} if digest else {})})
+        manifest = landing.write(iter([json.dumps({"members": told, **asked}).encode()]))
+        at = SystemClock().now()
+        landing.show_all(dict(zip([*members, lead], [*hidden, manifest], strict=True)))
+        landing.keep(manifest)
+    receipt = receipt_of(folder, os.fsencode(name) + b".tar")
+    return Dropped(folder / os.fsdecode(lead), sum(each.size for each in hidden), None, at, receipt)
+
+
+def _check_set(folder: Path, lead: bytes, members: Sequence[bytes]) -> None:
+    """Refuse what no manifest could say, and what is not to be written over."""
+    if not folder.is_dir():
+        raise Refused(f"There is no inbox {folder}.", "Make it: pqfs init, or pqfs queue create.")
+    if len(set(members)) != len(members):
+        raise Refused("Two files of one set have the same name.")
+    for name in (*members, lead):
+        _check_name(name)
+        if name in members and name.endswith(_MANIFEST):
+            raise Refused(f"{os.fsdecode(name)!r} is the name of a manifest.")
+        if os.path.lexists(folder / os.fsdecode(name)):
+            raise _still_waits(folder / os.fsdecode(name))
 
 
 def receipt_of(folder: Path, name: bytes) -> Path:
@@ -218,8 +269,20 @@ class _Landing:
             raise _still_waits(self.folder / os.fsdecode(name)) from error
         self._hidden.discard(hidden.name)
 
+    def show_all(self, named: Mapping[bytes, _Hidden]) -> None:
+        """Give each its name, in this order, or none: Refused where one is taken."""
+        shown = list[bytes]()
+        for name, hidden in named.items():
+            try:
+                self.show(hidden, name)
+            except FileExistsError as error:
+                for before in shown:
+                    self.take_back(before)
+                raise _still_waits(self.folder / os.fsdecode(name)) from error
+            shown.append(name)
+
     def take_back(self, name: bytes) -> None:
-        """Remove a sidecar whose payload could not follow; it may have been taken for another's by now."""
+        """Remove what could not be followed by what belongs to it; it may have been taken for another's by now."""
         try:
             os.unlink(name, dir_fd=self._directory)
         except FileNotFoundError:

@@ -75,6 +75,7 @@ class CommandHandler(Section):
     permanent: tuple[int, ...] = (65,)  # EX_DATAERR of sysexits.h
     environment: dict[str, str] = field(default_factory=dict)
     stdout: Literal["log", "output"] = "log"
+    unpack: bool = False  # of a set, `{input}` is the folder of its files, and not their tar file
     confine: Literal["none", "landlock", "bubblewrap"] = "none"
     read: _Paths = (Path("/"),)
     write: _Paths = ()

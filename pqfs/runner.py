@@ -134,7 +134,8 @@ class Runner:
         part, parts, out = (
             self._spool.scratch_path(self._owner, job, attempt, suffix) for suffix in ("part", "parts", "out")
         )
-        if is_confined(self._specification(assignment["queue"])):
+        specification = self._specification(assignment["queue"])
+        if is_confined(specification) or (assignment.get("is_set", False) and not is_ours(specification)):
             return Workplace(part, parts, out, f"{part}/output", f"{part}/files")
         return Workplace(part, parts, out, part, parts)
 
@@ -143,6 +144,7 @@ class Runner:
         raw = os.fsencode(assignment["name"])
         name = naming.printable(raw)
         marks = {"PQFS_JOB": job, "PQFS_ATTEMPT": str(attempt), "PQFS_QUEUE": queue, "PQFS_NAME": name}
+        marks |= {"PQFS_SET": "1"} if assignment.get("is_set", False) else {}
         return JobContext(
             job=job,
             attempt=attempt,
@@ -155,6 +157,7 @@ class Runner:
             metadata=assignment["metadata"],
             environment={**self._environment, **marks, **tracing.variables(assignment["metadata"])},
             report_progress=self._slot.progress,
+            is_set=assignment.get("is_set", False),
         )
 
     # ---------------------------------------------------------------- one attempt
@@ -183,6 +186,8 @@ class Runner:
     def _process(self, context: JobContext, place: Workplace, most: int) -> Message:
         """Have the job done, by the handler of its queue, and turn the output into `.out`; what is told of it."""
         handler = self._handler(context.queue)
+        if place.output != place.part:
+            self._spool.path(place.part).mkdir(exist_ok=True)
         if is_ours(self._specification(context.queue)):
             written = handler(context)
             assert isinstance(written, Written)

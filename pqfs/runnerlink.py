@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pqfs.channel import Channel, Message
+from pqfs.duplicates import SET
 from pqfs.errors import Misconfigured
 from pqfs.handlers.confinement import trouble
 from pqfs.handlersettings import CommandHandler, PythonHandler
@@ -97,6 +98,7 @@ class RunnerLink:
             "claimed": self._spool.payload_path(job, Place.CLAIMED),
             "generation": self._slot.generation,
             "metadata": (job.options or {}).get("metadata", {}),
+            "is_set": SET in (job.options or {}),
         }
 
     def void(self) -> None:

@@ -34,7 +34,7 @@ LOG_KEPT = 64 * 2**20  # bytes to which the index's log is cut back once it has 
 
 # Set by pqfs itself for its children, or read before there are settings.
 _NOT_SETTINGS = frozenset(
-    f"PQFS_{name}" for name in ("CONFIG", "PROGRAM", "BROWSER", "OWNER", "JOB", "ATTEMPT", "QUEUE", "NAME")
+    f"PQFS_{name}" for name in ("CONFIG", "PROGRAM", "BROWSER", "OWNER", "JOB", "ATTEMPT", "QUEUE", "NAME", "SET")
 )
 
 

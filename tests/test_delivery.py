@@ -24,6 +24,7 @@ from pqfs.jobqueue import JobQueue
 from pqfs.model import Arrival
 from pqfs.naming import JobIds
 from pqfs.spool import Spool
+from tests.process.stage import Stage
 from tests.shell import Shell
 from tests.test_shapes import SHAPES
 from tests.world import EPOCH, SettableClock, eventually, invariants, new_id
@@ -281,3 +282,101 @@ def test_what_the_shell_drops_is_taken_within_a_moment(shell: Shell, script: Pat
     finally:
         ingester.terminate()
         ingester.communicate(timeout=30)
+
+
+# -------------------------------------------------------------------- sets of files
+
+
+def pages(folder: Path) -> list[Path]:
+    """Two files that belong together."""
+    for name in ("1.png", "2.png"):
+        (folder / name).write_bytes(b"payload")
+    return [folder / "1.png", folder / "2.png"]
+
+
+def test_a_dropped_set_is_named_by_its_manifest(spool: Spool, tmp_path: Path) -> None:
+    found = pqfs.drop_set("scan", pages(tmp_path), spool.root, key="k", checksum=True, asked={"priority": 5})
+
+    assert in_inbox(spool) == ["1.png", "2.png", "scan.manifest.json"]
+    members = [{"name": name, "sha256": SHA256} for name in ("1.png", "2.png")]
+    assert json.loads(found.path.read_bytes()) == {"members": members, "priority": 5, "key": "k"}
+    assert (found.size, found.receipt.name) == (14, "scan.tar.json")
+
+
+def test_a_file_that_waits_under_a_name_of_a_set_keeps_all_of_it_out(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it comes in the last moment."""
+    files = pages(tmp_path)
+    rename = kernel.rename_noreplace
+
+    def meanwhile(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+        if target == b"2.png":
+            spool.path("inbox/2.png").write_bytes(b"another's")
+        rename(source_dir, source, target_dir, target)
+
+    monkeypatch.setattr(kernel, "rename_noreplace", meanwhile)
+    for _ in range(2):
+        with pytest.raises(Refused, match=r"2\.png still waits"):
+            pqfs.drop_set("scan", files, spool.root)
+        assert in_inbox(spool) == ["2.png"]
+    assert spool.path("inbox/2.png").read_bytes() == b"another's"
+
+
+@pytest.mark.parametrize("names", [("a.png", "x/a.png"), ("a.tmp",), ("a.manifest.json",)])
+def test_what_no_manifest_could_name_is_not_dropped(spool: Spool, tmp_path: Path, names: tuple[str, ...]) -> None:
+    (tmp_path / "x").mkdir()
+    for name in names:
+        (tmp_path / name).write_bytes(b"payload")
+
+    with pytest.raises(Refused):
+        pqfs.drop_set("scan", [tmp_path / name for name in names], spool.root)
+    assert in_inbox(spool) == []
+
+
+def test_the_command_drops_a_set(shell: Shell) -> None:
+    (shell.root / "pqfs.toml").write_text('[queues.scans]\nsets = "manifest"\n')
+    shell.app().close()
+    files = pages(shell.root)
+
+    (item,) = shell.items("drop", "-q", "scans", "--set", "scan", "--key", "k", *files)
+
+    assert set(item) == SHAPES["pqfs.drop/1"]
+    assert (item["file"], Path(item["path"]).name, item["size"]) == ("scan", "scan.manifest.json", 14)
+    assert shell("drop", "--set", "scan", *files) == 0
+    assert "takes files one by one" in shell.err
+
+
+SET_CONFIG = f"""
+[queues.scans]
+sets = "manifest"
+handler = {{ command = ["{sys.executable}", "-c", "import os, sys; print(os.environ['PQFS_SET'], sorted(os.listdir(sys.argv[1])))", "{{input}}"], stdout = "output", unpack = true, confine = "landlock" }}
+[queues.tars]
+sets = "manifest"
+handler = {{ python = "own_handlers:names" }}
+[queues.plain]
+sets = "done"
+"""  # noqa: E501
+SET_HANDLERS = """
+def names(context):
+    return " ".join(sorted(each.name + " " + each.read_text() for each in context.unpack().iterdir()))
+"""
+
+
+@pytest.mark.slow
+def test_a_set_is_processed_by_every_kind_of_handler(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, SET_CONFIG, SET_HANDLERS)
+    (tmp_path / "x").mkdir()
+    for queue in ("scans", "tars"):
+        pqfs.drop_set("scan", pages(tmp_path / "x"), stage.spool, queue=queue, checksum=True)
+    stage.drop("plain/scan.txt")
+    stage.drop("plain/scan.done", b"")
+
+    assert stage.start("ingest", None, "--drain").wait(20) == 0
+    assert stage.start("consume", None, "--drain").wait(20) == 0
+
+    outputs = {queue: next((stage.outbox / queue).iterdir()).read_bytes() for queue in ("scans", "tars", "plain")}
+    assert outputs["scans"] == b"1 ['1.png', '2.png']\n"
+    assert outputs["tars"] == b"1.png payload 2.png payload"
+    assert b"scan.txt" in outputs["plain"]
+    stage.close()

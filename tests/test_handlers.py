@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -252,3 +254,54 @@ def test_an_attempt_learns_that_it_is_to_end(context: JobContext) -> None:
 
     assert context.cancelled()
     assert called == ["ended"]
+
+
+# -------------------------------------------------------------------- sets of files
+
+
+def a_set(context: JobContext, *names: str, kind: bytes = tarfile.REGTYPE) -> JobContext:
+    """The same attempt on a set of small files."""
+    with tarfile.open(context.input, "w") as tar:
+        for name in names:
+            head = tarfile.TarInfo(name)
+            head.type, head.size, head.linkname = kind, 4, "/etc/passwd"
+            tar.addfile(head, io.BytesIO(b"page"))
+    context.is_set = True
+    return context
+
+
+def test_a_handler_unpacks_a_set_once(context: JobContext) -> None:
+    folder = a_set(context, "1.png", "2.png").unpack()
+
+    assert {each.name: each.read_bytes() for each in folder.iterdir()} == {"1.png": b"page", "2.png": b"page"}
+    assert context.unpack() == folder
+
+
+def test_a_command_is_given_the_folder_of_a_set_where_it_is_to_be_unpacked(context: JobContext) -> None:
+    code = "import os, sys; open(sys.argv[2], 'w').write(' '.join(sorted(os.listdir(sys.argv[1]))))"
+    command(sys.executable, "-c", code, "{input}", "{output}", unpack=True)(a_set(context, "1.png", "2.png"))
+
+    assert context.output.read_text() == "1.png 2.png"
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["../out"], tarfile.REGTYPE), (["/tmp/out"], tarfile.REGTYPE), (["in/side"], tarfile.REGTYPE),
+        ([".."], tarfile.REGTYPE), (["link"], tarfile.SYMTYPE), (["link"], tarfile.LNKTYPE),
+        (["pipe"], tarfile.FIFOTYPE), (["folder"], tarfile.DIRTYPE),
+    ],
+)  # fmt: skip
+def test_what_no_set_is_made_of_is_not_unpacked(context: JobContext, names: list[str], kind: bytes) -> None:
+    with pytest.raises(Permanent, match="no regular file"):
+        a_set(context, *names, kind=kind).unpack()
+
+    assert not (context.output.parent / "set").exists()
+
+
+@pytest.mark.parametrize("is_set", [True, False])
+def test_what_is_no_set_can_not_be_unpacked(context: JobContext, is_set: bool) -> None:
+    context.is_set = is_set
+
+    with pytest.raises(Permanent, match="not a set"):
+        context.unpack()

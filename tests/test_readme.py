@@ -120,7 +120,9 @@ def test_every_command_runs_as_written(stage: Stage) -> None:
 
 def test_the_handlers_of_the_readme_do_what_they_say(tmp_path: Path) -> None:
     command, python = (
-        defaults["handler"] for block in blocks("toml") if "handler" in (defaults := tomllib.loads(block)["defaults"])
+        defaults["handler"]
+        for block in blocks("toml")
+        if "handler" in (defaults := tomllib.loads(block).get("defaults", {}))
     )
     module = re.search(r"# (\w+)\.py\n(.*)", blocks("python")[0], re.DOTALL)
     assert module and python == {"python": f"{module[1]}:{module[1]}"}

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from pqfs.errors import Misconfigured
+from pqfs.errors import Misconfigured, Permanent
 from pqfs.handlers.limits import Limits
 from pqfs.handlers.traces import Traces
+from pqfs.handlers.unpacking import unpack
 from pqfs.tracing import parent_of
 
 
@@ -45,6 +46,7 @@ class JobContext:
         attempt: 1 for the first.
         environment: variables for programs that the handler starts.
         traces: what a program that pqfs started has left to be told.
+        is_set: whether the payload is a tar file of files that came together; `unpack` unpacks it.
     """
 
     job: str
@@ -59,6 +61,7 @@ class JobContext:
     environment: Mapping[str, str]
     report_progress: Callable[[float], None] = lambda fraction: None
     traces: Traces = field(default_factory=Traces)
+    is_set: bool = False
     _enders: list[Callable[[], None]] = field(default_factory=list)
     _cancelled: bool = False
 
@@ -75,6 +78,16 @@ class JobContext:
         """
         self.scratch_dir.mkdir(parents=True, exist_ok=True)
         return self.scratch_dir
+
+    def unpack(self) -> Path:
+        """The files of a set, in a folder that goes with this attempt; unpacked when it is first asked for.
+
+        Raises:
+            Permanent: the payload is not a set.
+        """
+        if not self.is_set:
+            raise Permanent("its input is not a set of files")
+        return unpack(self.input, self.output.parent / "set")
 
     def progress(self, fraction: float) -> None:
         """Tell how much is done, 0.0 to 1.0; shown by `pqfs ps` and the console."""

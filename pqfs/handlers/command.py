@@ -50,6 +50,7 @@ class CommandRunner:
         self._permanent = frozenset(specification.get("permanent", ()))
         self._environment: Mapping[str, str] = specification.get("environment", {})
         self._prints_output = specification.get("stdout") == "output"
+        self._unpacks = bool(specification.get("unpack"))
         self._folder = str(specification.get("folder", ""))
         self._limits = Limits.of(specification)
         self._confinement = Confinement.of(specification)
@@ -68,7 +69,16 @@ class CommandRunner:
 
     def _fill(self, argument: str, context: JobContext) -> str:
         """Absolute paths, so that no name that begins with `-` is taken for an option."""
-        return _BRACES.sub(lambda found: f"{{{found[1]}}}" if found[1] else str(getattr(context, found[2])), argument)
+        return _BRACES.sub(
+            lambda found: f"{{{found[1]}}}" if found[1] else str(self._path(found[2], context)), argument
+        )
+
+    def _path(self, word: str, context: JobContext) -> Path:
+        """What a placeholder stands for; `{input}` is the folder of a set that is to be unpacked."""
+        if word == "input" and self._unpacks and context.is_set:
+            return context.unpack()
+        path: Path = getattr(context, word)
+        return path
 
     def _find(self, program: str, environment: Mapping[str, str], queue: str) -> str:
         """The program's path. One with a `/` in it is meant from the folder of pqfs.toml."""
