@@ -10,27 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from pqfs.clearing import WAITING, Clearing
 from pqfs.cli import progress, terminal
-from pqfs.doorbell import ring
 from pqfs.errors import Misconfigured, PqfsError, Refused, TimedOut
 from pqfs.instants import seconds
-from pqfs.listing import NEWEST
 from pqfs.model import FURTHEST, State
-from pqfs.pulse import read_beats
 from pqfs.queueing import Queueing
-from pqfs.queueing import purge as purge_one
-from pqfs.report import consumers
 from pqfs.terms import as_written, refuse_those_of_the_file
 
 if TYPE_CHECKING:
     from pqfs.wiring import App
 
-_WAITING = (State.PENDING, State.HELD)
-_BUSY = (State.PENDING, State.PROCESSING)
-_COULD_COME_BACK = (State.FAILED, State.UNPROCESSABLE, State.CANCELLED)
-_PAGE = 500
 _ASK_EVERY = 0.1  # seconds
-_SWEEP_PATIENCE = 15.0  # seconds: one that is stuck for longer takes nothing in either
 _SHOWN = 20
 
 
@@ -202,50 +193,33 @@ def drain(context: typer.Context, name: str, timeout: str | None, manner: Manner
     """Close a queue and wait until it is worked off."""
     patience = seconds(timeout)
     with _opened(context) as app:
-        _drain(app, name, patience, manner.reason)
+        _drain(_clearing(app, name, manner), name, patience)
         held = Queueing(app.jobqueue).left(name).get(State.HELD, 0)
     _put("drain", [name], manner)
     rest = f" Held jobs stay: {held}." if held else ""
     terminal.say(f"Queue {name} is drained and takes nothing in.{rest} Open it again: pqfs queue resume {name}")
 
 
-def _drain(app: App, name: str, patience: float | None, reason: str | None) -> None:
+def _clearing(app: App, name: str, manner: Manner) -> Clearing:
+    return Clearing(app, name, terminal.actor(), manner.reason)
+
+
+def _drain(clearing: Clearing, name: str, patience: float | None) -> None:
     """Close, then wait; what waits for its time is waited for, too.
 
     Raises:
         Refused: it is paused, so that nothing of it would ever run.
         TimedOut: patience was over; the queue stays closed.
     """
-    queueing, now = Queueing(app.jobqueue), app.clock.now()
-    if queueing.queue(name).is_paused(now):
-        raise Refused(f"Queue {name} is paused: nothing of it would run.", f"First: pqfs queue resume {name}")
-    queueing.close(name, terminal.actor(), reason, now)
-    if _busy(queueing, name) and not any(each.is_alive and each.serves(name) for each in consumers(app)):
+    clearing.close(to_run=True)
+    if clearing.busy() and not clearing.is_served():
         terminal.say(f"No living consumer serves queue {name}. Start pqfs (pqfs up), or: pqfs consume -q {name}")
-    _await_sweeps(app)
-    _await(queueing, name, patience)
+    _await(clearing, name, patience)
 
 
-def _await_sweeps(app: App) -> None:
-    """Wait until no ingester is in a sweep that began before the queue was closed: until each has ended two more."""
-    deadline = time.monotonic() + _SWEEP_PATIENCE
-    for _ in range(2):
-        since = app.clock.boottime()
-        while _is_sweeping(app, since) and time.monotonic() < deadline:
-            ring(app.spool.path("run"), "ingester")
-            time.sleep(_ASK_EVERY)
-
-
-def _is_sweeping(app: App, since: float) -> bool:
-    """Whether a living ingester has ended no sweep since an instant (boot time)."""
-    living = {each.owner for each in app.owners.living() if each.program.startswith("ingester")}
-    beats = [beat for beat in read_beats(app.spool.path("run")) if beat.owner in living]
-    return any(beat.at <= since or beat.doing for beat in beats)
-
-
-def _await(queueing: Queueing, name: str, patience: float | None) -> None:
+def _await(clearing: Clearing, name: str, patience: float | None) -> None:
     """Wait until nothing of a queue waits or runs."""
-    left = _busy(queueing, name)
+    left = clearing.busy()
     deadline = time.monotonic() + (float("inf") if patience is None else patience)
     with progress.bar("draining", left) as advance:
         while left:
@@ -255,53 +229,37 @@ def _await(queueing: Queueing, name: str, patience: float | None) -> None:
                     f"Wait on with the same command, or open it again: pqfs queue resume {name}",
                 )
             time.sleep(_ASK_EVERY)
-            before, left = left, _busy(queueing, name)
+            before, left = left, clearing.busy()
             advance(before - left)
-
-
-def _busy(queueing: Queueing, name: str) -> int:
-    left = queueing.left(name)
-    return sum(left.get(state, 0) for state in _BUSY)
 
 
 def purge(context: typer.Context, name: str, manner: Manner) -> None:
     """Delete what waits in a queue."""
     with _opened(context) as app:
         Queueing(app.jobqueue).queue(name)
-        count = sum(Queueing(app.jobqueue).left(name).get(state, 0) for state in _WAITING)
+        clearing = _clearing(app, name, manner)
         if manner.dry_run:
-            _report("purge", Tally(list(_listed(app, name, _WAITING))), manner)
+            _report("purge", Tally(list(clearing.listed(WAITING))), manner)
             return
-        if count:
+        if count := clearing.waiting():
             terminal.confirm(f"Delete {count} waiting jobs of queue {name}, and their files?", manner.yes)
-        tally = Tally()
-        _purge(app, name, count, manner.reason, tally)
+        tally = _purge(clearing, count)
     _report("purge", tally, manner)
     if tally.skipped:
         raise typer.Exit(tally.exit_code())
 
 
-def _purge(app: App, name: str, count: int, reason: str | None, tally: Tally) -> None:
-    """One job after the other, each whole: it can be stopped at any moment and begun again."""
+def _purge(clearing: Clearing, count: int) -> Tally:
+    """It can be stopped at any moment and begun again."""
+    tally = Tally()
     with progress.bar("deleting", count) as advance:
-        for job in _listed(app, name, _WAITING):
-            try:
-                if purge_one(app.jobqueue, job, terminal.actor(), reason, app.clock.now()):
-                    tally.done.append(job)
-                else:
-                    tally.skipped.append((job, PqfsError(f"Job {job} runs by now, or is on the move.")))
-            except PqfsError as error:
+        for job, error in clearing.purge():
+            if error is None:
+                tally.done.append(job)
+            else:
                 tally.skipped.append((job, error))
             advance(1)
-
-
-def _listed(app: App, queue: str, states: Sequence[State]) -> Iterator[str]:
-    """The jobs of a queue in these states, a page at a time, newest first."""
-    for state in states:
-        before = NEWEST
-        while page := app.index.jobs(state, queue, before, _PAGE):
-            yield from (job.id for job in page)
-            before = min(job.id for job in page)
+    return tally
 
 
 def delete(context: typer.Context, name: str, how: Emptying, manner: Manner) -> None:
@@ -317,24 +275,23 @@ def delete(context: typer.Context, name: str, how: Emptying, manner: Manner) -> 
         if how.purged:
             _purge_all(app, name, patience, manner)
         elif how.drained:
-            _drain(app, name, patience, manner.reason)
-        queueing.delete(name, terminal.actor(), manner.reason, app.clock.now())
+            _drain(_clearing(app, name, manner), name, patience)
+        _clearing(app, name, manner).delete()
     _put("delete", [name], manner)
     terminal.say(f"Queue {name} is deleted. Its outputs stay in outbox/{name}/.")
 
 
 def _purge_all(app: App, name: str, patience: float | None, manner: Manner) -> None:
     """Take nothing in, delete what waits, wait for what runs, delete what has failed or was cancelled."""
-    queueing = Queueing(app.jobqueue)
-    if left := queueing.left(name):
+    if left := Queueing(app.jobqueue).left(name):
         told = ", ".join(f"{count} {state}" for state, count in left.items())
         terminal.confirm(f"Delete these jobs of queue {name}, and their files: {told}?", manner.yes)
-    queueing.close(name, terminal.actor(), manner.reason, app.clock.now())
-    _await_sweeps(app)
-    _purge(app, name, sum(left.get(state, 0) for state in _WAITING), manner.reason, Tally())
-    _await(queueing, name, patience)
-    for job in _listed(app, name, _COULD_COME_BACK):
-        app.jobqueue.delete(app.jobqueue.job(job), terminal.actor(), manner.reason, app.clock.now())
+    clearing = _clearing(app, name, manner)
+    clearing.close(to_run=False)
+    _purge(clearing, clearing.waiting())
+    _await(clearing, name, patience)
+    for _ in clearing.delete_the_rest():
+        pass
 
 
 # -------------------------------------------------------------------- telling

@@ -81,7 +81,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("spoolqueue",),
     ("backends",),
     ("stack.*",),
-    ("services", "doctor", "origins", "backup", "scrape"),
+    ("services", "doctor", "origins", "backup", "scrape", "clearing"),
     ("torture.*", "testing.*", "api.*", "scrapeserver"),
     ("pytest_plugin",),
     ("cli.*",),

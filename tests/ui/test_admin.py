@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from pqfs.index.audit import Audit, Question, Record
 from pqfs.model import Job, State
@@ -20,7 +21,7 @@ from tests.hostile.names import names
 from tests.ui.admin import ADMIN_PAGES, carry_out, open_as_admin, press, report
 from tests.ui.conftest import Fill
 from tests.ui.pages import PAGES, again, column, words
-from tests.world import eventually, new_id
+from tests.world import eventually, new_id, submitted
 
 pytestmark = pytest.mark.slow
 
@@ -299,6 +300,100 @@ def test_a_queue_is_made_set_paused_resumed_and_deleted(app: App, root: Path) ->
     press(page, "queue-delete")
     carry_out(page, word="delete")
     assert "mail" not in {each.name for each in app.index.queues()}
+
+
+def _in_mail(app: App, *states: State) -> list[Job]:
+    """Queue mail with a job in each of these states."""
+    Queueing(app.jobqueue).create("mail", {}, "ann", None, 1.0)
+    made = []
+    for n, state in enumerate(states):
+        job = submitted(app.jobqueue, 2.0 + n, b"%d.txt" % n, queue="mail")
+        if state is State.HELD:
+            job = app.jobqueue.hold(job, "ann", None, 3.0)
+        elif state is State.FAILED:
+            job = app.jobqueue.fail(job, "ann", "no", 3.0)
+        made.append(job)
+    return made
+
+
+def _act_on_mail(root: Path, key: str) -> AppTest:
+    page = open_as_admin(root, "queues")
+    page.selectbox("queue-which").select("mail")
+    again(page)
+    return press(page, key)
+
+
+def test_a_queue_that_is_drained_takes_nothing_in_and_says_when_nobody_works_it_off(app: App, root: Path) -> None:
+    held, waits = _in_mail(app, State.HELD, State.PENDING)
+    assert "No living consumer serves queue mail" in carry_out(_act_on_mail(root, "queue-drain"))
+    assert app.jobqueue.terms.look() and not app.jobqueue.terms.queue("mail").accepts
+    app.jobqueue.cancel(waits, "ann", None, 5.0)
+
+    assert "Held jobs stay: 1" in carry_out(_act_on_mail(root, "queue-drain"))
+    assert state_of(app, held) is State.HELD
+    carry_out(_act_on_mail(root, "queue-pause"))
+    assert "is paused: nothing of it would run" in carry_out(_act_on_mail(root, "queue-drain"))
+
+
+def test_what_waits_in_a_queue_is_purged_by_its_word(app: App, root: Path) -> None:
+    held, waits, failed = _in_mail(app, State.HELD, State.PENDING, State.FAILED)
+    page = _act_on_mail(root, "queue-purge")
+    assert "**2 waiting jobs** of queue mail" in words(page)
+
+    assert "Deleted: 2" in carry_out(page, word="purge")
+    assert [state_of(app, each) for each in (held, waits, failed)] == [None, None, State.FAILED]
+    assert newest(app, "delete").actor == "console:ann"
+
+
+def test_a_queue_is_deleted_with_what_is_in_it_only_when_that_is_asked_for(app: App, root: Path) -> None:
+    _in_mail(app, State.HELD, State.PENDING, State.FAILED)
+    assert "is not empty" in carry_out(_act_on_mail(root, "queue-delete"), word="delete")
+    page = _act_on_mail(root, "queue-delete")
+    page.radio("ask-value").set_value("with all that is in it")
+
+    assert "Its outputs stay" in carry_out(page, word="delete")
+    assert "mail" not in {each.name for each in app.index.queues()}
+    assert app.index.jobs(None, "mail", "~", 10) == []
+
+
+# -------------------------------------------------------------------- old jobs made anew
+
+
+def test_dead_jobs_are_replayed_once_each_and_stay(app: App, root: Path, job: Fill) -> None:
+    made = [job(b"%d.txt" % n, State.FAILED, "no") for n in range(2)]
+    page = open_as_admin(root, "jobs", state="failed")
+    page.toggle("choose").set_value(True)
+    again(page)
+    page.selectbox("act").select("Replay")
+    press(page, "act-all")
+    assert "**2 jobs** would be affected" in words(page)
+
+    assert "Made anew: 2" in carry_out(page)
+    new = app.index.jobs(State.PENDING, None, "~", 10)
+    assert {each.origin for each in new} == {each.id for each in made}
+    assert [state_of(app, each) for each in made] == [State.FAILED] * 2
+    page = open_as_admin(root, "job", job=made[0].id)
+    press(page, "act-Replay")
+    assert "was made anew before" in carry_out(page).replace("\n", " ")
+
+
+def test_a_job_is_made_anew_with_something_changed(app: App, root: Path, job: Fill) -> None:
+    made = job(b"a.txt", State.FAILED, "no")
+    with app.index.transaction():
+        app.index.create_queue("mail", 1.0)
+    page = open_as_admin(root, "job", job=made.id)
+    press(page, "act-Edit")
+    page.selectbox("ask-queue").select("mail")
+    page.text_input("ask-priority").input("7")
+    said = carry_out(page)
+
+    (new,) = app.index.jobs(State.PENDING, None, "~", 10)
+    assert new.id in said and (new.queue, new.priority, new.origin) == ("mail", 7, made.id)
+    assert newest(app, "edit").actor == "console:ann"
+    press(page, "act-Edit")
+    page.text_input("ask-priority").input("high")
+    press(page, "ask-do")
+    assert "A priority is a whole number" in report(page)
 
 
 def test_what_can_not_be_done_to_a_queue_is_told(app: App, root: Path, job: Fill) -> None:

@@ -10,9 +10,11 @@ import streamlit as st
 from ui.parts import dialog, session
 from ui.parts.dialog import Act
 from ui.parts.words import counted, number, plain
-from ui.store import acts
+from ui.store import acts, anew, jobs
 from ui.store.acts import Scope
+from ui.store.anew import Edit
 from ui.store.jobs import Job
+from ui.store.upkeep import Given, Order
 
 _HELP = {
     "Priority": "A whole number; higher runs first.",
@@ -30,13 +32,15 @@ def of_job(job: Job) -> None:
     with st.container(horizontal=True, key="acts"):
         for label in possible:
             if st.button(label, key=f"act-{label}"):
+                if label == "Edit":
+                    dialog.ask("Edit a job", partial(_draw_edit, job), "Make the new job")
                 ask(label, acts.chosen([job]))
 
 
 def of_many(chosen: list[Job], everything: Callable[[], Scope]) -> None:
     """An act for those that were chosen, and for all in the filter."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="acts"):
-        label = st.selectbox("Act", acts.LABELS, key="act", width=220)
+        label = st.selectbox("Act", acts.OF_MANY, key="act", width=220)
         some = counted(len(chosen), "chosen job")
         if st.button(f"{label} {some}", key="act-chosen", disabled=not chosen):
             ask(label, acts.chosen(chosen))
@@ -64,8 +68,29 @@ def _draw(label: str, scope: Scope) -> Act | None:
         st.caption(plain(", ".join(would.first)) + more)
     for state, count in would.passed:
         st.caption(f"{counted(count, 'job')} {state} would be passed over: this is not for them.")
+    if label == "Replay":
+        st.caption("New jobs of the inputs that are still kept. What was made anew before is passed over.")
+        return partial(anew.replay, scope) if would.would else None
     value = _value(label)
     return partial(acts.on_jobs, label, value, scope) if would.would else None
+
+
+def _draw_edit(job: Job) -> Act:
+    """A new job of this one: what stays empty is as it was."""
+    st.caption("A new job like this one, which stays as it is.")
+    names = jobs.queue_names().value or [job.queue]
+    left, middle, right = st.columns(3)
+    with left:
+        queue = st.selectbox(
+            "Queue", names, index=names.index(job.queue) if job.queue in names else 0, key="ask-queue"
+        )
+    with middle:
+        priority = st.text_input("Priority", placeholder=str(job.priority), key="ask-priority", max_chars=12)
+    with right:
+        delay = st.text_input("Delay", placeholder="10m", key="ask-value", max_chars=20)
+    given = st.file_uploader("Another content (empty: its own input)", key="ask-file")
+    content = Given(jobs.printable(job.name), given) if given else None
+    return partial(anew.edit, job, Edit(Order(queue, priority, delay), content))
 
 
 def _value(label: str) -> str:

@@ -90,7 +90,7 @@ def _do(act: Act, reason: str) -> None:
 
 
 def _forget() -> None:
-    for key in ("ask", "ask-reason", "ask-word", "ask-value", "ask-canary"):
+    for key in [key for key in st.session_state if str(key).partition("-")[0] == "ask"]:
         st.session_state.pop(key, None)
 
 

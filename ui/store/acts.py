@@ -34,7 +34,9 @@ _PLAIN = {
     "Mark failed": verbs.FAIL, "Delete": verbs.DELETE, "Delete the input": verbs.DISCARD,
 }  # fmt: skip
 _WITH_VALUE = {"Priority": verbs.to_priority(0), "Reschedule": verbs.to_instant(0.0)}
-LABELS = (*_PLAIN, *_WITH_VALUE, "Assign")
+_ANEW = ("Replay", "Edit")  # make new jobs: see ui/store/anew.py
+LABELS = (*_PLAIN, *_WITH_VALUE, "Assign", *_ANEW)
+OF_MANY = tuple(label for label in LABELS if label != "Edit")
 FINAL_ONES = ("Delete", "Delete the input")
 _WAITING = (State.PENDING, State.HELD)
 _CANARY_POLL = 0.1  # seconds
@@ -80,6 +82,8 @@ def everything(filter_: Wanted) -> Scope:
 
 def states_for(label: str) -> tuple[State, ...]:
     """The states that an act is for."""
+    if label in _ANEW:
+        return verbs.REPLAY.states
     return _WAITING if label == "Assign" else (_PLAIN | _WITH_VALUE)[label].states
 
 
@@ -197,13 +201,14 @@ def _to_program(app: App, program: str | None) -> Bulk:
 
 def _each(app: App, bulk: Bulk, scope: Scope, undertaking: Undertaking) -> str:
     tally, author = Tally(undertaking.note), undertaking.author
-    for job in _meant(app, bulk, scope, tally):
+    for job in meant(app, bulk, scope, tally):
         tally.act(app.jobqueue, bulk, job, author.actor, author.reason, app.clock.now())
     tally.await_ends(app.jobqueue)
     return f"{_jobs(tally.done)} {bulk.done}.{_left_alone(app, bulk, scope)}"
 
 
-def _meant(app: App, bulk: Bulk, scope: Scope, tally: Tally) -> Iterator[str]:
+def meant(app: App, bulk: Bulk, scope: Scope, tally: Tally) -> Iterator[str]:
+    """The jobs of a scope that a verb is for; those that have changed since they were chosen are told instead."""
     if scope.filter is not None:
         wanted = _filter(scope.filter, _visible(scope.filter, bulk.states), scope.at)
         yield from (job.id for job in Filters(app.index).jobs(wanted))
@@ -258,7 +263,7 @@ def redrive(group: str, queue: str, care: Care, author: Author) -> Answer[int]:
 def _goes_through(app: App, bulk: Bulk, scope: Scope, undertaking: Undertaking) -> bool:
     """Redrive the first and wait for its end; whether it was completed."""
     tally, author = Tally(undertaking.note), undertaking.author
-    for job in _meant(app, bulk, scope, tally):
+    for job in meant(app, bulk, scope, tally):
         tally.act(app.jobqueue, bulk, job, author.actor, author.reason, app.clock.now())
         if tally.done:
             return _end_of(app, job, undertaking) is State.COMPLETED

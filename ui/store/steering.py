@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pqfs import rejected
-from pqfs.errors import Misconfigured, PqfsError
+from pqfs.clearing import Clearing
+from pqfs.errors import Misconfigured, PqfsError, Refused
 from pqfs.flaws import Finding
 from pqfs.instants import seconds
 from pqfs.mending import Mending
@@ -87,11 +88,72 @@ def settings_of(name: str) -> Answer[list[dict[str, str]]]:
     return ask(question)
 
 
-def delete(name: str, author: Author) -> Answer[int]:
-    """Delete a queue that is empty."""
+def drain(name: str, author: Author) -> Answer[int]:
+    """Take nothing into a queue, and wait until it is worked off. Stopped, or not, it stays closed."""
 
     def work(app: App, undertaking: Undertaking) -> str:
-        Queueing(app.jobqueue).delete(name, author.actor, author.reason, app.clock.now())
+        clearing = _clearing(app, name, author)
+        clearing.close(to_run=True, pause=undertaking.pause)
+        _work_off(clearing, name, undertaking)
+        held = clearing.waiting()
+        return f"It takes nothing in until it is resumed.{f' Held jobs stay: {held:,}.' if held else ''}"
+
+    return begin(f"Drain queue {name}", author, work)
+
+
+def _work_off(clearing: Clearing, name: str, undertaking: Undertaking) -> None:
+    if clearing.busy() and not clearing.is_served():
+        raise Refused(f"No living consumer serves queue {name}, which takes nothing in now.", "Start pqfs, or one.")
+    while clearing.busy():
+        undertaking.pause(_LOOK_EVERY)
+
+
+def _clearing(app: App, name: str, author: Author) -> Clearing:
+    return Clearing(app, name, author.actor, author.reason)
+
+
+def waiting(name: str) -> Answer[int]:
+    """How many jobs of a queue wait."""
+    return ask(lambda app: Clearing(app, name, "", None).waiting())
+
+
+def purge(name: str, author: Author) -> Answer[int]:
+    """Delete what waits in a queue, with its files."""
+
+    def work(app: App, undertaking: Undertaking) -> str:
+        return f"Deleted: {_purge(_clearing(app, name, author), undertaking):,}."
+
+    return begin(f"Purge queue {name}", author, work)
+
+
+def _purge(clearing: Clearing, undertaking: Undertaking) -> int:
+    done = 0
+    for job, error in clearing.purge():
+        undertaking.note(job, error)
+        done += error is None
+    return done
+
+
+AS_IT_IS, WORKED_OFF, PURGED = "only if it is empty", "worked off first", "with all that is in it"
+HOW = (AS_IT_IS, WORKED_OFF, PURGED)
+
+
+def delete(name: str, how: str, author: Author) -> Answer[int]:
+    """Delete a queue: if it is empty, once it has been worked off, or with what waits or could come back."""
+
+    def work(app: App, undertaking: Undertaking) -> str:
+        clearing = _clearing(app, name, author)
+        Queueing(app.jobqueue).refuse_to_delete(name, even_if_full=how != AS_IT_IS)
+        if how != AS_IT_IS:
+            clearing.close(to_run=how == WORKED_OFF, pause=undertaking.pause)
+        if how == PURGED:
+            _purge(clearing, undertaking)
+        if how != AS_IT_IS:
+            _work_off(clearing, name, undertaking)
+        if how == PURGED:
+            for job in clearing.delete_the_rest():
+                undertaking.note(job)
+        clearing.delete()
         return f"Its outputs stay in outbox/{name}/."
 
     return begin(f"Delete queue {name}", author, work)
@@ -119,7 +181,7 @@ def stop(name: str, author: Author) -> Answer[int]:
     return begin(f"Stop {name}", author, _changing(lambda each, who: each.stop(name, who)))
 
 
-def drain(name: str, author: Author) -> Answer[int]:
+def let_go(name: str, author: Author) -> Answer[int]:
     """Have it end when what it runs has ended."""
     return begin(f"Drain {name}", author, _changing(lambda each, who: each.drain(name, who)))
 
@@ -131,8 +193,7 @@ def _changing(change: Callable[[Fleet, fleet.Author], Change]) -> Work:
         if not begun.is_running:
             return f"pqfs is not running here; consumers from its next start on: {len(begun.roster)}."
         while crew.pending(begun):
-            undertaking.look_up()
-            undertaking.wait(_LOOK_EVERY)
+            undertaking.pause(_LOOK_EVERY)
         return f"Consumers: {len(begun.roster)}."
 
     return work

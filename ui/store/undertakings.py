@@ -106,6 +106,15 @@ class Undertaking:
         if self._is_asked_to_stop:
             raise Stopped
 
+    def pause(self, seconds: float) -> None:
+        """Wait a little before the next look.
+
+        Raises:
+            Stopped: nobody wants the rest.
+        """
+        self.look_up()
+        time.sleep(seconds)
+
     def stop(self) -> None:
         """Leave the rest as it is."""
         self._is_asked_to_stop = True

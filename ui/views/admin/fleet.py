@@ -17,7 +17,7 @@ from ui.store.undertakings import Author
 _WHAT = {
     "Start": (steering.start, "It runs, and serves all queues unless it was wanted with others."),
     "Stop": (steering.stop, "What it runs has some seconds to finish, and is given back after them."),
-    "Drain": (steering.drain, "It ends when what it runs has ended, and claims nothing more."),
+    "Drain": (steering.let_go, "It ends when what it runs has ended, and claims nothing more."),
 }
 
 

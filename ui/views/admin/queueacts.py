@@ -1,4 +1,4 @@
-"""What is done to queues: create, pause, resume, set, delete."""
+"""What is done to queues: create, pause, resume, drain, purge, set, delete."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ import streamlit as st
 from ui.parts import dialog
 from ui.parts.dialog import Act
 from ui.parts.live import told
-from ui.parts.words import plain
+from ui.parts.words import counted, plain
 from ui.store import steering
+
+_HOW_SAID = (
+    "otherwise it stays as it is",
+    "it takes nothing in meanwhile; what is held, has failed or was cancelled must be gone",
+    "its waiting, failed and cancelled jobs are deleted with their files; what runs is waited for",
+)
 
 
 def show(names: list[str]) -> None:
@@ -22,6 +28,10 @@ def show(names: list[str]) -> None:
             dialog.ask("Pause a queue", partial(_draw_pause, name), "Pause")
         if st.button("Resume", key="queue-resume", disabled=not name):
             dialog.ask("Resume a queue", partial(_draw_resume, name), "Resume")
+        if st.button("Drain", key="queue-drain", disabled=not name):
+            dialog.ask("Drain a queue", partial(_draw_drain, name), "Drain")
+        if st.button("Purge", key="queue-purge", disabled=not name):
+            dialog.ask("Purge a queue", partial(_draw_purge, name), "Purge", "purge")
         if st.button("Delete", key="queue-delete", disabled=not name):
             dialog.ask("Delete a queue", partial(_draw_delete, name), "Delete", "delete")
         if st.button("Create a queue", key="queue-create", type="primary"):
@@ -41,9 +51,25 @@ def _draw_resume(name: str) -> Act:
     return partial(steering.resume, name)
 
 
+def _draw_drain(name: str) -> Act:
+    st.markdown(f"Queue {plain(name)} takes nothing in until it is resumed, and what waits in it is worked off.")
+    st.caption("What waits for its time is waited for, too; what is held stays. Stopped, it stays closed.")
+    return partial(steering.drain, name)
+
+
+def _draw_purge(name: str) -> Act | None:
+    found = steering.waiting(name)
+    if not told(found) or found.value is None:
+        return None
+    st.markdown(f"**{counted(found.value, 'waiting job')}** of queue {plain(name)} would go, with their files.")
+    st.caption("What runs goes on. Who did it stays in the audit.")
+    return partial(steering.purge, name) if found.value else None
+
+
 def _draw_delete(name: str) -> Act:
-    st.markdown(f"Queue {plain(name)} goes if it is empty. Its outputs, and the history of completed jobs, stay.")
-    return partial(steering.delete, name)
+    st.markdown(f"Queue {plain(name)} goes. Its outputs, and the history of completed jobs, stay.")
+    how = st.radio("How", steering.HOW, key="ask-value", captions=_HOW_SAID)
+    return partial(steering.delete, name, how)
 
 
 def _draw_create() -> Act:
