@@ -92,6 +92,10 @@ class ScheduleNotFound(Refused):
         super().__init__(f"There is no schedule {name}.", f"There are: {', '.join(known) or 'none yet'}")
 
 
+class ScheduleTaken(Refused):
+    """A schedule is there already, or in the state that is asked for."""
+
+
 class QueueFull(Refused):
     """The queue takes nothing more now: it is closed, or has as much as its quotas allow."""
 

@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from pqfs import naming
-from pqfs.errors import Misconfigured, QueueNotFound, Refused, ScheduleNotFound
+from pqfs.clock import iso
+from pqfs.errors import Misconfigured, QueueNotFound, Refused, ScheduleNotFound, ScheduleTaken
+from pqfs.index import Index
 from pqfs.index.schedulerows import Schedule, ScheduleRows
 from pqfs.jobqueue import JobQueue
 from pqfs.model import DEFAULT_QUEUE, FURTHEST, check_priority
@@ -120,7 +122,9 @@ class Schedules:
         made = Schedule(name, _written(plan), now, None, now, plan.timetable.next(now))
         with self._index.transaction():
             if self._rows.find(name):
-                raise Refused(f"There is a schedule {name} already.", f"Remove it first: pqfs schedule remove {name}")
+                raise ScheduleTaken(
+                    f"There is a schedule {name} already.", f"Remove it first: pqfs schedule remove {name}"
+                )
             self._spool.write_schedule(name, note_of(made))
             # Crash here: a note without a row; nobody was told. Recovery removes it after an hour.
             self._rows.create(made)
@@ -147,7 +151,7 @@ class Schedules:
 
         def resumed(row: Schedule) -> Schedule:
             if row.paused_at is None:
-                raise Refused(f"Schedule {name} is not paused.")
+                raise ScheduleTaken(f"Schedule {name} is not paused.")
             done = max(row.done_at, now)
             return replace(row, paused_at=None, done_at=done, next_at=plan_of(row.wishes).timetable.next(done))
 
@@ -202,6 +206,25 @@ class Schedules:
                     done = max(told.done_at, self.find(told.name).done_at)
                     restored += self._rows.wish(replace(told, done_at=done))
         return restored
+
+
+def listed(index: Index) -> list[dict[str, Any]]:
+    """Every schedule as listings tell it: when it is due next, when it was last, and what became of that."""
+    return [told_of(index, row) for row in ScheduleRows(index.engine).all()]
+
+
+def told_of(index: Index, row: Schedule) -> dict[str, Any]:
+    """One schedule, as listings tell it."""
+    plan = plan_of(row.wishes)
+    job = index.job(row.job) if row.job else None
+    at = {"paused_at": row.paused_at, "next_at": row.next_at, "last_at": row.ran_at}
+    return {
+        "name": row.name, "cron": plan.cron, "zone": plan.zone, "file": plan.file, "queue": plan.queue,
+        "priority": plan.priority, "missed": plan.missed, "jitter": plan.jitter,
+        **{key: None if value is None else iso(value) for key, value in at.items()},
+        "job": row.job, "state": str(job.state) if job else None, "output": job.output if job else None,
+        "trouble": row.trouble,
+    }  # fmt: skip
 
 
 def note_of(row: Schedule) -> dict[str, Any]:

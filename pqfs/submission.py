@@ -134,6 +134,10 @@ class Submitter:
             raise Unavailable("What was sent is no longer there.", "Send it again.") from error
         return self._accept(job, path, size, name, wish)
 
+    def forget(self) -> None:
+        """Stage nothing of what was staged since the last commit; whoever wrote the files removes them."""
+        self._staged.clear()
+
     def _path_of(self, job: str) -> Path:
         return self._jobqueue.spool.path(self._jobqueue.spool.scratch_path(self._lock.name, job, 1, "part"))
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from pqfs.api import figures, problems, resources, work
+from pqfs.api import figures, problems, resources, timing, work
 from pqfs.api.access import Access
 from pqfs.api.desk import Desk
 from pqfs.api.problems import Problem
@@ -36,6 +36,7 @@ def application(desk: Desk, keys: Keys) -> FastAPI:
     problems.install(app)
     app.include_router(work.router(desk, access, bounds))
     app.include_router(resources.router(desk, access))
+    app.include_router(timing.router(desk, access))
     app.include_router(figures.router(desk, access))
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app

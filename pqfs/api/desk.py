@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,9 @@ from typing import TypeVar
 
 import anyio.to_thread
 
+from pqfs import bundle
 from pqfs.api.problems import Gone, NotYet
+from pqfs.bundle import Part
 from pqfs.dequeuer import Dequeuer, Held
 from pqfs.errors import IndexGone, LeaseLost, PqfsError, QueueNotFound, Refused
 from pqfs.index import Act
@@ -93,20 +95,45 @@ class Desk:
         with self.reception.open() as submitter:
             return submitter.begin()
 
-    def enqueue(self, job: str, name: str, wish: Wish, actor: str) -> str:
-        """Make a job of what was written where `begin` said; the id of the job that answers."""
+    def enqueue(self, named: Sequence[tuple[str, str]], wish: Wish, actor: str) -> list[str]:
+        """Make jobs of what was written where `begin` said, by id and name, in one commit; the ids that answer.
+
+        Raises:
+            Refused: and then none of them is a job, but where only some are duplicates: those are left out.
+        """
+        if len(named) > 1 and wish.key is not None:
+            raise Refused("A key is for one job.", "Send one request for each file.")
         with self.reception.open() as submitter:
             self._check_queue(wish.queue)
             try:
                 wish.check(self.app.clock.now())
             except ValueError as error:
                 raise Refused(f"{error}.") from error
-            submitter.adopt(job, os.fsencode(name), wish)
-            made = submitter.commit([Act(actor, "submit", job, wish.queue, after=State.PENDING)])
+            try:
+                for job, name in named:
+                    submitter.adopt(job, os.fsencode(name), wish)
+            except Exception:
+                submitter.forget()
+                raise
+            acts = [Act(actor, "submit", job, wish.queue, after=State.PENDING) for job, _ in named]
+            made = submitter.commit(acts)
             if not made:
                 reason = self.app.jobqueue.duplicates.reason(submitter.twins[0])
                 raise Refused(f"{reason[0].upper()}{reason[1:]}.")
-            return made[0].id
+            return [each.id for each in made]
+
+    def takes_sets(self, queue: str) -> bool:
+        """Whether several files for a queue are one job."""
+        with self.lock:
+            self._check_queue(queue)
+            return self.app.terms.queue(queue).sets != "none"
+
+    def bundle(self, files: Sequence[tuple[str, Path]], target: Path) -> None:
+        """Write files, by name, into one as a set. Nobody else waits meanwhile."""
+        names = [name for name, _ in files]
+        if len(set(names)) != len(names):
+            raise Refused("Two files of one set have the same name.")
+        bundle.write(target, _parts(files), lambda: None)
 
     def _check_queue(self, name: str) -> None:
         known = [row.name for row in self.app.terms.look()]
@@ -244,6 +271,12 @@ class Desk:
                 if before is None:
                     break
         return found
+
+
+def _parts(files: Sequence[tuple[str, Path]]) -> Iterator[Part]:
+    for name, path in files:
+        with path.open("rb") as file:
+            yield Part(name, file.fileno(), path.stat().st_size, None)
 
 
 def _opened(path: Path) -> tuple[int, int]:

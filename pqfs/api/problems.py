@@ -23,6 +23,8 @@ from pqfs.errors import (
     QueueFull,
     QueueNotFound,
     Refused,
+    ScheduleNotFound,
+    ScheduleTaken,
     Unavailable,
     explained,
 )
@@ -78,6 +80,8 @@ STATUSES: dict[type[PqfsError], int] = {
     JobNotFound: 404,
     QueueNotFound: 404,
     ConsumerNotFound: 404,
+    ScheduleNotFound: 404,
+    ScheduleTaken: 409,
     TooSlow: 408,
     IllegalTransition: 409,
     LeaseLost: 409,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
 from pqfs.model import FURTHEST, LONGEST_KEY, PRIORITY_LIMIT, State
+from pqfs.schedules import LONGEST_TEXT
 
 JOB = "01a3185c-5000-7001-89d8-d555156386ad"
 _QUEUE = r"^[a-z0-9_-]{1,32}$"
@@ -28,6 +29,17 @@ _Key = Annotated[
 _Reason = Annotated[str, Field(max_length=1000)]
 QueueName = Annotated[str, Field(pattern=_QUEUE, examples=["default"])]
 Lease = Annotated[float, Field(ge=1, le=86400, description="Seconds that the lease is to last.")]
+
+
+ScheduleName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", examples=["nightly"])]
+# What every reader of them understands; more is accepted than a pattern can say.
+_CRON = {
+    "type": "string",
+    "pattern": r"^(@(hourly|daily|weekly|monthly|yearly)|([1-5]?[0-9]|\*|\*/5) (1?[0-9]|\*) \* \* ([0-6]|\*))$",
+    "description": "Five fields: minute, hour, day, month, day of the week; or @hourly … @yearly.",
+}
+_ZONE = {"type": "string", "pattern": "^(UTC|Europe/Berlin|America/New_York)$", "default": "UTC",
+         "description": "The name of any time zone."}  # fmt: skip
 
 
 class Wished(BaseModel):
@@ -54,7 +66,10 @@ class Enqueue(Wished):
 
 
 class EnqueueForm(Wished):
-    """A job as a form: one file, and the same fields, where they are not left out."""
+    """Jobs as a form: a file, or several, and the same fields, where they are not left out.
+
+    Several files are a job each, all or none; for a queue that takes sets they are one job together.
+    """
 
     name: _Name | SkipJsonSchema[None] = None
     priority: _Priority | SkipJsonSchema[None] = None
@@ -69,10 +84,11 @@ class OutputForm(BaseModel):
 
 
 class Enqueued(BaseModel):
-    """The job is durable. `job_id` is the earlier job's where the key was known."""
+    """The job is durable. `job_id` is the earlier job's where the key was known; `job_ids` are those of all files."""
 
     message: Annotated[str, Field(examples=["Job enqueued"])]
     job_id: Annotated[str, Field(examples=[JOB])]
+    job_ids: Annotated[list[str], Field(examples=[[JOB]])]
 
 
 class Leased(BaseModel):
@@ -167,6 +183,53 @@ class Jobs(BaseModel):
 
     items: list[JobShape]
     next: str | None
+
+
+class ScheduleWish(BaseModel):
+    """What is wanted of a schedule: when its jobs are due, and what they are made of."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"name": "tick", "cron": "*/5 * * * *", "text": "now"}]},
+    )
+
+    name: ScheduleName
+    cron: Annotated[str, Field(max_length=200), WithJsonSchema(_CRON)]
+    text: Annotated[str, Field(max_length=LONGEST_TEXT // 4, description="The payload.")]
+    zone: Annotated[str, Field(max_length=100), WithJsonSchema(_ZONE)] = "UTC"
+    job_name: _Name | None = None
+    queue: QueueName = "default"
+    priority: _Priority | None = None
+    missed: Literal["skip", "once", "all"] = "once"
+    jitter: Annotated[float, Field(ge=0, le=86400, description="Seconds by which a job may start later.")] = 0.0
+    reason: _Reason | None = None
+
+
+class ScheduleShape(BaseModel):
+    """A schedule, as `pqfs schedule list --json` shows it."""
+
+    name: str
+    cron: str
+    zone: str
+    file: str | None
+    queue: str
+    priority: int | None
+    missed: str
+    jitter: float
+    paused_at: str | None
+    next_at: str | None
+    last_at: str | None
+    job: str | None
+    state: str | None
+    output: str | None
+    trouble: str | None
+
+
+class Removed(BaseModel):
+    """It is no more."""
+
+    message: str
 
 
 class Listed(BaseModel):

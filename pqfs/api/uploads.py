@@ -1,14 +1,15 @@
 """Bodies, written into the spool's own scratch while they arrive: bounded in bytes, in time, and by room on disk.
 
-A body may be a file alone, or a form with one file. Whatever goes wrong, what was written is removed again by whoever
-asked for it. Nothing here trusts a header: bytes are counted as they come.
+A body may be a file alone, or a form with one file or several. Whatever goes wrong, what was written is removed again
+by whoever asked for it. Nothing here trusts a header: bytes are counted as they come.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,10 @@ _BLOCK = 1 << 18  # bytes that are gathered before they are written
 _SLOWEST = 1024.0  # bytes a second, after the patience
 _FIELD = 1 << 16  # bytes of all other fields of a form
 _FIELDS = 32
+_FILES = 100  # of one form
 _FILE = b"file"  # a part of this name is the file, even one without a file's name
+
+Further = Callable[[], Awaitable[Path]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,10 @@ class Bounds:
 
 @dataclass(slots=True)
 class Form:
-    """What a form had besides its file: its fields, and the file's name, which may be empty."""
+    """What a form had besides the bytes of its files: its fields, and the files' names, which may be empty."""
 
     fields: dict[str, str] = field(default_factory=dict)
-    filename: str | None = None
+    filenames: list[str] = field(default_factory=list)
 
 
 def media_of(request: Request) -> str:
@@ -72,19 +76,21 @@ async def save(request: Request, target: Path, bounds: Bounds) -> None:
         await writer.flush()
 
 
-async def save_form(request: Request, target: Path, bounds: Bounds) -> Form:
+async def save_form(request: Request, target: Path, bounds: Bounds, further: Further | None = None) -> Form:
     """Write the file of a form into a new file; the rest of the form. Errors as `save`.
 
+    `further` tells where each file after the first goes; without it there may be one only.
+
     Raises:
-        Refused: it is no form, or has not exactly one file.
+        Refused: it is no form, or has not as many files as it may have.
     """
     _, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
     if not boundary:
         raise UnsupportedMedia("The form names no boundary.")
-    with target.open("xb") as file:
-        writer = _Writer(file, bounds)
-        parts = _Parts(writer)
+    with ExitStack() as files:
+        writer = _Writer(files.enter_context(target.open("xb")), bounds, further, files)
+        parts = _Parts(writer, 1 if further is None else _FILES)
         try:
             parser = MultipartParser(boundary, cast("MultipartCallbacks", parts.callbacks()))
             async for block in _blocks(request, bounds, bounds.largest):
@@ -95,7 +101,7 @@ async def save_form(request: Request, target: Path, bounds: Bounds) -> Form:
             raise Refused(f"The form can not be read: {error}.") from error
         if not parts.is_whole:
             raise Refused("The form is cut off.")
-        if parts.form.filename is None:
+        if not parts.form.filenames:
             raise Refused("The form has no file.")
         await writer.flush()
     return parts.form
@@ -120,27 +126,45 @@ async def _blocks(request: Request, bounds: Bounds, largest: int) -> AsyncIterat
 
 
 class _Writer:
-    """Gathers bytes and writes them, in a thread, once they are many."""
+    """Gathers bytes and writes them, in a thread, once they are many; one file after the other."""
 
-    def __init__(self, file: IO[bytes], bounds: Bounds) -> None:
+    def __init__(
+        self, file: IO[bytes], bounds: Bounds, further: Further | None = None, files: ExitStack | None = None
+    ) -> None:
         self._file = file
         self._is_full = bounds.is_full
-        self._gathered = bytearray()
+        self._further = further
+        self._files = files
+        self._gathered = [bytearray()]  # of this file, and of those that come after it
 
     def gather(self, data: bytes) -> None:
-        self._gathered += data
+        self._gathered[-1] += data
+
+    def begin_another(self) -> None:
+        """What is gathered from now on is another file's."""
+        self._gathered.append(bytearray())
 
     async def add(self, data: bytes) -> None:
         self.gather(data)
         await self.write_if_full()
 
     async def write_if_full(self) -> None:
-        if len(self._gathered) >= _BLOCK:
+        if len(self._gathered) > 1 or len(self._gathered[0]) >= _BLOCK:
             await self.flush()
 
     async def flush(self) -> None:
-        data, self._gathered = bytes(self._gathered), bytearray()
-        await anyio.to_thread.run_sync(partial(self._write, data))
+        while True:
+            data, self._gathered[0] = bytes(self._gathered[0]), bytearray()
+            await anyio.to_thread.run_sync(partial(self._write, data))
+            if len(self._gathered) == 1:
+                return
+            del self._gathered[0]
+            await self._go_on()
+
+    async def _go_on(self) -> None:
+        assert self._further is not None and self._files is not None
+        target = await self._further()
+        self._file = self._files.enter_context(target.open("xb"))
 
     def _write(self, data: bytes) -> None:
         if self._is_full():
@@ -150,10 +174,11 @@ class _Writer:
 
 
 class _Parts:
-    """Listens to the parser, which bounds headers itself: one file goes to the writer, fields are kept."""
+    """Listens to the parser, which bounds headers itself: files go to the writer, `most` of them; fields are kept."""
 
-    def __init__(self, writer: _Writer) -> None:
+    def __init__(self, writer: _Writer, most: int) -> None:
         self._writer = writer
+        self._most = most
         self.form = Form()
         self.is_whole = False
         self._headers: dict[bytes, bytes] = {}
@@ -193,9 +218,12 @@ class _Parts:
             if len(self.form.fields) >= _FIELDS:
                 raise Refused(f"The form has more than {_FIELDS} fields.")
             return
-        if self.form.filename is not None:
-            raise Refused("The form has more than one file.", "Send one request for each.")
-        self.form.filename = name.decode(errors="surrogateescape")
+        if len(self.form.filenames) == self._most:
+            many = "one file" if self._most == 1 else f"{self._most} files"
+            raise Refused(f"The form has more than {many}.", "Send another request for the others.")
+        if self.form.filenames:
+            self._writer.begin_another()
+        self.form.filenames.append(name.decode(errors="surrogateescape"))
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._field is None:

@@ -36,6 +36,7 @@ from pqfs.api.shapes import (
 from pqfs.api.uploads import Bounds, Form
 from pqfs.clock import iso
 from pqfs.dequeuer import Held
+from pqfs.duplicates import SET
 from pqfs.errors import Refused
 from pqfs.keys import Role
 from pqfs.model import Kind
@@ -85,16 +86,49 @@ def _add_producing(routes: APIRouter, desk: Desk, access: Access, bounds: Bounds
         openapi_extra={"requestBody": {"required": True, "content": body}},
     )  # fmt: skip
     async def enqueue(request: Request, by: Caller = caller) -> Enqueued:
-        """Make a job of JSON, or of the file of a form. Once this answers, the job survives anything."""
-        job, path = await desk.run(desk.begin)
+        """Make a job of JSON, or of each file of a form. Once this answers, the job survives anything."""
+        tray = _Tray(desk)
         try:
-            name, wish = await _received(request, path, bounds, desk)
+            names, wish = await _received(request, bounds, tray)
             wish = replace(wish, ready_at=wish.ready_at and desk.app.clock.now() + wish.ready_at)
             wish = _traced(wish, request)
-            made = await desk.run(desk.enqueue, job, name, wish, by.actor)
+            if len(names) > 1 and await desk.run(desk.takes_sets, wish.queue):
+                names, wish = await tray.bundled(names, wish)
+            made = await desk.run(desk.enqueue, tray.named(names), wish, by.actor)
         finally:
-            await desk.run(desk.discard, path)
-        return Enqueued(message="Job enqueued", job_id=made)
+            await tray.empty()
+        return Enqueued(message="Job enqueued" if len(made) == 1 else "Jobs enqueued", job_id=made[0], job_ids=made)
+
+
+class _Tray:
+    """What one request stages: the ids of the jobs to be, and where their payloads lie."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._begun: list[tuple[str, Path]] = []
+        self._bundle: tuple[str, Path] | None = None
+
+    async def place(self) -> Path:
+        """Where the next payload is to be written."""
+        self._begun.append(await self.desk.run(self.desk.begin))
+        return self._begun[-1][1]
+
+    async def bundled(self, names: list[str], wish: Wish) -> tuple[list[str], Wish]:
+        """Make one payload of all that is there: its name, and what is wished of it."""
+        self._bundle = await self.desk.run(self.desk.begin)
+        paths = [path for _, path in self._begun]
+        await self.desk.run(self.desk.bundle, list(zip(names, paths, strict=True)), self._bundle[1])
+        return [f"{names[0]}.tar"], replace(wish, options={**(wish.options or {}), SET: {}})
+
+    def named(self, names: list[str]) -> list[tuple[str, str]]:
+        """The jobs to be, by id and name."""
+        begun = [self._bundle] if self._bundle else self._begun
+        return [(job, name) for (job, _), name in zip(begun, names, strict=True)]
+
+    async def empty(self) -> None:
+        """Remove what has not become a job."""
+        for _, path in [*self._begun, *([self._bundle] if self._bundle else [])]:
+            await self.desk.run(self.desk.discard, path)
 
 
 def _traced(wish: Wish, request: Request) -> Wish:
@@ -104,26 +138,29 @@ def _traced(wish: Wish, request: Request) -> Wish:
     return replace(wish, options={**options, "metadata": metadata}) if metadata else wish
 
 
-async def _received(request: Request, path: Path, bounds: Bounds, desk: Desk) -> tuple[str, Wish]:
-    """The payload, written to the path; its name and what is wished. `ready_at` is still the delay."""
-    media = uploads.media_of(request)
+async def _received(request: Request, bounds: Bounds, tray: _Tray) -> tuple[list[str], Wish]:
+    """The payloads, written to the tray; their names and what is wished. `ready_at` is still the delay."""
+    media, path = uploads.media_of(request), await tray.place()
     if media == _MULTIPART:
-        form = await uploads.save_form(request, path, bounds)
+        form = await uploads.save_form(request, path, bounds, tray.place)
         return _of_form(form)
     if media != "application/json":
         raise UnsupportedMedia(f"A body of the kind {media or 'none'} is not read.", "Send JSON, or a form.")
     wished = _parsed(Enqueue, await uploads.read_small(request, bounds, _JSON))
     data = wished.job_data
     text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-    await desk.run(path.write_bytes, text.encode())
+    await tray.desk.run(path.write_bytes, text.encode())
     usual = "payload.txt" if isinstance(data, str) else "payload.json"
-    return wished.name or usual, _wish(wished, wished.metadata)
+    return [wished.name or usual], _wish(wished, wished.metadata)
 
 
-def _of_form(form: Form) -> tuple[str, Wish]:
+def _of_form(form: Form) -> tuple[list[str], Wish]:
     wished = _checked(Wished, form.fields)
-    base = (form.filename or "").replace("\\", "/").rpartition("/")[2]
-    return wished.name or (base if base.strip(".") else "payload.bin"), _wish(wished, None)
+    names = [name.replace("\\", "/").rpartition("/")[2] for name in form.filenames]
+    names = [name if name.strip(".") else "payload.bin" for name in names]
+    if wished.name and len(names) > 1:
+        raise Refused("One name can not be that of several files.", "Name each file of the form.")
+    return [wished.name] if wished.name else names, _wish(wished, None)
 
 
 def _wish(wished: Wished, metadata: dict[str, Any] | None) -> Wish:

@@ -13,9 +13,7 @@ from pqfs.cli import terminal
 from pqfs.cli.terminal import Json, Reason
 
 if TYPE_CHECKING:
-    from pqfs.index.schedulerows import Schedule
-    from pqfs.schedules import Plan, Schedules
-    from pqfs.wiring import App
+    from pqfs.schedules import Schedules
 
 Name = Annotated[str, typer.Argument(help="The schedule.")]
 _COLUMNS = ("name", "cron", "zone", "queue", "next", "last", "state", "trouble")
@@ -66,11 +64,11 @@ def add(
 @schedule.command("list", epilog="Example: pqfs schedule list --json | jq '.items[] | select(.trouble)'")
 def list_schedules(context: typer.Context, as_json: Json = False) -> None:
     """Every schedule: when it is due next, when it was last, and what became of that."""
-    from pqfs.index.schedulerows import ScheduleRows
+    from pqfs.schedules import listed
 
     app = terminal.opened(context, read_only=True)
     try:
-        items = [_item(app, each) for each in ScheduleRows(app.index.engine).all()]
+        items = listed(app.index)
     finally:
         app.close()
     if as_json:
@@ -129,22 +127,6 @@ def _act(context: typer.Context, act: Callable[[Schedules, str, float], Any]) ->
         return act(Schedules(app.jobqueue), terminal.actor(), app.clock.now())
     finally:
         app.close()
-
-
-def _item(app: App, row: Schedule) -> dict[str, Any]:
-    from pqfs.clock import iso
-    from pqfs.schedules import plan_of
-
-    plan: Plan = plan_of(row.wishes)
-    job = app.index.job(row.job) if row.job else None
-    at = {"paused_at": row.paused_at, "next_at": row.next_at, "last_at": row.ran_at}
-    return {
-        "name": row.name, "cron": plan.cron, "zone": plan.zone, "file": plan.file, "queue": plan.queue,
-        "priority": plan.priority, "missed": plan.missed, "jitter": plan.jitter,
-        **{key: None if value is None else iso(value) for key, value in at.items()},
-        "job": row.job, "state": str(job.state) if job else None, "output": job.output if job else None,
-        "trouble": row.trouble,
-    }  # fmt: skip
 
 
 def _local(instant: str | None) -> str:

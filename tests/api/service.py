@@ -26,6 +26,8 @@ max_body = "1MiB"
 patience = "200ms"
 [queues.small]
 max_size = 10
+[queues.scans]
+sets = "manifest"
 [queues.closed]
 accepts = false
 """

@@ -69,7 +69,12 @@ def test_what_a_person_sees_is_there(service: Service, local: TestClient) -> Non
     job = enqueued(local)
     leased(local)
 
-    assert [queue["name"] for queue in local.get("/v1/queues").json()["items"]] == ["closed", "default", "small"]
+    assert [queue["name"] for queue in local.get("/v1/queues").json()["items"]] == [
+        "closed",
+        "default",
+        "scans",
+        "small",
+    ]
     (consumer,) = local.get("/v1/consumers").json()["items"]
     assert (consumer["program"], consumer["owner"]) == ("api", service.desk.job(job).owner)
     stats = local.get("/v1/stats").json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from pqfs.clock import parse_iso
+from pqfs.duplicates import SET
 from pqfs.errors import IndexBusy, LeaseLost
 from pqfs.keys import Role
 from pqfs.model import Kind, State
@@ -257,7 +259,9 @@ NO_JOBS: list[tuple[dict[str, str], str | bytes, int]] = [
     (FORM, part('Content-Disposition: form-data; name="a"', "b" * (1 << 17)) + "--x--", 413),
     (FORM, part('Content-Disposition: form-data; name="queue"') + "--x--", 422),
     (FORM, part('Content-Disposition: form-data; name="file"; filename="a"'), 422),
-    (FORM, part('Content-Disposition: form-data; name="file"; filename="a"') * 2 + "--x--", 422),
+    (FORM, part('Content-Disposition: form-data; name="file"; filename="a"') * 2, 422),
+    (FORM, part('Content-Disposition: form-data; name="file"; filename="a"') * 101 + "--x--", 422),
+    (FORM, part('Content-Disposition: form-data; name="file"; filename="a"', "b" * (1 << 19)) * 3 + "--x--", 413),
     (FORM, part(f'X: {"y" * 10_000}\r\nContent-Disposition: form-data; filename="a"') + "--x--", 422),
     (FORM, "no form at all", 422),
     (FORM, "", 422),
@@ -318,3 +322,67 @@ def test_a_job_that_is_not_there_is_told(local: TestClient) -> None:
         for path in ("mark_done", "mark_failed", "extend"):
             assert local.post(f"/{path}/{job}").status_code == status
         assert local.get(f"/v1/jobs/{job}").status_code == status
+
+
+# -------------------------------------------------------------------- several files
+
+FILES = [("file", ("a.txt", b"first")), ("file", ("b.txt", b"x" * 600_000)), ("file", ("c.txt", b""))]
+
+
+@pytest.mark.slow
+def test_each_file_of_a_form_is_a_job(service: Service, local: TestClient) -> None:
+    answer = local.post("/enqueue/", files=FILES, data={"priority": "3"})
+
+    assert answer.status_code == 200, answer.text
+    jobs = [service.desk.job(job) for job in answer.json()["job_ids"]]
+    assert [(job.name, job.size, job.priority) for job in jobs] == [
+        (name.encode(), len(data), 3) for _, (name, data) in FILES
+    ]
+    assert answer.json()["job_id"] == jobs[0].id
+    spool = service.app.spool
+    assert [spool.path(spool.payload_path(job)).read_bytes() for job in jobs] == [data for _, (_, data) in FILES]
+    assert service.left() == []
+
+
+NO_FILES: list[tuple[dict[str, str], list[Any], int]] = [
+    ({"key": "k"}, FILES, 422),
+    ({"name": "one"}, FILES, 422),
+    ({"queue": "small"}, FILES, 422),
+    ({"queue": "none"}, FILES, 404),
+    ({"queue": "scans"}, [FILES[0], FILES[0]], 422),
+]
+
+
+@pytest.mark.slow
+def test_of_several_files_all_are_jobs_or_none(service: Service, local: TestClient) -> None:
+    for fields, files, status in NO_FILES:
+        answer = local.post("/enqueue/", files=files, data=fields)
+        assert answer.status_code == status, answer.text
+
+    job = enqueued(local)
+    assert [each["id"] for each in local.get("/v1/jobs").json()["items"]] == [job]
+    assert service.left() == []
+
+
+@pytest.mark.slow
+def test_several_files_for_a_queue_that_takes_sets_are_one_job(service: Service, local: TestClient) -> None:
+    answer = local.post("/enqueue/", files=FILES, data={"queue": "scans", "key": "k"})
+
+    assert answer.status_code == 200, answer.text
+    job = service.desk.job(answer.json()["job_id"])
+    with tarfile.open(service.app.spool.path(service.app.spool.payload_path(job))) as tar:
+        assert {each.name: each.size for each in tar} == {name: len(data) for _, (name, data) in FILES}
+    assert (job.name, SET in (job.options or {})) == (b"a.txt.tar", True)
+    assert local.post("/enqueue/", files=FILES, data={"queue": "scans", "key": "k"}).json()["job_id"] == job.id
+    assert service.left() == []
+
+
+@pytest.mark.slow
+def test_an_output_is_one_file(local: TestClient) -> None:
+    job = enqueued(local)
+    leased(local)
+
+    answer = local.post(f"/mark_done/{job}", files=FILES)
+
+    assert answer.status_code == 422
+    assert "more than one file" in answer.json()["detail"]
