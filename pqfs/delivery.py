@@ -238,7 +238,10 @@ class _Landing:
 
     def __exit__(self, *_: object) -> None:
         for name in self._hidden:
-            os.unlink(name, dir_fd=self._directory)
+            try:
+                os.unlink(name, dir_fd=self._directory)
+            except FileNotFoundError:
+                pass
         self._stack.close()
 
     def write(self, blocks: Iterator[bytes], progress: Callable[[int], None] = lambda count: None) -> _Hidden:
@@ -263,8 +266,10 @@ class _Landing:
         """Give it its name; FileExistsError where that is taken."""
         try:
             kernel.rename_noreplace(self._directory, hidden.name, self._directory, name)
-        except FileExistsError as error:
-            if not name.endswith(_SIDECAR.encode()):
+        except OSError as error:
+            if self._has_name(hidden, name):
+                return  # whatever was answered (NFS); a hidden name that is left goes at the end
+            if not isinstance(error, FileExistsError) or not name.endswith(_SIDECAR.encode()):
                 raise
             raise _still_waits(self.folder / os.fsdecode(name)) from error
         self._hidden.discard(hidden.name)
@@ -280,6 +285,18 @@ class _Landing:
                     self.take_back(before)
                 raise _still_waits(self.folder / os.fsdecode(name)) from error
             shown.append(name)
+
+    def _has_name(self, hidden: _Hidden, name: bytes) -> bool:
+        """Whether a file has its name, or had it: nobody but us takes the hidden one away."""
+        ours = os.fstat(hidden.descriptor)
+        here, there = (self._status(each) for each in (hidden.name, name))
+        return here is None or (there is not None and os.path.samestat(ours, there))
+
+    def _status(self, name: bytes) -> os.stat_result | None:
+        try:
+            return os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
 
     def take_back(self, name: bytes) -> None:
         """Remove what could not be followed by what belongs to it; it may have been taken for another's by now."""

@@ -35,9 +35,10 @@ from collections.abc import Iterable
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 # What a file operation says when the machine is at fault and not the program; all else that it says is a bug.
-_ENVIRONMENT = NO_ROOM | {
+_GONE = frozenset({errno.ESTALE, errno.ENOTCONN})  # NFS; FUSE whose process has ended
+_ENVIRONMENT = NO_ROOM | _GONE | {
     errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR,
-    errno.EAGAIN, errno.ESTALE, errno.EBUSY, errno.ENODEV, errno.ENXIO, errno.ENOLCK, errno.ETIMEDOUT,
+    errno.EAGAIN, errno.EBUSY, errno.ENODEV, errno.ENXIO, errno.ENOLCK, errno.ETIMEDOUT,
 }  # fmt: skip
 
 
@@ -146,6 +147,10 @@ class Unavailable(PqfsError):
     """Something needed is not there just now; the same call may succeed later."""
 
 
+class Stale(Unavailable):
+    """A handle of ours is of a directory that its server knows no more; whoever opens it anew has it again."""
+
+
 class IndexBusy(Unavailable):
     """Another process held the index's write lock for too long."""
 
@@ -230,7 +235,7 @@ def explained(error: BaseException) -> PqfsError | None:
     if not isinstance(error, OSError) or error.errno not in _ENVIRONMENT:
         return None
     about = "" if isinstance(error.filename, int | None) else f" ({_shown(error.filename)})"
-    kind = DiskFull if error.errno in NO_ROOM else Unavailable
+    kind = DiskFull if error.errno in NO_ROOM else Stale if error.errno in _GONE else Unavailable
     return kind(f"The machine refuses a file operation: {error.strerror}{about}.", "It is tried again by itself.")
 
 

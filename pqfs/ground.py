@@ -6,6 +6,7 @@ the second one reports success and lies.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -113,9 +114,11 @@ class Ground(Places):
         if not stat.S_ISDIR(found.st_mode):
             self.remove(relative)
             return
+        left: list[str] | None = None
         for _ in range(_ROUNDS):
             self._empty(self._fd, os.fsencode(relative))
-            if self.remove_directory(relative):
+            before, left = left, self.entries(relative, hidden=True)
+            if self.remove_directory(relative) or left == before:  # the same is left: somebody has it open (NFS)
                 return
 
     def _empty(self, above: int, name: bytes, top: int | None = None, depth: int = 0) -> None:
@@ -128,7 +131,7 @@ class Ground(Places):
             for inner in os.listdir(directory):
                 is_folder = stat.S_ISDIR(os.stat(inner, dir_fd=directory, follow_symlinks=False).st_mode)
                 if not is_folder:
-                    self._files.unlink(directory, os.fsencode(inner))
+                    self._unlink_unless_held(directory, os.fsencode(inner))
                 elif depth < _DEEP:
                     self._empty(directory, os.fsencode(inner), directory if top is None else top, depth + 1)
                     self._drop_folder(directory, os.fsencode(inner))
@@ -139,9 +142,20 @@ class Ground(Places):
         finally:
             os.close(directory)
 
+    def _unlink_unless_held(self, directory: int, name: bytes) -> None:
+        """On NFS what was removed while it was open lies there under another name, and is busy until it is closed."""
+        try:
+            self._files.unlink(directory, name)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+
     def _drop_folder(self, directory: int, name: bytes) -> bool:
+        """Remove an empty folder; whether it is gone."""
         try:
             self._files.rmdir(directory, name)
+        except FileNotFoundError:
+            return True
         except OSError:
             return False
         return True

@@ -338,7 +338,7 @@ class Ingester:
         if directory is None or self._has_no_quota(entry.queue, 0, sweep):
             return None
         judgement = self._inbox.judge(directory, entry, self._clock.boottime())
-        if judgement.descriptor is not None:
+        if judgement.descriptor is not None and self._inbox.footing.asks_leases:
             descriptors.callback(os.close, judgement.descriptor)
         if judgement.verdict is Verdict.REJECT:
             sweep.rejected += self._intake.reject(directory, entry, judgement.reason)
@@ -371,6 +371,11 @@ class Ingester:
 
     def _accept(self, directory: int, entry: Entry, judgement: Judgement, sweep: Sweep) -> Taken | None:
         assert judgement.found is not None and judgement.descriptor is not None
+        descriptor: int | None = judgement.descriptor
+        if not self._inbox.footing.asks_leases:
+            # Source: on NFS what is open while its old name is removed keeps one (a silly rename): it would have two.
+            os.close(judgement.descriptor)
+            descriptor = None
         try:
             beside = self._sidecars.read(directory, entry)
         except Rejected as error:
@@ -383,7 +388,7 @@ class Ingester:
         arrival = self._arrival(entry, judgement.found.st_size, beside)
         if self._has_no_quota(arrival.queue, arrival.size, sweep):
             return None
-        taken = Taken(arrival, entry, judgement.found, judgement.descriptor, directory, beside[1] if beside else None)
+        taken = Taken(arrival, entry, judgement.found, descriptor, directory, beside[1] if beside else None)
         if not self._jobqueue.take(self._owner, taken):
             return None
         self._quotas.count(arrival.queue, arrival.size)

@@ -56,12 +56,15 @@ from pqfs.tracing import trace_of
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A file of the inbox on its way in: how it was judged, its open descriptor, the directory that holds it."""
+    """A file of the inbox on its way in: how it was judged, its descriptor, the directory that holds it.
+
+    `descriptor` None: it is not held open, since the kernel is not asked for leases on this file system.
+    """
 
     arrival: Arrival
     entry: Entry
     judged: os.stat_result
-    descriptor: int
+    descriptor: int | None
     directory: int
     sidecar: Entry | None = None
 
@@ -123,7 +126,7 @@ class JobQueue(Steering):
         """
         found = self.spool.status(self._ready_path(arriver, taken.arrival))
         same = found is not None and identity(found) == identity(taken.judged) and found.st_nlink == 1
-        return same and not self._is_written(taken.descriptor, None)
+        return same and (taken.descriptor is None or not self._is_written(taken.descriptor, None))
 
     def ask_again(self, arriver: str, arrival: Arrival, now: float) -> Arrival | None:
         """Whether a file in ready/ that has no row is complete by now: its arrival with its final size, or None.

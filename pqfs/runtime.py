@@ -21,7 +21,7 @@ from typing import Protocol, Self
 from pqfs import kernel
 from pqfs.clock import Clock, boot_id
 from pqfs.doorbell import Bell, ring
-from pqfs.errors import IndexBusy, PqfsError, Unavailable, explained
+from pqfs.errors import IndexBusy, PqfsError, Stale, Unavailable, explained
 from pqfs.events import Word, emit, trouble
 from pqfs.owners import OwnerLock, ProgramLock
 from pqfs.pulse import Pulse
@@ -137,31 +137,32 @@ class Pause:
     def __init__(self, what: str) -> None:
         self._what = what
         self._cause: str | None = None
-        self._waits_for_lock = False
+        self._ends_with_us = False
 
     def say(self, cause: str | None) -> None:
         """Log that work pauses, or (None) goes on; nothing while it stays as it was."""
         if cause != self._cause:
             emit(Word.PAUSED if cause else Word.RESUMED, what=self._what, error=cause)
             self._cause = cause
-        self._waits_for_lock &= cause is not None
+        self._ends_with_us &= cause is not None
 
     def blame(self, error: Exception) -> PqfsError | None:
         """Pause for an error that is being handled, and return what it means; a bug (None) is logged whole.
 
         Raises:
-            IndexBusy: the second time running. A lock that can not be had for so long may be our own, kept by an
-                unlock that failed: it goes when this process ends, and the next one begins without it.
+            IndexBusy, Stale: the second time running. A lock that can not be had for so long may be our own, kept by
+                an unlock that failed, and a stale handle gets no better: both go when this process ends, and the next
+                one begins without them.
         """
         known = explained(error)
         if known is None:
             trouble(self._what)
             return None
         self.say(known.message)
-        if isinstance(known, IndexBusy):
-            if self._waits_for_lock:
+        if isinstance(known, IndexBusy | Stale):
+            if self._ends_with_us:
                 raise known
-            self._waits_for_lock = True
+            self._ends_with_us = True
         return known
 
 

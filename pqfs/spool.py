@@ -39,8 +39,22 @@ class Spool(Ground):
         try:
             self._files.rename(inbox_dir, name, self._fd, target)
         except OSError:
-            if not self.exists(os.fsdecode(target)):
+            if not self._has_moved(inbox_dir, name, os.fsdecode(target)):
                 raise
+
+    def _has_moved(self, directory: int, name: bytes, target: str) -> bool:
+        """After an error of a move to a name that is ours alone: whether it happened all the same.
+
+        Where it is link and unlink, the first may have happened and been denied: then the second is made up for.
+        """
+        there = self.status(target)
+        try:
+            here = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if there is not None and os.path.samestat(here, there):
+                self._files.unlink(directory, name)
+        except FileNotFoundError:
+            pass
+        return there is not None
 
     def reject(self, inbox_dir: int, name: bytes, job: str, reason: dict[str, Any]) -> str:
         """Put a refused object aside, its reason beside it, and return its path.
@@ -67,7 +81,7 @@ class Spool(Ground):
         try:
             self._files.rename(directory, source, self._fd, os.fsencode(target))
         except OSError:
-            if not self.exists(target):
+            if not self._has_moved(directory, source, target):
                 self.remove(f"rejected/{number}.reason.json")  # nothing has moved, so there is nothing to explain
                 raise
         return target
@@ -101,8 +115,11 @@ class Spool(Ground):
             if identity(os.stat(name, dir_fd=inbox_dir, follow_symlinks=False)) != judged:
                 return False
             self._files.rename(inbox_dir, name, self._fd, os.fsencode(aside))
-        except FileNotFoundError:
-            return False
+        except OSError as error:
+            if not self._has_moved(inbox_dir, name, aside):
+                if isinstance(error, FileNotFoundError):
+                    return False
+                raise
         # Crash here: a hidden file in rejected/ that names its owner; `clear_aside` looks at it and removes it.
         found = self.status(aside)
         if found is None or identity(found) == judged:

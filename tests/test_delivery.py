@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -95,6 +96,27 @@ def test_a_name_that_another_took_meanwhile_is_left_to_it(spool: Spool, taken: s
 
     assert in_inbox(spool) == [taken]
     assert spool.path(f"inbox/{taken}").read_bytes() == b"another's"
+
+
+@pytest.mark.parametrize(("linked", "error"), [(False, errno.ENOENT), (True, errno.EEXIST), (True, errno.ENOENT)])
+def test_a_delivery_that_happened_and_was_denied_is_no_failure(
+    spool: Spool, file: Path, monkeypatch: pytest.MonkeyPatch, linked: bool, error: int
+) -> None:
+    """Whoever drops onto a share would else drop the same file again, and have two jobs."""
+
+    def rename(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+        os.link(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir)
+        if not linked:
+            os.unlink(source, dir_fd=source_dir)
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(kernel, "rename_noreplace", rename)
+
+    dropped = pqfs.drop(file, spool.root, checksum=True)
+
+    assert in_inbox(spool) == [file.name, f"{file.name}.job.json"]
+    assert list(spool.path("inbox").glob(".*")) == []
+    assert dropped.path.stat().st_nlink == 1
 
 
 def test_who_may_not_list_the_inbox_has_the_file_made_durable_all_the_same(

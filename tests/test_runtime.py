@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pqfs.errors import IndexBusy, Unavailable
+from pqfs.errors import IndexBusy, Stale, Unavailable
 from pqfs.owners import Life, Owners
 from pqfs.runtime import Heartbeat, Pause, Presence, Stop, program_name
 from tests.world import SettableClock
@@ -215,6 +215,15 @@ def test_a_bug_does_not_hide_in_a_pause(caplog: pytest.LogCaptureFixture) -> Non
         assert Pause("sweeping the inbox").blame(error) is None
 
     assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.ENOTCONN])
+def test_who_has_a_stale_handle_twice_running_ends_and_begins_with_another(code: int) -> None:
+    pause = Pause("sweeping the inbox")
+
+    pause.blame(OSError(code, os.strerror(code)))
+    with pytest.raises(Stale):
+        pause.blame(OSError(code, os.strerror(code)))
 
 
 def test_who_waits_for_the_index_in_vain_twice_running_ends_and_begins_anew() -> None:

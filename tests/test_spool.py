@@ -36,6 +36,17 @@ class Liar(Files):
             raise OSError(self.error, os.strerror(self.error))
 
 
+class HalfLiar(Liar):
+    """The same where a move is link and unlink: the first of them is denied, so the second is not tried."""
+
+    def rename(self, source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+        if self.lies:
+            self.lies -= 1
+            os.link(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir, follow_symlinks=False)
+            raise OSError(self.error, os.strerror(self.error))
+        super().rename(source_dir, source, target_dir, target)
+
+
 class Recorder(Files):
     """Does everything and writes down what was asked for; may refuse to sync."""
 
@@ -208,6 +219,76 @@ def test_an_acceptance_that_happened_but_was_denied_is_believed_by_its_effect(op
     os.close(inbox)
     assert files.lies == 0
     assert spool.path(spool.ready_path("me", parked)).read_bytes() == b"mine"
+
+
+def test_a_link_that_was_denied_leaves_no_second_name_in_the_inbox(opened: Opener) -> None:
+    """With two names it would neither become a job nor be known as a ghost before the next walk."""
+    spool = opened(HalfLiar(errno.EEXIST))
+    put(spool, "inbox/a", b"mine")
+    spool.make_directory("ready/me")
+    parked = Parked(new_id(), "default", "a")
+    inbox = os.open(spool.path("inbox"), os.O_RDONLY)
+
+    spool.accept(inbox, b"a", "me", parked)
+
+    os.close(inbox)
+    assert not spool.exists("inbox/a")
+    assert spool.path(spool.ready_path("me", parked)).stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("files", [Liar(errno.ENOENT), Liar(errno.EEXIST), Liar(errno.EIO), HalfLiar(errno.EEXIST)])
+def test_what_is_removed_from_the_inbox_is_gone_whatever_was_answered(opened: Opener, files: Liar) -> None:
+    """Else its payload kept a second name until this owner ended, and waited for so long."""
+    spool = opened(files)
+    put(spool, "inbox/x")
+    inbox = os.open(spool.path("inbox"), os.O_RDONLY)
+
+    assert spool.drop(inbox, b"x", identity(spool.path("inbox/x").stat()), "me")
+
+    os.close(inbox)
+    assert files.lies == 0
+    assert (spool.entries("inbox"), spool.entries("rejected", hidden=True)) == ([], [])
+
+
+def test_a_tree_in_which_somebody_holds_a_file_is_removed_as_far_as_can_be_and_nobody_is_held_up(
+    opened: Opener,
+) -> None:
+    """On NFS what was removed while it was open is there under another name, and can not be removed."""
+
+    class Silly(Files):
+        looks = 0
+
+        def unlink(self, directory: int, path: bytes) -> None:
+            if path.startswith(b".nfs"):
+                self.looks += 1
+                raise OSError(errno.EBUSY, "Device or resource busy")
+            super().unlink(directory, path)
+
+    files = Silly()
+    spool = opened(files)
+    for name in ("one/a", "one/.nfs0000000000000001", "b"):
+        put(spool, f"work/me/{name}")
+
+    spool.remove_tree("work/me")
+
+    assert sorted(str(path.relative_to(spool.root)) for path in spool.path("work").rglob("*")) == [
+        "work/me", "work/me/one", "work/me/one/.nfs0000000000000001",
+    ]  # fmt: skip
+    assert files.looks < 4
+
+
+def test_a_folder_that_is_gone_although_that_was_denied_is_gone(opened: Opener) -> None:
+    class Denied(Files):
+        def rmdir(self, directory: int, path: bytes) -> None:
+            super().rmdir(directory, path)
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    spool = opened(Denied())
+    put(spool, "work/me/one/a")
+
+    spool.remove_tree("work/me")
+
+    assert not spool.exists("work/me")
 
 
 def test_accepting_what_its_producer_took_away_says_so(spool: Spool) -> None:

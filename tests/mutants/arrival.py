@@ -57,7 +57,7 @@ MUTANTS = (
     Mutant(
         "a file is not asked for again after it has left the inbox",
         _JOBQUEUE,
-        "        return same and not self._is_written(taken.descriptor, None)",
+        "        return same and (taken.descriptor is None or not self._is_written(taken.descriptor, None))",
         "        return same",
         ("tests/crash/test_races.py", "-k", "opened_for_writing"),
     ),
@@ -71,8 +71,8 @@ MUTANTS = (
     Mutant(
         "nobody looks whether the file that moved is the one that was judged",
         _JOBQUEUE,
-        "        return same and not self._is_written(taken.descriptor, None)",
-        "        return not self._is_written(taken.descriptor, None)",
+        "        return same and (taken.descriptor is None or not self._is_written(taken.descriptor, None))",
+        "        return taken.descriptor is None or not self._is_written(taken.descriptor, None)",
         ("tests/crash/test_races.py", "-k", "exchanged"),
     ),
     Mutant(
@@ -190,9 +190,37 @@ MUTANTS = (
     Mutant(
         "an acceptance that was denied is not looked for",
         _SPOOL,
-        "            if not self.exists(os.fsdecode(target)):\n                raise",
+        "            if not self._has_moved(inbox_dir, name, os.fsdecode(target)):\n                raise",
         "            raise",
         ("tests/test_spool.py", "-k", "denied"),
+    ),
+    Mutant(
+        "what was removed from the inbox, and denied, stays aside",
+        _SPOOL,
+        "            if not self._has_moved(inbox_dir, name, aside):",
+        "            if True:",
+        ("tests/test_spool.py", "-k", "whatever_was_answered"),
+    ),
+    Mutant(
+        "a link that was denied leaves the old name",
+        _SPOOL,
+        "                self._files.unlink(directory, name)",
+        "                pass",
+        ("tests/test_spool.py", "-k", "link_that_was_denied"),
+    ),
+    Mutant(
+        "a delivery that was denied counts as failed",
+        "pqfs/delivery.py",
+        "            if self._has_name(hidden, name):",
+        "            if False:",
+        ("tests/test_delivery.py", "-k", "happened_and_was_denied"),
+    ),
+    Mutant(
+        "who has a stale handle goes on for ever",
+        "pqfs/runtime.py",
+        "        if isinstance(known, IndexBusy | Stale):",
+        "        if isinstance(known, IndexBusy):",
+        ("tests/test_runtime.py", "-k", "stale"),
     ),
     Mutant(
         "the reason of a refusal is written after the object has moved",

@@ -1,0 +1,1 @@
+"""A share such as NFS is one, made of FUSE, and the real processes on it."""
