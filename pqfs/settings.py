@@ -316,7 +316,7 @@ def _config_path(flag: Any, environ: Mapping[str, str]) -> Path | None:
         if not Path(named).is_file():
             raise Misconfigured(f"The configuration {named} is not there.", "Check --config and PQFS_CONFIG.")
         return Path(named).absolute()
-    return _USUAL.absolute() if _USUAL.is_file() else None
+    return _USUAL.absolute() if os.path.lexists(_USUAL) else None  # a link that leads nowhere is no lack of a file
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -326,7 +326,8 @@ def _read_file(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Misconfigured(f"{path} is not TOML: {error}.") from error
     except OSError as error:
-        raise Misconfigured(f"{path} can not be read: {error.strerror}.") from error
+        leads = f" (it is a link to {os.readlink(path)})" if path.is_symlink() else ""
+        raise Misconfigured(f"{path} can not be read: {error.strerror}{leads}.") from error
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:

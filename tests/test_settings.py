@@ -162,6 +162,18 @@ def test_a_file_that_is_named_must_be_there() -> None:
         loaded(flags={"config": "nowhere.toml"})
 
 
+def test_a_pqfs_toml_that_leads_nowhere_or_is_none_is_never_taken_for_no_settings() -> None:
+    """The default handler would run on files that are meant for another."""
+    Path("pqfs.toml").symlink_to("elsewhere.toml")
+    with pytest.raises(Misconfigured, match=r"can not be read.*a link to elsewhere\.toml"):
+        load()
+
+    Path("pqfs.toml").unlink()
+    Path("pqfs.toml").mkdir()
+    with pytest.raises(Misconfigured, match="can not be read: Is a directory"):
+        load()
+
+
 @pytest.mark.parametrize(
     "toml",
     [
