@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -42,9 +43,15 @@ def _explain(error: ValidationError, kind: type[Section], origins: Mapping[str, 
     origin = next((origins[known] for known in origins if _concerns(known, key)), None)
     where = f" (from {origin})" if origin else ""
     if first["type"] == "unexpected_keyword_argument":
-        return f"There is no setting {key!r}{where}{_meant(first, kind)}."
-    what = first["msg"].removeprefix("Value error, ")
+        return f"There is no setting {key!r}{where}{_meant(first, kind)}"
+    what = _as_list(first["input"]) if first["type"] == "tuple_type" else first["msg"].removeprefix("Value error, ")
     return f"Setting {key!r}{where}: {what}." if key else f"{what}."
+
+
+def _as_list(value: Any) -> str:
+    """What a value that is to be a list would be: of a command in one text, its words."""
+    words = value.split() if isinstance(value, str) else [value]
+    return f"write it as a list of words: {json.dumps(words, ensure_ascii=False, default=str)}"
 
 
 def _concerns(known: str, key: str) -> bool:
@@ -56,7 +63,7 @@ def _meant(error: ErrorDetails, kind: type[Section]) -> str:
     """What a name that nobody knows was probably meant to be."""
     *above, name = map(str, error["loc"])
     close = difflib.get_close_matches(name, [field.name for field in fields(_section_at(kind, above))], 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f"; did you mean {close[0]!r}?" if close else "."
 
 
 def _section_at(kind: type[Section], path: Sequence[str]) -> type[Section]:

@@ -37,6 +37,11 @@ def test_a_queues_jobs_are_given_some_time() -> None:
 # -------------------------------------------------------------------- precedence
 
 
+def test_a_command_in_one_text_is_refused_with_the_words_that_it_would_be() -> None:
+    with pytest.raises(Misconfigured, match=r'a list of words: \["gzip", "--stdout", "\{input\}"\]'):
+        loaded('[defaults]\nhandler = { command = "gzip --stdout {input}" }')
+
+
 def test_without_anything_the_defaults_hold_and_have_no_origin(tmp_path: Path) -> None:
     found = loaded()
 
