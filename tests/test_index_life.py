@@ -360,6 +360,28 @@ def test_a_spool_that_was_copied_whole_needs_nothing(lived: Shell) -> None:
     check(lived)
 
 
+def test_a_copy_of_the_tree_as_the_readme_has_it_made_is_restored_with_its_backup(lived: Shell) -> None:
+    """It has neither run/ nor an index, and some ways to copy leave out empty folders."""
+    assert lived("index", "backup", "copy.db") == 0, lived.err
+    for left_out in ("run", "work", "receipts"):
+        shutil.rmtree(lived.spool / left_out)
+    for path in lived.spool.glob("index.db*"):
+        path.unlink()
+
+    assert lived("index", "restore", "copy.db", "--restart", "-y") == 0, lived.err
+
+    check(lived)
+
+
+def test_a_folder_that_is_no_spool_is_not_made_one_by_a_rebuild(shell: Shell) -> None:
+    (shell.root / "elsewhere").mkdir()
+
+    assert shell("--spool", shell.root / "elsewhere", "index", "rebuild") == 2
+
+    assert "is missing" in shell.err
+    assert list((shell.root / "elsewhere").iterdir()) == []
+
+
 def test_a_copy_that_is_no_index_is_not_put_in_place(lived: Shell) -> None:
     (lived.root / "copy.db").write_bytes(b"no database" * 1000)
     before = (lived.spool / "index.db").read_bytes()

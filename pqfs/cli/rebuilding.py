@@ -89,6 +89,8 @@ def _alone(settings: Settings, restart: bool) -> Iterator[_Site]:
     barred, wait, and go on when it is free.
     """
     spool = Spool(settings.spool)
+    if read_identity(spool):
+        Spool.create(settings.spool)  # a copy of a spool has no run/, and maybe no empty folder
     spool.check_one_file_system()
     custody, owners = Custody(spool), Owners(settings.spool / "run")
     was_barred = is_barred(spool)
