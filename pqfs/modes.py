@@ -7,13 +7,14 @@ directory. Readers of other users get `readers`: they may list and read outbox/,
 their group's from the start. Everything else is closed to both.
 
 `init` sets these modes; `up` sets them in a spool that has never run, such as a fresh checkout; `doctor` compares,
-and says what to run. What another user owns is left alone.
+and says what to run. What another user owns is left alone, and root leaves nothing in a spool that is not its own.
 """
 
 from __future__ import annotations
 
 import grp
 import os
+import pwd
 import shlex
 import stat
 from collections.abc import Iterable, Iterator
@@ -169,9 +170,49 @@ def mend(settings: Settings, only: Path | None = None, queues: Iterable[str] = (
             _set(each)
         except PermissionError as error:
             raise Misconfigured(
-                f"This user may not do this: {each.command}", "Be a member of the group, or run pqfs init as root."
+                f"This user may not do this: {each.command}", "Be a member of the group, or have root do it."
             ) from error
     return [each.path for each in mine]
+
+
+def refuse_root(spool: Path) -> None:
+    """Refuse root in a spool of another user, who could neither read nor move what root makes there.
+
+    Raises:
+        Misconfigured: naming whose spool it is.
+    """
+    if (owner := other_owner(spool)) is not None:
+        raise Misconfigured(
+            f"The spool {spool} belongs to {owner}, who could neither read nor move what root makes in it.",
+            f"Do it as that user: sudo -u {shlex.quote(owner)} pqfs …",
+        )
+
+
+def other_owner(spool: Path) -> str | None:
+    """Whose spool it is, where this is root and what root makes there is not that user's; else None."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        owner = os.lstat(spool / "ready").st_uid
+        return _user_name(owner) if owner != 0 and _maker(spool / "ready") == 0 else None
+    except OSError:
+        return None  # no spool, which is another trouble; or a share whose server decides whose a file is
+
+
+def _maker(directory: Path) -> int:
+    """Whose a file is that this process makes there; tried with one that never has a name."""
+    descriptor = os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        return os.fstat(descriptor).st_uid
+    finally:
+        os.close(descriptor)
+
+
+def _user_name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"#{number}"  # as sudo takes it
 
 
 def _set(difference: Difference) -> None:

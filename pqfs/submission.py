@@ -24,6 +24,7 @@ from pqfs.errors import DiskFull, QueueFull, Refused, Unavailable
 from pqfs.index import Act
 from pqfs.jobqueue import JobQueue
 from pqfs.model import DEFAULT_QUEUE, Arrival, check_key, check_priority, check_ready_at
+from pqfs.modes import other_owner
 from pqfs.naming import JobIds
 from pqfs.owners import OwnerLock
 from pqfs.quota import Quotas
@@ -232,8 +233,10 @@ def _sidecar(wish: Wish) -> dict[str, Any]:
 
 
 def may_submit(settings: Settings) -> bool:
-    """Whether this user may write the spool itself, and not only its inbox."""
+    """Whether this user may write the spool itself, and not only its inbox; what root writes is not for others."""
     spool, index = settings.spool, settings.index_file
+    if other_owner(spool) is not None:
+        return False
     places = [spool / name for name in ("run", "work", "ready", "meta")]
     if not all(os.access(place, os.W_OK | os.X_OK) for place in places if os.path.lexists(place)):
         return False  # what is missing is another trouble, told by whoever opens the spool

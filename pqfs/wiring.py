@@ -21,7 +21,7 @@ from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
 from pqfs.model import DEFAULT_QUEUE
-from pqfs.modes import mend
+from pqfs.modes import mend, refuse_root
 from pqfs.opening import Opening
 from pqfs.owners import Owners
 from pqfs.pace import MeasuredPace
@@ -104,7 +104,8 @@ def open_app(
         clock: the host's by default.
 
     Raises:
-        Misconfigured: there is no spool, it spans file systems, or the index may not be opened here.
+        Misconfigured: there is no spool, it spans file systems, it is not root's and this is root, or the index may
+            not be opened here.
         Unavailable: read-only and there is no index yet.
         IndexGone: the index is broken, missing or another spool's.
     """
@@ -115,6 +116,7 @@ def open_app(
         if read_only:
             index, custody = _open_to_read(spool, settings), None
         else:
+            refuse_root(settings.spool)
             index, custody = Opening(spool, settings, clock, partial(open_index, settings), tell).open(patience)
     except BaseException:
         spool.close()

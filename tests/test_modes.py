@@ -192,3 +192,23 @@ def test_a_producer_can_drop_and_nothing_else(town: Path, monkeypatch: pytest.Mo
 
     assert shell(SERVICE, "mv inbox/a ready/a && cat ready/a", spool).stdout == "hers\n"
     assert shell(ALICE, "cat ready/a", spool).returncode != 0, "what was accepted is out of reach"
+
+
+@pytest.mark.root
+def test_root_makes_nothing_in_the_spool_of_another_user_who_could_never_move_it(
+    town: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A payload that root submitted lay in a folder of root's: its job could neither run nor be repaired."""
+    spool, places = town / "spool", ["--spool", str(town / "spool"), "--logs", str(town / "logs")]
+    (town / "a.txt").write_bytes(b"payload")
+    before = {path for path in spool.rglob("*") if path.stat().st_uid == 0}
+
+    key = ["keys", "add", "x", "--role", "viewer"]
+    for refused in (["queue", "create", "mail"], ["up", "-d", "--no-ui"], ["index", "rebuild"], key):
+        assert run([*refused, *places]) == 2, refused
+        assert "who could neither read nor move what root makes in it" in capsys.readouterr().err
+    assert run(["submit", str(town / "a.txt"), *places]) == 0
+
+    assert {path for path in spool.rglob("*") if path.stat().st_uid == 0} - before == {spool / "inbox" / "a.txt"}
+    assert "dropped into the inbox" in capsys.readouterr().err
+    assert shell(SERVICE, "mv inbox/a.txt ready/a && cat ready/a", spool).stdout == "payload"

@@ -33,6 +33,7 @@ from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
 from pqfs.model import State
+from pqfs.modes import refuse_root
 from pqfs.opening import seal
 from pqfs.owners import Owners, ask_to_end
 from pqfs.rebuild import Rebuild
@@ -88,6 +89,7 @@ def _alone(settings: Settings, restart: bool) -> Iterator[_Site]:
     With `restart` those who work are asked to finish. Supervisor starts them again at once; they find the index
     barred, wait, and go on when it is free.
     """
+    refuse_root(settings.spool)
     spool = Spool(settings.spool)
     if read_identity(spool):
         Spool.create(settings.spool)  # a copy of a spool has no run/, and maybe no empty folder

@@ -63,10 +63,14 @@ def loaded_beside_spool(context: typer.Context) -> Loaded:
 
     Raises:
         Refused: there is none.
+        Misconfigured: it is not root's, and this is root.
     """
+    from pqfs.modes import refuse_root
+
     found = loaded(context)
     if not (found.settings.spool / "run").is_dir():
         raise Refused(f"There is no spool in {found.settings.spool}.", "Make it: pqfs init")
+    refuse_root(found.settings.spool)
     return found
 
 

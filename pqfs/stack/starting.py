@@ -23,7 +23,7 @@ from pqfs import kernel, wiring
 from pqfs.errors import Misconfigured, NotRunning, Refused, Unavailable
 from pqfs.index import Roster
 from pqfs.index.sqlite import refuse_network
-from pqfs.modes import mend
+from pqfs.modes import mend, refuse_root
 from pqfs.owners import Owners, ProgramLock
 from pqfs.places import DIRECTORIES
 from pqfs.runnerlink import check_confinement
@@ -124,6 +124,7 @@ class Stack:
     def _make_places(self) -> None:
         settings = self.instance.settings
         refuse_network(settings.index_file.parent)
+        refuse_root(settings.spool)
         Spool.create(settings.spool)
         try:
             settings.logs.mkdir(parents=True, exist_ok=True)
