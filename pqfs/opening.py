@@ -115,7 +115,7 @@ class Opening:
         if (not file.exists() or file.stat().st_size == 0) and not _is_empty(self._spool):
             raise IndexGone(
                 f"There is no index at {file}, but the spool holds jobs.",
-                "Put a backup in its place: pqfs index restore FILE. Without one, which loses no job: pqfs index rebuild",
+                "Of a backup: pqfs index restore FILE. Without one, and no job is lost: pqfs index rebuild",
             )
 
     def _is_new(self, index: Index) -> bool:
