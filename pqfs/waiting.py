@@ -44,7 +44,9 @@ def _about_entry(source: Source, inbox: Inbox, path: bytes) -> Iterator[str]:
     queues = frozenset(queue.name for queue in source.terms.look()) | set(source.settings.queues)
     entries, _ = inbox.entries(queues)
     entry = next((each for each in entries if each.path == path), None)
-    if entry is None:
+    if entry is None and os.fsdecode(path) in queues:
+        yield f"It is the folder of queue {os.fsdecode(path)}: what is dropped there is for it."
+    elif entry is None:
         yield from _about_folder(inbox.path / os.fsdecode(path))
     elif entry.path.endswith(SIDECAR):
         yield from _about_sidecar(source, entry, entries)

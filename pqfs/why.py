@@ -101,11 +101,31 @@ def _about_path(source: Source, target: str, path: Path) -> Answer | None:
         return about_inbox(source, target, rest)
     if first == "rejected" and (refused := _refusal(source, path.name)):
         return _about_refusal(target, *refused)
-    job = _job_of_file(source, path.name)
-    if job is None:
-        said = f"No job explains {naming.printable_path(relative)}. See: pqfs fsck"
-        return Answer(target, "folder", (said,), relative)
-    return _about_job(source, target, job)
+    if first == "receipts" and path.is_file():
+        return _about_receipt(source, target, path)
+    if job := _job_of_file(source, path.name):
+        return _about_job(source, target, job)
+    return Answer(target, "folder", (_about_own(path, first, relative),), relative)
+
+
+def _about_own(path: Path, first: str, relative: str) -> str:
+    """What else lies in the spool: pqfs' own files, and what neither a row nor a rule explains."""
+    if first == "meta" and naming.is_note(path.name):
+        return "It is what people set of a queue or a schedule, kept for a rebuild of the index."
+    if first == "run" or path.is_dir():
+        return f"It is the spool's own {naming.printable_path(relative)}; never change it while pqfs runs."
+    return f"No job explains {naming.printable_path(relative)}. See: pqfs fsck"
+
+
+def _about_receipt(source: Source, target: str, path: Path) -> Answer:
+    """What a receipt says, and of which job; one whose job is forgotten still says it."""
+    try:
+        said = json.loads(path.read_bytes())
+        first = f"It is the receipt of {said['name']}: {said['state']} at {said['at']}."
+        job = source.index.job(said.get("job") or "")
+    except (OSError, ValueError, KeyError, TypeError):
+        return Answer(target, "folder", ("It lies among the receipts, and can not be read as one.",), str(path))
+    return _about_job(source, target, job, first) if job else Answer(target, "folder", (first,), str(path))
 
 
 # -------------------------------------------------------------------- files of the inbox

@@ -320,3 +320,38 @@ def test_a_name_is_looked_for_a_few_times_however_many_queues_there_are(
     assert why(app, "queue8/report.pdf").job == old  # the newest of this name, wherever it was dropped
     assert not why(app, "queue7/nothing.pdf").is_known
     assert len(asked) <= 12
+
+
+# -------------------------------------------------------------------- what is pqfs' own
+
+
+def test_the_folder_of_a_queue_is_not_taken_for_one_that_somebody_dropped(app: App, clock: SettableClock) -> None:
+    app.index.create_queue("mail", clock.now())
+    app.spool.make_directory("inbox/mail")
+    app.spool.make_directory("inbox/other")
+
+    assert _said(app, app.spool.path("inbox/mail")) == (
+        "It is the folder of queue mail: what is dropped there is for it. "
+        "No ingester is alive, so nothing is taken in. Start pqfs (pqfs up), or: pqfs ingest"
+    )
+    assert "the files in it are taken, and it is removed" in _said(app, app.spool.path("inbox/other"))
+
+
+def test_what_lies_beside_the_payloads_is_told_for_what_it_is(app: App, clock: SettableClock) -> None:
+    job = submitted(app.jobqueue, clock.now())
+    app.spool.make_directory("receipts/mail")
+    for name, text in {
+        "receipts/a.txt.json": f'{{"name": "a.txt", "state": "accepted", "at": "now", "job": "{job.id}"}}',
+        "receipts/mail/b.txt.json": '{"name": "b.txt", "state": "rejected", "at": "now"}',
+        "receipts/c.txt.json": "[]",
+        "run/ingester.pulse": "",
+        "meta/queue.mail.json": "{}",
+    }.items():
+        app.spool.path(name).write_text(text)
+
+    assert f"It is the receipt of a.txt: accepted at now. Job {job.id}" in _said(app, "receipts/a.txt.json")
+    assert _said(app, "receipts/mail/b.txt.json") == "It is the receipt of b.txt: rejected at now."
+    assert "can not be read as one" in _said(app, "receipts/c.txt.json")
+    assert "the spool's own run/ingester.pulse" in _said(app, "run/ingester.pulse")
+    assert "the spool's own ready/" in _said(app, f"ready/{job.arriver}")
+    assert "what people set of a queue" in _said(app, "meta/queue.mail.json")
