@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
+
+from pqfs.index.tables import TABLES
 
 COLUMNS = (
     "id", "queue", "name", "arriver", "state", "place", "confirmed", "priority", "attempt", "failures",
@@ -17,12 +19,31 @@ _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 
 
-def statements(tokens: Mapping[str, str], file: str = "statements.sql") -> dict[str, str]:
+def statements(tokens: Mapping[str, str]) -> dict[str, str]:
     """Every statement by its name, with the engine's tokens filled in."""
-    text = (_HERE / file).read_text("utf-8")
-    parts = _NAME.split(text)[1:]
-    filled = {"columns": ", ".join(COLUMNS), "outline": ", ".join(OUTLINE), **tokens}
-    return {name: fill(sql, filled) for name, sql in zip(parts[::2], parts[1::2], strict=True)}
+    return _filled("statements.sql", tokens) | _of_tables({"first", "next", "put", "drop"})
+
+
+def batches(tokens: Mapping[str, str]) -> dict[str, str]:
+    """Statements of the same names for many sets of parameters, which come as one array each. Only PostgreSQL."""
+    return _filled("batches.sql", tokens) | _of_tables({"put_many"})
+
+
+def _of_tables(verbs: Container[str]) -> dict[str, str]:
+    """What is asked of whole tables: `put_many` has the name of what it does more quickly, `put_<table>`."""
+    bare = [(verb.partition("_")[0], _bare(sql)) for verb, sql in _named("tables.sql") if verb in verbs]
+    told = [(each.name, each.tokens) for each in TABLES]
+    return {f"{verb}_{name}": sql.format_map(tokens) for name, tokens in told for verb, sql in bare}
+
+
+def _filled(file: str, tokens: Mapping[str, str]) -> dict[str, str]:
+    lists = {"columns": ", ".join(COLUMNS), "outline": ", ".join(OUTLINE)}
+    return {name: fill(sql, lists | dict(tokens)) for name, sql in _named(file)}
+
+
+def _named(file: str) -> Iterator[tuple[str, str]]:
+    parts = _NAME.split((_HERE / file).read_text("utf-8"))[1:]
+    return zip(parts[::2], parts[1::2], strict=True)
 
 
 def migrations(engine: str, tokens: Mapping[str, str]) -> list[tuple[int, str]]:
@@ -39,5 +60,8 @@ def migrations(engine: str, tokens: Mapping[str, str]) -> list[tuple[int, str]]:
 
 def fill(sql: str, tokens: Mapping[str, str]) -> str:
     """Replace `{token}`; an unknown token is a KeyError, never silent. Comments are dropped."""
-    bare = re.sub(r"--[^\n]*", "", sql)
-    return re.sub(r"\{(\w+)\}", lambda match: tokens[match[1]], bare).strip()
+    return re.sub(r"\{(\w+)\}", lambda match: tokens[match[1]], _bare(sql))
+
+
+def _bare(sql: str) -> str:
+    return re.sub(r"--[^\n]*", "", sql).strip()

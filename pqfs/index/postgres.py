@@ -34,7 +34,7 @@ class PostgresEngine:
 
     def __init__(self, address: str, durable: bool = True, read_only: bool = False) -> None:
         self._statements = {name: named(sql) for name, sql in catalogue.statements(_TOKENS).items()}
-        self._batches = {name: named(sql) for name, sql in catalogue.statements(_TOKENS, "batches.sql").items()}
+        self._batches = {name: named(sql) for name, sql in catalogue.batches(_TOKENS).items()}
         self._session = Session(address, durable, read_only)
         try:
             self._refuse_old_server()

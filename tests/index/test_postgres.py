@@ -194,8 +194,8 @@ def test_every_statement_can_be_planned(index: Index) -> None:
     from pqfs.index.postgres import _TOKENS, named
 
     session = engine_of(index)._session
-    for file in ("statements.sql", "batches.sql"):
-        for sql in catalogue.statements(_TOKENS, file).values():
+    for statements in (catalogue.statements(_TOKENS), catalogue.batches(_TOKENS)):
+        for sql in statements.values():
             names = {part.split(")")[0]: None for part in named(sql).split("%(")[1:]}
             assert session.run(f"EXPLAIN {named(sql)}", names)
 
