@@ -8,6 +8,7 @@ which nobody can set, so that a step of the wall clock never revokes a live owne
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -40,6 +41,17 @@ class SystemClock:
     def boottime(self) -> float:
         """Seconds since boot, suspend included."""
         return time.clock_gettime(_BOOTTIME)
+
+
+class SharedClock(SystemClock):
+    """A clock that several hosts share. `at_boot`: what it showed when this host was started, as last heard."""
+
+    def __init__(self, at_boot: Callable[[], float]) -> None:
+        self._at_boot = at_boot
+
+    def now(self) -> float:
+        """The shared time, told on by this host's own boot time until it is heard of again."""
+        return self._at_boot() + self.boottime()
 
 
 def boot_id() -> str:

@@ -113,7 +113,7 @@ def _disk(settings: Settings) -> Iterator[Check]:
 def _index(settings: Settings) -> Iterator[Check]:
     from pqfs.wiring import open_index
 
-    if not settings.index_file.exists():
+    if not settings.has_index():
         yield Check(
             "index", Grade.WARN, "There is none yet; it is made at the first start, or by: pqfs index rebuild"
         )
@@ -122,10 +122,12 @@ def _index(settings: Settings) -> Iterator[Check]:
     try:
         problems = index.engine.integrity()
         version = index.engine.schema_version()
+        remarks = index.engine.remarks()
     finally:
         index.close()
-    said = f"Damaged: {problems[0]}" if problems else f"Sound, schema {version}."
+    said = f"Damaged: {problems[0]}" if problems else f"Sound, schema {version}, at {settings.index_place}."
     yield Check("index", Grade.BAD if problems else Grade.OK, said)
+    yield from (Check("index", Grade.WARN, remark) for remark in remarks)
 
 
 def _socket(settings: Settings) -> Iterator[Check]:
@@ -174,7 +176,7 @@ def _health(settings: Settings) -> Iterator[Check]:
     from pqfs.vitals import look
     from pqfs.wiring import open_app
 
-    if not settings.index_file.exists():
+    if not settings.has_index():
         return  # said already
     app = open_app(Loaded(settings, {}, None), read_only=True)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from pqfs.clock import Clock
 from pqfs.custody import (
@@ -63,8 +64,9 @@ class Opening:
         try:
             is_alone = custody.enter(_PATIENCE)
             refuse_barred(self._spool)
-            refuse_other_host(self._spool, os.uname().nodename)
-            self._refuse_to_start_over()
+            if self._settings.index_server is None:
+                refuse_other_host(self._spool, os.uname().nodename)
+                self._refuse_to_start_over(self._settings.index_file)
             index = self._open_first(patience) if is_alone else self._open_too(patience)
             custody.share()
         except BaseException:
@@ -81,9 +83,12 @@ class Opening:
 
     def _open_first(self, patience: float) -> Index:
         mark = read_identity(self._spool)
-        has_log = self._settings.index_log.exists()
+        is_served = self._settings.index_server is not None  # a server keeps its log itself
+        has_log = is_served or self._settings.index_log.exists()
         index = self._connect()
         try:
+            if is_served and index.identity() is None:
+                self._refuse_to_start_over(None)
             if mark and mark.is_open:
                 patience = max(patience, AFTER_A_CRASH)
             if patience:
@@ -109,12 +114,13 @@ class Opening:
                 Reckoning(jobqueue, owners, self._clock, found is Relation.OLDER).run()
         seal(self._spool, index, is_open=True)
 
-    def _refuse_to_start_over(self) -> None:
-        """An empty index beside a full tree would forget what was completed."""
-        file = self._settings.index_file
-        if (not file.exists() or file.stat().st_size == 0) and not _is_empty(self._spool):
+    def _refuse_to_start_over(self, file: Path | None) -> None:
+        """An empty index beside a full tree would forget what was completed. `file`: of one on SQLite."""
+        if file and file.exists() and file.stat().st_size > 0:
+            return
+        if not _is_empty(self._spool):
             raise IndexGone(
-                f"There is no index at {file}, but the spool holds jobs.",
+                f"There is no index at {self._settings.index_place}, but the spool holds jobs.",
                 "Of a backup: pqfs index restore FILE. Without one, and no job is lost: pqfs index rebuild",
             )
 

@@ -10,7 +10,7 @@ from typing import Any
 from pqfs.durations import format_duration
 from pqfs.errors import PqfsError
 from pqfs.handlersettings import CommandHandler, PythonHandler
-from pqfs.settings import Loaded, PerQueue
+from pqfs.settings import Loaded, PerQueue, without_secret
 from pqfs.terms import ORIGIN, wishes_of
 from pqfs.values import Section
 
@@ -19,7 +19,7 @@ def rows(loaded: Loaded) -> list[dict[str, str]]:
     """Every setting: `setting`, `value`, `origin`."""
     return [
         {"setting": key, "value": _shown(value), "origin": _origin(key, loaded.origins)}
-        for key, value in _flat(loaded.settings)
+        for key, value in _flat(replace(loaded.settings, index=without_secret(loaded.settings.index)))
     ]
 
 
@@ -27,7 +27,7 @@ def in_force(loaded: Loaded) -> Loaded:
     """The settings with what people set of queues over them, as far as there is an index that says so."""
     from pqfs.wiring import open_app
 
-    if not loaded.settings.index_file.exists():
+    if not loaded.settings.has_index():
         return loaded
     try:
         app = open_app(loaded, read_only=True)

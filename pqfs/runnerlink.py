@@ -193,7 +193,9 @@ def _environment(owner: str) -> dict[str, str]:
 
 
 def _runner_environment(owner: str) -> dict[str, str]:
-    return {**os.environ, "PQFS_OWNER": owner, "PYTHONUNBUFFERED": "1"}
+    """Ours, without what opens the index: no handler has to do with that."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PQFS_INDEX", "PGPASSWORD")}
+    return {**kept, "PQFS_OWNER": owner, "PYTHONUNBUFFERED": "1"}
 
 
 def _cause(code: int) -> str:

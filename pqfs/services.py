@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from pqfs import kernel
 from pqfs.custody import bar
+from pqfs.doorbell import ring
 from pqfs.errors import IndexDamaged, IndexGone, QueueNotFound, SchemaTooNew, Unavailable
 from pqfs.events import Word, emit, trouble
 from pqfs.owners import ask_to_end
@@ -251,6 +252,20 @@ def run_courier(loaded: Loaded, until_empty: bool = False) -> None:
     app.close()
 
 
+def _listen(app: App, stop: Stop) -> None:
+    """Ring this host's doorbell when another host has made work. Who is not rung for polls."""
+    from pqfs.index.listening import Listener
+
+    while not stop.requested:
+        try:
+            with closing(Listener(str(app.settings.index_server))) as listener:
+                while not stop.requested:
+                    if listener.heard(_ASK_EVERY):
+                        ring(app.spool.path("run"))
+        except Unavailable:
+            time.sleep(_ASK_EVERY)
+
+
 def run_janitor(loaded: Loaded, once: bool = False) -> None:
     """Look after the spool until asked to stop, or once."""
     app = _open(loaded)
@@ -262,5 +277,7 @@ def run_janitor(loaded: Loaded, once: bool = False) -> None:
                 pass
         else:
             threading.Thread(target=_look_through, args=(app, stop), name="looking through", daemon=True).start()
+            if app.settings.index_server:
+                threading.Thread(target=_listen, args=(app, stop), name="listening", daemon=True).start()
             janitor.run(stop, presence.bell, _checkup(app, presence))
     app.close()

@@ -10,6 +10,7 @@ Which handler runs for which queue stands in pqfs.toml only: no command, no scre
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ from pqfs.values import Section, above, at_least, at_most
 
 _USUAL = Path("pqfs.toml")
 BESIDE, _FILE = "sqlite", "sqlite:///"  # an index beside the tree, or in a file of its own
+_SERVER = ("postgresql://", "postgres://")
 LOG_KEPT = 64 * 2**20  # bytes to which the index's log is cut back once it has been moved into the database
 
 # Set by pqfs itself for its children, or read before there are settings.
@@ -234,9 +236,23 @@ class Settings(Section):
         _index_at(self.index)
 
     @property
+    def index_server(self) -> str | None:
+        """The address of an index on PostgreSQL; None where it is on SQLite. It may hold a password."""
+        return self.index if self.index.startswith(_SERVER) else None
+
+    @property
     def index_file(self) -> Path:
-        """Where the index on SQLite lies: in the spool, or where the setting says."""
+        """Where the index on SQLite lies: in the spool, or where the setting says. A server's is no file."""
         return _index_at(self.index) or self.spool / "index.db"
+
+    @property
+    def index_place(self) -> str:
+        """Where the index is, as it may be shown."""
+        return without_secret(self.index) if self.index_server else str(self.index_file)
+
+    def has_index(self) -> bool:
+        """Whether there is one to open; of a server's only who asks the server knows."""
+        return self.index_server is not None or self.index_file.exists()
 
     @property
     def index_log(self) -> Path:
@@ -253,15 +269,22 @@ class Settings(Section):
 
 
 def _index_at(address: str) -> Path | None:
-    """The file that an address names; None for the one beside the tree."""
-    if address == BESIDE:
+    """The file that an address names; None for the one beside the tree, and for a server's."""
+    if address == BESIDE or address.startswith(_SERVER):
         return None
     path = Path(address.removeprefix(_FILE))
     if not address.startswith(_FILE) or not path.is_absolute():
         raise ValueError(
-            f"index = {address!r} is neither sqlite nor the address of a file: sqlite:////var/lib/pqfs/index.db"
+            f"index = {without_secret(address)!r} is none of sqlite, the address of a file "
+            "(sqlite:////var/lib/pqfs/index.db) and that of a database (postgresql://user@host/database)"
         )
     return path
+
+
+def without_secret(address: str) -> str:
+    """The address of an index as it may be shown, logged and told."""
+    hidden = re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", address)
+    return re.sub(r"(password=)[^&\s]*", r"\1***", hidden)
 
 
 class PerQueue(Protocol):

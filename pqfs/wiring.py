@@ -82,12 +82,17 @@ def open_index(settings: Settings, read_only: bool = False) -> Index:
     Raises:
         Misconfigured: its folder is not there, or is none in which an index can work.
     """
+    is_durable = settings.durability == "strict"
+    if settings.index_server:
+        from pqfs.index.postgres import PostgresEngine  # 80 ms, and the extra may not be installed
+
+        return Index(PostgresEngine(settings.index_server, is_durable, read_only))
     file = settings.index_file
     if not file.parent.is_dir():
         raise Misconfigured(
             f"There is no folder {file.parent} for the index.", "Make it, for the user that runs pqfs."
         )
-    return Index(SqliteEngine(file, settings.durability == "strict", read_only))
+    return Index(SqliteEngine(file, is_durable, read_only))
 
 
 def open_app(
@@ -101,7 +106,7 @@ def open_app(
         read_only: ask questions only.
         patience: seconds for a look through the index for damage, even if its last stop was clean.
         tell: says to a person what takes its time.
-        clock: the host's by default.
+        clock: by default the index's, which is the host's where only one can use it.
 
     Raises:
         Misconfigured: there is no spool, it spans file systems, it is not root's and this is root, or the index may
@@ -109,7 +114,7 @@ def open_app(
         Unavailable: read-only and there is no index yet.
         IndexGone: the index is broken, missing or another spool's.
     """
-    settings, clock = loaded.settings, clock or SystemClock()
+    settings, given = loaded.settings, clock or SystemClock()
     spool = Spool(settings.spool, durable=settings.durability == "strict", pace=MeasuredPace())
     try:
         spool.check_one_file_system()
@@ -117,10 +122,11 @@ def open_app(
             index, custody = _open_to_read(spool, settings), None
         else:
             refuse_root(settings.spool)
-            index, custody = Opening(spool, settings, clock, partial(open_index, settings), tell).open(patience)
+            index, custody = Opening(spool, settings, given, partial(open_index, settings), tell).open(patience)
     except BaseException:
         spool.close()
         raise
+    clock = clock or index.engine.clock()
     if not read_only:
         _make_queues(index, spool, settings, clock)
     unread = Unread(loaded.edition, settings.queues) if loaded.edition else None

@@ -55,11 +55,15 @@ def init(context: typer.Context, producers: str | None, with_config: bool) -> No
         Misconfigured: the index can not work there; nothing was made.
     """
     settings = terminal.loaded(context, producers=producers).settings
-    refuse_network(settings.index_file.parent)
+    if settings.index_server is None:
+        refuse_network(settings.index_file.parent)
     for name, path, make in _parts(settings, context):
         was_there = path.exists()
         make()
         terminal.say(f"{name:<10} {path} {'was there already' if was_there else 'made'}")
+    if settings.index_server:
+        terminal.opened(context).close()
+        terminal.say(f"{'index':<10} {settings.index_place} is ready")
     mend(settings, queues=_queues(context))
     if with_config:
         _write_config(Path("pqfs.toml"), settings)
@@ -81,12 +85,14 @@ def _parts(settings: Settings, context: typer.Context) -> list[tuple[str, Path, 
     spool = settings.spool
     wanted = [spool, *(spool / name for name in DIRECTORIES)]
     missing = next((path for path in wanted if not path.exists()), spool)
-    return [
+    parts: list[tuple[str, Path, Callable[[], object]]] = [
         ("spool", missing, lambda: Spool.create(spool)),
         ("contract", spool / "README.md", lambda: lay_contract(spool)),
         ("logs", settings.logs, lambda: settings.logs.mkdir(parents=True, exist_ok=True)),
-        ("index", settings.index_file, lambda: terminal.opened(context).close()),
     ]
+    if settings.index_server is None:
+        parts.append(("index", settings.index_file, lambda: terminal.opened(context).close()))
+    return parts
 
 
 def _write_config(path: Path, settings: Settings) -> None:

@@ -73,10 +73,10 @@ def rebuild(context: typer.Context, fresh: bool, restart: bool, yes: bool) -> No
         problem = _problem(site)
         if problem:
             terminal.say(problem)
-        elif fresh and site.path.exists():
+        elif fresh and site.settings.has_index():
             terminal.confirm("The index is sound. Lose attempts, events and budgets, and begin anew?", yes)
-        if problem or fresh or not site.path.exists():
-            _put_aside(site.path)  # of one that is gone its log may be left
+        if problem or fresh or not site.settings.has_index():
+            _clear(site)  # of one that is gone its log may be left
         counts = _fill(site, Act("rebuild the index", reason=problem))
     said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing was missing"
     terminal.say(f"The index is made: {said}.")
@@ -131,7 +131,7 @@ def _problem(site: _Site) -> str | None:
     Raises:
         SchemaTooNew: a newer pqfs wrote it; that is nothing to repair.
     """
-    if not site.path.exists():
+    if not site.settings.has_index():
         return None
     try:
         with closing(open_index(site.settings)) as index:
@@ -144,6 +144,18 @@ def _problem(site: _Site) -> str | None:
             raise  # busy, or no room: that is no damage
         return error.message
     return IndexDamaged(problems[0]).message if problems else None
+
+
+def _clear(site: _Site) -> None:
+    """Make room for a new index: a file is kept aside, a server's tables are removed, if they are this spool's."""
+    if site.settings.index_server is None:
+        _put_aside(site.path)
+        return
+    from pqfs.index.postgres import PostgresEngine
+
+    with closing(PostgresEngine(site.settings.index_server)) as engine:
+        refuse_foreign(site.spool, Index(engine))
+        engine.start_over()
 
 
 def _put_aside(index: Path) -> None:
@@ -162,7 +174,7 @@ def _fill(site: _Site, act: Act) -> dict[State, int]:
 
     Killed on the way: whoever opens the index next finds no mark, and goes on.
     """
-    has_log = site.settings.index_log.exists()
+    has_log = site.settings.index_server is not None or site.settings.index_log.exists()
     with closing(open_index(site.settings)) as index:
         mark, marked = read_identity(site.spool), index.identity()
         found = relation(mark, marked, has_log)
@@ -196,6 +208,11 @@ def backup(context: typer.Context, file: Path) -> None:
 def restore(context: typer.Context, file: Path, restart: bool, yes: bool) -> None:
     """Put a copy of the index in the place of the present one, and bring it up to date with the tree."""
     settings = terminal.loaded(context).settings
+    if settings.index_server:
+        raise Refused(
+            "An index on PostgreSQL is restored with the server's own tools.",
+            "Then: pqfs fsck, to hold it against the spool",
+        )
     if not file.is_file():
         raise Refused(f"There is no file {file}.")
     with _alone(settings, restart) as site:
@@ -249,7 +266,9 @@ def version(context: typer.Context, as_json: bool) -> None:
     app = terminal.opened(context, read_only=True)
     try:
         engine = app.index.engine
-        facts = dict(settings_of(engine)) if isinstance(engine, SqliteEngine) else {"schema": engine.schema_version()}
+        facts: dict[str, object] = {"schema": engine.schema_version(), "place": app.settings.index_place}
+        if isinstance(engine, SqliteEngine):
+            facts = dict(settings_of(engine))
     finally:
         app.close()
     if as_json:

@@ -31,7 +31,7 @@ def record(loaded: Loaded, acts: Sequence[Act]) -> None:
     """Note what was done. The acts stand, whether this succeeds or not; a failure is told."""
     from pqfs.wiring import open_app
 
-    if not acts or not loaded.settings.index_file.exists():
+    if not acts or not loaded.settings.has_index():
         return
     try:
         app = open_app(loaded, tell=terminal.say)

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from pqfs.clock import Clock
 from pqfs.fingerprint import fingerprint
 from pqfs.index.chain import link
 from pqfs.model import DEAD, Arrival, Attempt, Job, Outcome, Place, State
@@ -58,6 +59,12 @@ class Engine(Protocol):
 
     def integrity(self, is_over: Callable[[], bool] = lambda: False) -> list[str]:
         """What the database says is wrong with itself; empty when nothing is, or when `is_over` says to stop."""
+
+    def remarks(self) -> list[str]:
+        """What a person should know of how this database stands, in sentences."""
+
+    def clock(self) -> Clock:
+        """The clock of leases and due times: the same for all that use the index."""
 
     def close(self) -> None:
         """Close the connection."""

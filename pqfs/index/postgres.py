@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from pqfs.clock import Clock, SharedClock
 from pqfs.errors import Misconfigured, Refused, SchemaTooNew, Unavailable
 from pqfs.index import Parameters, Row, catalogue
 from pqfs.index.session import Session
@@ -24,6 +25,9 @@ _TOKENS = {
     "strict_without_rowid": "", "skip_locked": "FOR UPDATE SKIP LOCKED", "row": "id",
     "listed": "SELECT jsonb_array_elements_text(CAST(:list AS jsonb))",
 }  # fmt: skip
+CHANNEL = "pqfs"
+# What can make a job claimable, or a queue.
+_NEWS = frozenset({"insert_job", "restore_job", "settle", "steer", "plan", "assign", "wish_queue"})
 _OLDEST = 150_000  # the server that the tests know: PostgreSQL 15
 _OPTIONAL = re.compile(r"\(:(\w+) IS NULL OR ([^()]+)\)")
 _PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
@@ -36,6 +40,7 @@ class PostgresEngine:
         self._statements = {name: named(sql) for name, sql in catalogue.statements(_TOKENS).items()}
         self._batches = {name: named(sql) for name, sql in catalogue.batches(_TOKENS).items()}
         self._session = Session(address, durable, read_only)
+        self._has_news = False
         try:
             self._refuse_old_server()
             if read_only:
@@ -52,6 +57,7 @@ class PostgresEngine:
     def transaction(self, lasting: bool = True) -> Iterator[None]:
         """BEGIN … COMMIT, one writer at a time, rolled back when the block raises. All of them last."""
         self._session.begin()
+        self._has_news = False
         try:
             yield
             self._commit()
@@ -60,16 +66,22 @@ class PostgresEngine:
             raise
 
     def _commit(self) -> None:
-        """The one place where the index changes for good; tests stop a process before it."""
-        self._session.commit()
+        """The one place where the index changes for good; tests stop a process before it.
+
+        With what makes jobs claimable goes one word to whoever listens, on any host.
+        """
+        has_news, self._has_news = self._has_news, False
+        self._session.commit(f"NOTIFY {CHANNEL}; " if has_news else "")
 
     def run(self, name: str, parameters: Parameters) -> list[Row]:
         """Run a named statement and return its rows."""
+        self._has_news |= name in _NEWS
         return self._session.run(self._statements[name], parameters)
 
     def run_many(self, name: str, parameters: Iterable[Parameters]) -> list[Row]:
         """Run a named statement for each set of parameters and return all rows."""
         listed = list(parameters)
+        self._has_news |= bool(listed) and name in _NEWS
         if len(listed) > 1 and name in self._batches:
             arrays = {key: [each[key] for each in listed] for key in listed[0]}
             return self._session.run(self._batches[name], arrays)
@@ -108,17 +120,31 @@ class PostgresEngine:
         return int(self._session.run("SELECT number FROM pqfs_schema")[0][0])
 
     def integrity(self, is_over: Callable[[], bool] = lambda: False) -> list[str]:
-        """What the server itself says is not valid: indexes that were left half made, rules that were not checked."""
-        return [f"{kind} {name} is not valid" for kind, name in self._session.run(_INVALID)]
+        """What the server itself says is wrong: tables that are gone, indexes left half made, rules not checked."""
+        gone = self._session.run(_MISSING, [tables()])
+        return [f"The table {row[0]} is gone" for row in gone] + [
+            f"{kind} {name} is not valid" for kind, name in self._session.run(_INVALID)
+        ]
 
-    @property
-    def is_pooled(self) -> bool:
-        """Whether a proxy stands between, behind which nothing lasts from one transaction to the next."""
-        return self._session.is_pooled
+    def remarks(self) -> list[str]:
+        """What is to be known of this server, in sentences: what it does not keep, or can not do for us."""
+        found = []
+        if self._session.is_pooled:
+            found.append("A proxy stands between that shares sessions: nobody is woken through it, so hosts poll.")
+        if self._session.run("SELECT current_setting('fsync')")[0][0] == "off":
+            found.append("Its fsync is off: a loss of power there takes commits back that were told to last.")
+        return found
 
-    def server_at_boot(self) -> float:
-        """What the server's clock showed when this host was started."""
-        return self._session.server_at_boot()
+    def start_over(self) -> None:
+        """Remove all of the index from the database, in one transaction. It can not be used any more."""
+        with self.transaction():
+            for name in [*tables(), "pqfs_schema"]:
+                self._session.run(f"DROP TABLE IF EXISTS {name} CASCADE")
+            self._session.run("DROP FUNCTION IF EXISTS count_jobs")
+
+    def clock(self) -> Clock:
+        """The server's, so that no host's step of the clock makes a lease longer or shorter."""
+        return SharedClock(self._session.server_at_boot)
 
     def close(self) -> None:
         """Close the connection."""
@@ -190,6 +216,12 @@ def migrations() -> list[tuple[int, str]]:
     ]
 
 
+def tables() -> list[str]:
+    """The tables that the migrations make."""
+    return [name for _, text in migrations() for name in re.findall(r"CREATE TABLE (\w+)", text)]
+
+
+_MISSING = "SELECT name FROM unnest(CAST(%s AS text[])) AS wanted (name) WHERE to_regclass(name) IS NULL"
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1 LIMIT 3"
 _INVALID = """
 SELECT 'The index', indexrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid

@@ -29,6 +29,10 @@ _WAITS = {
     "idle_in_transaction_session_timeout": "10s",  # its process is stopped or cut off, and others wait for it
 }
 _ALONE = f"SELECT pg_advisory_xact_lock({0x70716673}, hashtext(current_schema()))"  # "pqfs"
+_WHO = """
+SELECT pg_backend_pid(), current_schema(), current_setting('synchronous_commit'),
+       CAST(extract(epoch FROM clock_timestamp()) AS double precision)
+"""
 _FACTS = "SELECT pg_current_xact_id(), CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
 _STATEMENT = "120s"
 _PATIENCE = 30.0  # seconds for a server that was there to come back
@@ -234,8 +238,8 @@ class Session:
         Behind a proxy that gives each transaction another session, a session's settings would be somebody else's:
         there they are told anew in each transaction. It is known by a process number that is not the session's own.
         """
-        asked = "SELECT pg_backend_pid(), current_schema(), current_setting('synchronous_commit')"
-        pid, schema, commits = self._connection.execute(asked).fetchone()
+        pid, schema, commits, now = self._connection.execute(_WHO).fetchone()
+        self._at_boot = now - SystemClock().boottime()
         if schema is None:
             raise Misconfigured("The index's address names a schema that is not there.", "Make it: CREATE SCHEMA …")
         self.is_pooled = pid != self._connection.info.backend_pid

@@ -23,6 +23,7 @@ from typing import ClassVar
 import apsw
 
 from pqfs import kernel
+from pqfs.clock import Clock, SystemClock
 from pqfs.errors import (
     NO_ROOM,
     DiskFull,
@@ -174,6 +175,14 @@ class SqliteEngine:
         finally:
             self._connection.set_progress_handler(None)
         return [] if found == ["ok"] else found
+
+    def remarks(self) -> list[str]:
+        """Nothing that is not told elsewhere."""
+        return []
+
+    def clock(self) -> Clock:
+        """The host's, which is the only one that can use the index."""
+        return SystemClock()
 
     def close(self) -> None:
         """Close the connection; the last one of all processes folds the log into the database."""

@@ -123,7 +123,8 @@ class Stack:
 
     def _make_places(self) -> None:
         settings = self.instance.settings
-        refuse_network(settings.index_file.parent)
+        if settings.index_server is None:
+            refuse_network(settings.index_file.parent)
         refuse_root(settings.spool)
         Spool.create(settings.spool)
         try:
@@ -134,7 +135,7 @@ class Stack:
             if not os.access(path, os.W_OK | os.X_OK):
                 raise Misconfigured(f"This user may not write to {path}.", "Give it to the user that runs pqfs.")
         lay_contract(settings.spool)
-        if not settings.index_file.exists():
+        if not settings.index_file.exists() and settings.index_server is None:
             mend(settings)  # a fresh checkout has git's modes; later ones are the operator's, and doctor's to tell
 
     def _spawn(self, report: Path, detached: bool) -> subprocess.Popen[bytes]:

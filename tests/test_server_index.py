@@ -1,0 +1,114 @@
+"""An index on PostgreSQL under the commands: what differs from a file, and that its password is shown nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pqfs import runnerlink
+from pqfs.clock import SharedClock, SystemClock
+from pqfs.errors import Misconfigured
+from pqfs.settings import load, without_secret
+from pqfs.wiring import open_app
+from tests.shell import Shell
+from tests.world import invariants
+
+if TYPE_CHECKING:
+    from tests.server import Server
+
+SECRET = "geheim"
+
+
+@pytest.fixture
+def served(shell: Shell, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """A folder with a spool whose index is a new database."""
+    server.run("CREATE DATABASE served STRATEGY file_copy")
+    monkeypatch.setenv("PQFS_INDEX", server.address("served").replace("@", f":{SECRET}@"))
+    (shell.spool / "index.db").unlink()
+    (shell.spool / ".identity").unlink()
+    assert shell("init") == 0
+    yield shell
+    server.run("DROP DATABASE served WITH (FORCE)")
+
+
+def test_the_commands_work_and_show_the_address_without_its_password(served: Shell) -> None:
+    (served.root / "a.txt").write_text("a")
+
+    for command in (
+        ["submit", "a.txt"], ["jobs", "list"], ["queue", "create", "mail"], ["status"], ["doctor"], ["fsck"],
+        ["config", "show"], ["index", "version"], ["audit", "list"], ["audit", "verify"],
+    ):  # fmt: skip
+        assert served(*command) == 0, (command, served.err)
+        assert SECRET not in served.out + served.err
+    assert not (served.spool / "index.db").exists()
+    with closing(open_app(load({"spool": str(served.spool)}))) as app:
+        invariants(app.spool, app.index)
+        assert isinstance(app.clock, SharedClock)
+        assert abs(app.clock.now() - SystemClock().now()) < 5.0
+
+
+def test_an_empty_database_beside_a_full_spool_is_no_index(served: Shell, server: Server) -> None:
+    (served.root / "a.txt").write_text("a")
+    assert served("submit", "a.txt") == 0
+    server.run("DROP DATABASE served WITH (FORCE)")
+    server.run("CREATE DATABASE served")
+
+    assert served("submit", "a.txt") == 6
+    assert "holds jobs" in served.err
+    assert served("index", "rebuild") == 0
+    assert served("jobs", "list") == 0
+    assert "a.txt" in served.out
+
+
+def test_a_rebuild_begins_anew_and_never_in_another_spools_index(served: Shell, server: Server) -> None:
+    (served.root / "a.txt").write_text("a")
+    assert served("submit", "a.txt") == 0
+    assert served("index", "rebuild", "--fresh", "-y") == 0
+    assert server.run("SELECT count(*) FROM jobs", "served") == [(1,)]
+    server.run("UPDATE identity SET spool = 'another'", "served")
+
+    assert served("index", "rebuild", "--fresh", "-y") == 6
+    assert "another spool's" in served.err
+    assert server.run("SELECT count(*) FROM jobs", "served") == [(1,)]
+
+
+def test_what_the_server_does_better_is_left_to_it(served: Shell) -> None:
+    for command in (["index", "backup", "copy"], ["index", "restore", "pqfs.toml", "-y"]):
+        assert served(*command) == 1
+        assert "own tools" in served.err
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://ann:geheim@host/db", "postgresql://ann:***@host/db"),
+        ("postgresql://ann:ge:h@host/db?password=geheim&x=1", "postgresql://ann:***@host/db?password=***&x=1"),
+        ("postgresql://ann@host:5432/db", "postgresql://ann@host:5432/db"),
+        ("postgresql://host:5432/db", "postgresql://host:5432/db"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(address: str, shown: str) -> None:
+    assert without_secret(address) == shown
+
+
+def test_an_address_that_means_nothing_is_refused_without_its_password() -> None:
+    with pytest.raises(Misconfigured, match="none of sqlite") as told:
+        load({}, {"PQFS_INDEX": "mysql://ann:geheim@host/db"})
+
+    assert SECRET not in f"{told.value} {told.value.hint}"
+
+
+def test_no_handler_gets_to_see_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PQFS_INDEX", "postgresql://ann:geheim@host/db")
+    monkeypatch.setenv("PGPASSWORD", "geheim")
+
+    assert SECRET not in str(runnerlink._runner_environment("me")) + str(runnerlink._environment("me"))
+
+
+def test_a_shared_clock_goes_on_by_the_time_since_boot_and_no_step_of_the_hosts_moves_it() -> None:
+    clock = SharedClock(lambda: 1000.0)
+
+    assert 0.0 <= clock.now() - 1000.0 - clock.boottime() + 1.0 < 2.0
