@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from pqfs.owners import Owners
 from pqfs.runner import descendants
 from pqfs.spool import Spool
 from pqfs.stack.shipped import shipped
+from tests.api.serving import free_port
 from tests.process.stage import eventually
 
 _PROGRAMS = ["consumer-00", "consumer-01", "ingester", "janitor"]
@@ -212,3 +214,42 @@ def test_plain_supervisord_runs_the_shipped_table(place: Place) -> None:
     place.passes_through("plain.txt")
 
     assert place.pqfs("down").returncode == 0
+
+
+def test_the_api_is_started_by_supervisorctl_and_is_back_after_a_kill(place: Place) -> None:
+    pytest.importorskip("fastapi")
+    port = free_port()
+    place.root.joinpath("pqfs.toml").write_text(f"[api]\nport = {port}\n")
+    place.up()
+    assert "api" not in place.processes()
+    control = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(place.run / "supervisord.conf")]
+    start = [*control, "start", "pqfs:api"]
+    subprocess.run(start, cwd=place.root, env=place.environment, capture_output=True, timeout=60, check=True)
+
+    first = eventually(lambda: enqueued(port, "first"), "a job over HTTP", _PATIENCE)
+    before = place.processes()["api"]["pid"]
+    assert before in {facts.pid for facts in Owners(place.run).living() if facts.program == "api"}
+    os.kill(before, signal.SIGKILL)
+    second = eventually(lambda: enqueued(port, "second"), "a job over HTTP again", _PATIENCE)
+
+    for job, text in ((first, "first"), (second, "second")):
+        (output,) = eventually(
+            lambda id12=job[-12:]: list(place.outbox.glob(f"*_{id12}_*")), "it comes out", _PATIENCE
+        )  # type: ignore[misc]
+        assert output.read_text().endswith(text)
+
+
+def enqueued(port: int, text: str) -> str | None:
+    """A job over HTTP, the same however often it is asked for; None while nobody listens."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    body = json.dumps({"job_data": text, "key": text})
+    try:
+        connection.request("POST", "/enqueue/", body, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
+        job: str = json.loads(answer.read())["job_id"]
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return job
