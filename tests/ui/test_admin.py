@@ -477,6 +477,34 @@ def test_upkeep_cleans_up_and_copies_the_index(app: App, root: Path, monkeypatch
     assert "no absolute path" in carry_out(page)
 
 
+def test_schedules_are_added_run_paused_and_removed(app: App, root: Path) -> None:
+    page = open_as_admin(root, "upkeep")
+    for key, value in (("schedule-new", "tick"), ("schedule-cron", "every day")):
+        page.text_input(key).input(value)
+    page.text_area("schedule-text").input("now")
+    again(page)
+    press(page, "schedule-add")
+    assert "is no cron expression" in carry_out(page)
+    page.text_input("schedule-cron").input("*/5 * * * *")
+    again(page)
+    press(page, "schedule-add")
+    assert "Add schedule tick: done" in carry_out(page)
+
+    page = open_as_admin(root, "upkeep")
+    for act, says in (
+        ("Run now", "is made of schedule tick"),
+        ("Pause", "done"),
+        ("Resume", "done"),
+        ("Remove", "done"),
+    ):
+        page.selectbox("schedule-act").select(act)
+        again(page)
+        press(page, "schedule-do")
+        assert says in carry_out(page), act
+    assert [each.name for each in app.index.jobs(None, None, "~", 10)] == [b"tick.txt"]
+    assert newest(app, "remove schedule").actor == "console:ann"
+
+
 def test_settings_tell_their_origin_and_users_are_set_and_removed(app: App, root: Path) -> None:
     page = open_as_admin(root, "settings")
     origins = dict(zip(column(page, "setting"), column(page, "origin"), strict=True))

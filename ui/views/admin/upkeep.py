@@ -1,4 +1,4 @@
-"""Upkeep: remove what is no longer kept, copy the index."""
+"""Upkeep: remove what is no longer kept, copy the index, see to the schedules."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ui.parts import dialog, links
 from ui.parts.dialog import Act
 from ui.parts.words import number, plain
 from ui.store import upkeep
+from ui.views.admin import schedules
 
 
 def show() -> None:
@@ -20,6 +21,7 @@ def show() -> None:
         _cleanup()
     with right:
         _backup()
+    schedules.show()
 
 
 def _cleanup() -> None:
