@@ -115,6 +115,19 @@ def test_a_dry_run_of_a_filter_tells_each_job_and_changes_nothing(checked: Shell
     assert {each["verb"] for each in checked.items("audit", "list")} == {"submit"}
 
 
+def test_what_fits_a_filter_and_is_left_alone_is_told(checked: Shell) -> None:
+    """Nobody who cancels `--all` is to believe that what runs has been ended."""
+    one, two = ids(checked, "a.pdf", "b.pdf")
+    assert checked("jobs", "cancel", one) == 0
+
+    assert checked("jobs", "retry", "--name", "*.pdf", "-y") == 0
+    assert "0 jobs wait again" in checked.err
+    assert "left alone: 1 job cancelled; they are meant with --state cancelled" in checked.err
+    assert checked("jobs", "retry", "--state", "cancelled", "-y") == 0
+    assert "left alone" not in checked.err
+    assert {checked.state(job) for job in (one, two)} == {"pending"}
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

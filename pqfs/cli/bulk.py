@@ -43,6 +43,8 @@ def perform(app: App, bulk: Bulk, wanted: Wanted, manner: Manner) -> None:
     if wanted.is_one and tally.first and not manner.as_json:
         raise tally.first[0][1]
     report(bulk, tally, manner)
+    if not manner.as_json:
+        say_left(wanted)
     raise typer.Exit(tally.exit_code())
 
 
@@ -126,6 +128,12 @@ def say_skipped(first: Iterable[tuple[str, PqfsError]], skipped: int) -> None:
         terminal.say(f"  skipped {job}: {error.message}")
     if skipped > len(named):
         terminal.say(f"  … and {skipped - len(named)} more skipped")
+
+
+def say_left(wanted: Wanted) -> None:
+    """Name what fits a filter as well, and is meant only when it is named."""
+    for state, count in wanted.left.items():
+        terminal.say(f"  left alone: {_jobs(count)} {state}; they are meant with --state {state}")
 
 
 def _jobs(count: int) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Ids = Annotated[list[str] | None, typer.Argument(help="Job ids, or their beginnings; - reads them from stdin.")]
 OfState = Annotated[State | None, typer.Option("--state", "-s", help="Only jobs in this state.")]
 OfQueue = Annotated[str | None, typer.Option("--queue", "-q", help="Only jobs of this queue.")]
-Everything = Annotated[bool, typer.Option("--all", help="Every job that the verb is for.")]
+Everything = Annotated[bool, typer.Option("--all", help="Every job that the verb is usually for.")]
 OfName = Annotated[str | None, typer.Option("--name", help="Only jobs whose name fits this pattern: '*.pdf'.")]
 Since = Annotated[str | None, typer.Option("--since", help="Arrived at this instant or later (ISO 8601; 2h: ago).")]
 Until = Annotated[str | None, typer.Option("--until", help="Arrived before this instant.")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from pqfs.errors import Refused
 
 if TYPE_CHECKING:
     from pqfs.index.filters import Filter
+    from pqfs.model import State
     from pqfs.verbs import Bulk
     from pqfs.wiring import App
 
@@ -25,7 +26,8 @@ class Wanted:
     """The jobs that a command line names, read as they are needed.
 
     `is_one`: one id was written out, so nothing need be asked. `total`: how many; None where more than `counted`
-    would have to be looked at to know.
+    would have to be looked at to know. `left`: jobs that fit as well, in a state that the verb is for and that a
+    filter does not mean by itself, by that state.
     """
 
     ids: Callable[[], Iterator[str]]
@@ -33,6 +35,7 @@ class Wanted:
     total: int | None
     counted: int = 0
     first: list[str] = field(default_factory=list)
+    left: dict[State, int] = field(default_factory=dict)
 
     @property
     def number(self) -> str:
@@ -58,7 +61,19 @@ def wanted(app: App, bulk: Bulk, ids: Sequence[str], wish: Wish) -> Wanted:
         return Wanted(lambda: iter(named), len(ids) == 1 and ids[0] != "-", len(named), first=named[:_SHOWN])
     if wish.state and wish.state not in bulk.states:
         raise Refused(f"{bulk.word} is not possible for jobs that are {wish.state}.")
-    return filtered(app, wish.filter((wish.state,) if wish.state else bulk.usual, app.clock.now()))
+    if wish.state:
+        return filtered(app, wish.filter((wish.state,), app.clock.now()))
+    found = filtered(app, wish.filter(bulk.usual, app.clock.now()))
+    return replace(found, left=_left(app, wish, [state for state in bulk.states if state not in bulk.usual]))
+
+
+def _left(app: App, wish: Wish, states: Sequence[State]) -> dict[State, int]:
+    """How many fit in each of these states; of many so many as are looked at."""
+    from pqfs.index.filters import Filters
+
+    source, now = Filters(app.index), app.clock.now()
+    counts = {state: source.count(wish.filter((state,), now), _COUNTED)[0] for state in states}
+    return {state: count for state, count in counts.items() if count}
 
 
 def filtered(app: App, meant: Filter) -> Wanted:
