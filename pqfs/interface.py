@@ -54,7 +54,7 @@ class Stats:
 
 
 class Queue(ABC):
-    """One queue. Safe for use by several threads; close it when done, or use it as a context manager.
+    """One queue. Safe for use by several threads, not by forked processes; close it when done, or use `with`.
 
     Closing gives back what is still leased, at no cost. So does a lease that runs out, or the death of this process:
     then the job is charged a loss, and given up after `max_losses` of them.

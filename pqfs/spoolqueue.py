@@ -45,13 +45,30 @@ class SpoolQueue(Queue):
         if name not in known:
             raise QueueNotFound(name, known)
         self.name = name
-        self._app = app
-        self._lock = threading.RLock()
+        self._opened_app, self._process = app, os.getpid()
+        self._own_lock = threading.RLock()
         self._dequeuer: Dequeuer | None = None
         self._heartbeat: Heartbeat | None = None
         self._is_closed = False
         self._ids = naming.JobIds()
-        self._reception = Reception(app.jobqueue, app.clock, self._lock, "submit")
+        self._reception = Reception(app.jobqueue, app.clock, self._own_lock, "submit")
+
+    @property
+    def _lock(self) -> threading.RLock:
+        """Held by one thread at a time. A forked child must not even ask for it: it may be held for ever there."""
+        if os.getpid() != self._process:
+            raise Refused(
+                f"This queue was opened by process {self._process}; a forked child would break its index.",
+                "Open one in each process: get_queue()",
+            )
+        return self._own_lock
+
+    @property
+    def _app(self) -> App:
+        with self._lock:
+            if self._is_closed:
+                raise Refused("This queue was closed.")
+            return self._opened_app
 
     # ---------------------------------------------------------------- producers
 
@@ -90,10 +107,9 @@ class SpoolQueue(Queue):
     def _leases(self) -> Dequeuer:
         """Who leases for us: made with the first lease, since most who open a queue only fill it."""
         with self._lock:
-            if self._is_closed:
-                raise Refused("This queue was closed.")
+            app = self._app
             if self._dequeuer is None:
-                self._dequeuer = Dequeuer(self._app.jobqueue, self._app.clock, self._lock, PROGRAM, [self.name])
+                self._dequeuer = Dequeuer(app.jobqueue, app.clock, self._lock, PROGRAM, [self.name])
                 self._heartbeat = Heartbeat(_TEND_EVERY, self._dequeuer.tend)
                 self._heartbeat.start()
             return self._dequeuer
@@ -192,7 +208,9 @@ class SpoolQueue(Queue):
             time.sleep(_POLL)
 
     def close(self) -> None:
-        """See `Queue.close`."""
+        """See `Queue.close`. A forked child leaves all as it is: to close it would end the parent's locks."""
+        if os.getpid() != self._process:
+            return
         if self._heartbeat:
             self._heartbeat.stop()
         with self._lock:
@@ -204,7 +222,7 @@ class SpoolQueue(Queue):
                 if self._dequeuer:
                     self._dequeuer.close()
             finally:
-                self._app.close()
+                self._opened_app.close()
 
 
 def _usual_name(payload: Payload) -> str:
@@ -223,8 +241,10 @@ def _opened(payload: Payload) -> Iterator[IO[bytes]]:
             check_source(payload)
             with payload.open("rb") as file:
                 yield file
-        case _:
+        case _ if hasattr(payload, "read"):
             yield payload
+        case _:
+            raise TypeError(f"A payload is bytes, text, a path or an open file, not {type(payload).__name__}.")
 
 
 def _write(output: Payload, target: Path) -> None:

@@ -55,6 +55,56 @@ def at_rest(root: Path) -> None:
     app.close()
 
 
+FORKS = """
+import os, sys
+from pqfs import get_queue
+
+queue = get_queue(sys.argv[1])
+queue.enqueue("the parent's")
+queue._lock.acquire()  # as a thread may hold it in that moment
+if child := os.fork():
+    queue._lock.release()
+    os.waitpid(child, 0)
+    queue.enqueue("the parent's again")
+    queue.close()
+else:
+    for act in (lambda: queue.enqueue("the child's"), queue.dequeue, queue.stats, lambda: queue.wait("x")):
+        try:
+            act()
+        except Exception as error:
+            print(type(error).__name__, error)
+    queue.close()
+"""
+
+
+def test_a_queue_is_not_used_by_a_forked_child_whose_locks_and_index_are_its_parents(tmp_path: Path) -> None:
+    """SQLite's locks do not come with a fork: two who believe to hold them break the index."""
+    Spool.create(tmp_path / "spool")
+
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS, str(tmp_path / "spool")], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    said = "Refused This queue was opened by process"
+    assert [line[: len(said)] for line in done.stdout.splitlines()] == [said] * 4, done.stdout + done.stderr
+    with get_queue(str(tmp_path / "spool")) as queue:
+        assert queue.stats().jobs[State.PENDING] == 2
+    at_rest(tmp_path)
+
+
+def test_a_queue_that_was_closed_says_so(queue: Queue) -> None:
+    queue.close()
+
+    for act in (lambda: queue.enqueue("x"), queue.dequeue, queue.stats, lambda: queue.get("x")):
+        with pytest.raises(Refused, match="was closed"):
+            act()
+
+
+def test_what_is_no_payload_is_named(queue: Queue) -> None:
+    with queue, pytest.raises(TypeError, match="bytes, text, a path or an open file, not int"):
+        queue.enqueue(12)  # type: ignore[arg-type]
+
+
 def take(queue: Queue) -> LeasedJob:
     leased = queue.dequeue()
     assert leased is not None
