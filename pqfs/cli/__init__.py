@@ -25,6 +25,7 @@ from pqfs.cli import (
     auth,
     consumers,
     dead,
+    deploying,
     dropping,
     jobs,
     lineage,
@@ -57,7 +58,7 @@ app = typer.Typer(
 )
 for _module in (
     stack, jobs, dropping, dead, lineage, queues, consumers, monitor, metering, upkeep, services, notices,
-    simulating, torturing, audit, auth, scheduling, api,
+    simulating, torturing, audit, auth, scheduling, api, deploying,
 ):  # fmt: skip
     _module.register(app)
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pqfs import kernel
+from pqfs.footing import is_shared
 from pqfs.stack.configuration import Instance
 
 _UNIT = """\
 # Install: pqfs systemd | sudo tee /etc/systemd/system/pqfs.service && sudo systemctl enable --now pqfs
 [Unit]
 Description=pqfs: the job queue in {spool}
-After=network.target
+{after}
 RequiresMountsFor={mounts}
 
 [Service]
@@ -30,6 +33,7 @@ RestartSec=2
 [Install]
 WantedBy=multi-user.target
 """
+_WITH_NETWORK = "Wants=network-online.target\nAfter=network-online.target remote-fs.target"
 
 
 def unit(instance: Instance, flags: Sequence[str]) -> str:
@@ -38,7 +42,11 @@ def unit(instance: Instance, flags: Sequence[str]) -> str:
     command = [sys.executable, "-P", "-m", "pqfs", "--spool", str(settings.spool), "--logs", str(settings.logs)]
     if instance.loaded.config:
         command += ["--config", str(instance.loaded.config)]
+    needs_network = settings.index.startswith("postgres") or is_shared(
+        kernel.file_system(os.fsencode(settings.spool))
+    )
     return _UNIT.format(
+        after=_WITH_NETWORK if needs_network else "After=network.target",
         spool=_escaped(settings.spool),
         mounts=f"{_quoted(settings.spool)} {_quoted(settings.logs)}",
         user=getpass.getuser(),
