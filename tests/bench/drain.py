@@ -76,8 +76,10 @@ class Drain:
         return next((moment for moment in self.moments if moment.outputs >= outputs), self.moments[-1])
 
 
-def drain(contender: Contender, base: Path, load: Load, consumers: int) -> Drain:
+def drain(contender: Contender, base: Path, load: Load, consumers: int, address: str | None = None) -> Drain:
     """Fill the inbox of a ground, start a contender, and watch its outbox until all has come out.
+
+    `address` is of an empty database, for who needs a server.
 
     Raises:
         Stuck: it came to a stop.
@@ -85,9 +87,10 @@ def drain(contender: Contender, base: Path, load: Load, consumers: int) -> Drain
     make_places(base)
     load.fill(base / "inbox", "job-{:07d}.bin".format)
     settle(base)
+    command = contender.command(base, consumers)
     with Sightings(base / "outbox") as sightings:
         began = time.perf_counter()
-        with running(contender.command(base, consumers), base, BENCH_CONSUMERS=str(consumers)) as process:
+        with running(command, base, **contender.variables(consumers, address)) as process:
             return watch(process, sightings, load.jobs, began, base)
 
 
