@@ -70,7 +70,8 @@ class Dequeuer:
     def _begin(self) -> None:
         """Become an owner: the lock first, then the row, then the first claim."""
         run = self._spool.path("run")
-        self._owner_lock = OwnerLock(run, self._program, boot_id(), self._clock.now())
+        host = self._jobqueue.settings.host
+        self._owner_lock = OwnerLock(run, self._program, boot_id(), self._clock.now(), host)
         self.owner = self._owner_lock.name
         try:
             self._spool.make_directory(f"work/{self.owner}")

@@ -25,9 +25,9 @@ from pqfs.custody import (
     write_identity,
 )
 from pqfs.errors import IndexDamaged, IndexGone
+from pqfs.hosts import owners_of
 from pqfs.index import Index
 from pqfs.jobqueue import JobQueue
-from pqfs.owners import Owners
 from pqfs.settings import Settings
 from pqfs.spool import Spool
 
@@ -108,7 +108,7 @@ class Opening:
             from pqfs.reckoning import Reckoning  # what no start but this one needs
 
             self._tell(f"Bringing the index up to date: {found.value}.")
-            owners = Owners(self._spool.path("run"))
+            owners = owners_of(self._settings, index, index.engine.clock())
             jobqueue = JobQueue(self._spool, index, self._settings)
             with index.engine.bulk():
                 Reckoning(jobqueue, owners, self._clock, found is Relation.OLDER).run()

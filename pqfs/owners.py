@@ -1,9 +1,9 @@
 """Who is alive: each process that may hold files has a name of its own and a kernel lock that dies with it.
 
-An owner is named `<program>.<pid>.<8 hex>`, unique per start. It holds `flock` on run/<owner>.lock; the kernel
-releases that lock at death, however it comes. The lock is taken under a temporary name and then renamed into
-view, so that a lock file in view is either held or dead. *Missing* is not *free*: where somebody cleaned
-run/, the process table is asked.
+An owner is named `<program>.<pid>.<8 hex>`, unique per start; where several hosts share the index, `.<host>` follows.
+It holds `flock` on run/<owner>.lock; the kernel releases that lock at death, however it comes. It is taken under a
+temporary name and then renamed into view, so that a lock file in view is either held or dead. *Missing* is not
+*free*: where somebody cleaned run/, the process table is asked.
 
 flock belongs to the open file description, so every descriptor here is close-on-exec: a handler's grandchild
 must not keep a dead consumer alive.
@@ -16,7 +16,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -46,8 +46,8 @@ class Facts:
 class OwnerLock:
     """A name and the lock that proves that it lives. Close it to give both up."""
 
-    def __init__(self, run: Path, program: str, boot_id: str, now: float) -> None:
-        self.name = f"{program}.{os.getpid()}.{os.urandom(4).hex()}"
+    def __init__(self, run: Path, program: str, boot_id: str, now: float, host: str | None = None) -> None:
+        self.name = f"{program}.{os.getpid()}.{os.urandom(4).hex()}{f'.{host}' if host else ''}"
         self._path = run / f"{self.name}{_SUFFIX}"
         scratch = run / f".{self.name}.tmp"
         self._descriptor = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
@@ -71,10 +71,12 @@ class OwnerLock:
 
 
 class Owners:
-    """Asks the kernel about the owners of one spool."""
+    """Asks the kernel about the owners of one spool; `elsewhere` about those that are not of this `host`."""
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, host: str | None = None, elsewhere: Callable[[str], Life] | None = None) -> None:
         self._run = run
+        self._host = host
+        self._elsewhere = elsewhere
 
     def names(self) -> list[str]:
         """Every owner with a lock file, dead or alive."""
@@ -91,7 +93,9 @@ class Owners:
         try:
             descriptor = os.open(self._run / f"{owner}{_SUFFIX}", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            return _life_by_process(owner)
+            if host_of(owner) in (None, self._host):
+                return _life_by_process(owner)
+            return self._elsewhere(owner) if self._elsewhere else Life.UNKNOWN
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -172,6 +176,11 @@ class Owners:
             except OSError:
                 continue  # ended meanwhile, or not ours
         return found
+
+
+def host_of(owner: str) -> str | None:
+    """The host that stands in an owner's name; None where there is only one."""
+    return owner.split(".", 3)[3] if owner.count(".") == 3 else None
 
 
 def ask_to_end(owners: Owners) -> list[str]:

@@ -97,8 +97,10 @@ class Presence:
     """A process's lock, bell and pulse for as long as it runs: `with Presence(...) as me:`."""
 
     def __init__(
-        self, run: Path, program: str, clock: Clock, patience: float = 30.0, edition: tuple[str, str] | None = None
-    ) -> None:
+        self, run: Path, program: str, clock: Clock, patience: float = 30.0, edition: tuple[str, str] | None = None,
+        host: str | None = None,
+    ) -> None:  # fmt: skip
+        self._host = host
         self._run, self._program, self._clock, self._patience, self._edition = run, program, clock, patience, edition
 
     def __enter__(self) -> Self:
@@ -110,7 +112,7 @@ class Presence:
                 "Give this one another name, or stop the other.",
             )
         boot = boot_id()
-        self._lock = OwnerLock(self._run, self._program, boot, self._clock.now())
+        self._lock = OwnerLock(self._run, self._program, boot, self._clock.now(), self._host)
         self.identity = Identity(self._program, self._lock.name, socket.gethostname(), boot)
         self.bell = Bell(self._run, self._lock.name)
         self.pulse = Pulse(self._run, self._program, self._lock.name, boot, self._clock, self._edition)

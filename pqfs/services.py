@@ -22,9 +22,10 @@ from pqfs.custody import bar
 from pqfs.doorbell import ring
 from pqfs.errors import IndexDamaged, IndexGone, QueueNotFound, SchemaTooNew, Unavailable
 from pqfs.events import Word, emit, trouble
+from pqfs.hosts import beat_host
 from pqfs.owners import ask_to_end
 from pqfs.pulse import SUFFIX, read_beat
-from pqfs.runtime import Presence, Stop, follow_supervisor, program_name
+from pqfs.runtime import Heartbeat, Presence, Stop, follow_supervisor, program_name
 from pqfs.settings import Loaded
 from pqfs.wiring import App, open_app, open_index
 
@@ -45,7 +46,8 @@ def _service(app: App, program: str, loaded: Loaded) -> Iterator[tuple[Presence,
     stop.listen()
     _collect_less()
     edition = (loaded.edition.path, loaded.edition.mark) if loaded.edition else None
-    with Presence(app.spool.path("run"), program_name(program), app.clock, edition=edition) as presence:
+    run, name, host = app.spool.path("run"), program_name(program), app.settings.host
+    with Presence(run, name, app.clock, edition=edition, host=host) as presence:
         yield presence, stop
 
 
@@ -252,6 +254,22 @@ def run_courier(loaded: Loaded, until_empty: bool = False) -> None:
     app.close()
 
 
+@contextmanager
+def _host_lives(app: App) -> Iterator[None]:
+    """Other hosts hear of this one, three times a lease, over a connection of its own."""
+    if app.settings.host is None:
+        yield
+        return
+    index = open_index(app.settings)
+    beats = Heartbeat(app.settings.consume.lease / 3, partial(beat_host, app.settings, index, app.clock))
+    beats.start()
+    try:
+        yield
+    finally:
+        beats.stop()
+        index.close()
+
+
 def _listen(app: App, stop: Stop) -> None:
     """Ring this host's doorbell when another host has made work. Who is not rung for polls."""
     from pqfs.index.listening import Listener
@@ -279,5 +297,6 @@ def run_janitor(loaded: Loaded, once: bool = False) -> None:
             threading.Thread(target=_look_through, args=(app, stop), name="looking through", daemon=True).start()
             if app.settings.index_server:
                 threading.Thread(target=_listen, args=(app, stop), name="listening", daemon=True).start()
-            janitor.run(stop, presence.bell, _checkup(app, presence))
+            with _host_lives(app):
+                janitor.run(stop, presence.bell, _checkup(app, presence))
     app.close()

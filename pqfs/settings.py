@@ -241,6 +241,12 @@ class Settings(Section):
         return self.index if self.index.startswith(_SERVER) else None
 
     @property
+    def host(self) -> str | None:
+        """This host's name, as it stands in the names of its owners; None where the index serves one host only."""
+        name = os.uname().nodename.lower()
+        return (re.sub(r"[^a-z0-9]+", "-", name).strip("-")[:40] or "host") if self.index_server else None
+
+    @property
     def index_file(self) -> Path:
         """Where the index on SQLite lies: in the spool, or where the setting says. A server's is no file."""
         return _index_at(self.index) or self.spool / "index.db"

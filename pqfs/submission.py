@@ -82,8 +82,8 @@ class Submitter:
         self._quotas = self._ask_quotas()
 
     def __enter__(self) -> Self:
-        spool = self._jobqueue.spool
-        self._lock = OwnerLock(spool.path("run"), self._program, boot_id(), self._clock.now())
+        spool, host = self._jobqueue.spool, self._jobqueue.settings.host
+        self._lock = OwnerLock(spool.path("run"), self._program, boot_id(), self._clock.now(), host)
         spool.make_directory(f"work/{self._lock.name}")
         spool.make_directory(f"ready/{self._lock.name}")
         return self

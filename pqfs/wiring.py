@@ -17,6 +17,7 @@ from pqfs.custody import Custody, refuse_barred, refuse_foreign
 from pqfs.edition import Unread
 from pqfs.errors import Misconfigured
 from pqfs.events import Word, emit
+from pqfs.hosts import beat_host, owners_of
 from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
@@ -128,10 +129,12 @@ def open_app(
         raise
     clock = clock or index.engine.clock()
     if not read_only:
+        beat_host(settings, index, clock)
         _make_queues(index, spool, settings, clock)
     unread = Unread(loaded.edition, settings.queues) if loaded.edition else None
     jobqueue = JobQueue(spool, index, settings, unread=unread)
-    return App(settings, loaded.config, spool, index, jobqueue, Owners(settings.spool / "run"), clock, custody)
+    owners = owners_of(settings, index, clock)
+    return App(settings, loaded.config, spool, index, jobqueue, owners, clock, custody)
 
 
 def _open_to_read(spool: Spool, settings: Settings) -> Index:

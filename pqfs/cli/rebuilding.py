@@ -29,6 +29,7 @@ from pqfs.custody import (
     write_identity,
 )
 from pqfs.errors import IndexDamaged, IndexGone, Refused, Unavailable
+from pqfs.hosts import others_at_work
 from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
@@ -136,6 +137,7 @@ def _problem(site: _Site) -> str | None:
     try:
         with closing(open_index(site.settings)) as index:
             refuse_foreign(site.spool, index)
+            _refuse_others(site.settings, index)
             problems = index.engine.integrity()
     except IndexGone as error:
         return error.message
@@ -144,6 +146,11 @@ def _problem(site: _Site) -> str | None:
             raise  # busy, or no room: that is no damage
         return error.message
     return IndexDamaged(problems[0]).message if problems else None
+
+
+def _refuse_others(settings: Settings, index: Index) -> None:
+    if others := others_at_work(settings, index, index.engine.clock()):
+        raise Refused(f"Another host works on this spool: {', '.join(others)}.", "Stop it first, there: pqfs down")
 
 
 def _clear(site: _Site) -> None:

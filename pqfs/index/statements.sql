@@ -579,6 +579,16 @@ DELETE FROM notices WHERE put_aside_at IS NOT NULL RETURNING number;
 SELECT (SELECT count(*) FROM notices WHERE put_aside_at IS NOT NULL),
        (SELECT min(due_at) FROM notices WHERE put_aside_at IS NULL);
 
+-- name: beat_host
+-- Another machine of the same name changes nothing while the lease of the first lasts.
+INSERT INTO hosts (name, boot_id, beat_at, lease) VALUES (:name, :boot_id, :now, :lease)
+ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, beat_at = excluded.beat_at, lease = excluded.lease
+WHERE hosts.boot_id = excluded.boot_id OR excluded.beat_at - hosts.beat_at > hosts.lease
+RETURNING name;
+
+-- name: hosts
+SELECT name, boot_id, beat_at, lease FROM hosts ORDER BY name;
+
 -- name: schedules
 SELECT name, wish, created_at, paused_at, done_at, next_at, ran_at, job, trouble FROM schedules ORDER BY name;
 

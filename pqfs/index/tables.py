@@ -87,5 +87,6 @@ TABLES = (
     _table(
         "schedules", "name", "text: name wish job trouble", "real: created_at paused_at done_at next_at ran_at",
     ),
+    _table("hosts", "name", "text: name boot_id", "real: beat_at lease"),
     _table("identity", "only_one", "whole: only_one era", "text: spool"),
 )  # fmt: skip
