@@ -17,7 +17,7 @@ from ui.store import access
 from ui.views import consumers, dead, health, job, jobs, logs, overview, queues, rejected, signin, spool
 from ui.views.admin import audit, settings, submit, tryout, upkeep, users
 
-st.set_page_config(page_title="pqfs", layout="wide")
+st.set_page_config(page_title="pqfs", layout="wide", initial_sidebar_state=224)
 rules = access.rules()
 session.resume()
 name = session.who()

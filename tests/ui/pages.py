@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ def words(page: AppTest) -> str:
     )  # fmt: skip
     parts = [str(element.value) for kind in kinds for element in kind]
     parts += [f"{each.label} {each.value}" for each in page.metric]
+    parts += [str(each.proto.label) for each in page.get("page_link")]
+    parts += [unescape(str(each.proto.body)) for each in page.get("html")]
     parts += [table.value.to_string() for table in page.table]
     return "\n".join([*parts, *(str(column) for grid in page.dataframe for column in grid.value.values.tolist())])
 

@@ -34,10 +34,3 @@ def signed(state: str) -> str:
 def colours() -> tuple[list[str], list[str]]:
     """All states with their signs, and the colour of each."""
     return [signed(each) for each in STATES], [_LOOKS[each][2] for each in STATES]
-
-
-def count(state: str, jobs: int) -> None:
-    """A state and how many jobs are in it."""
-    with st.container(border=True, key=f"count-{state}"):
-        badge(state)
-        st.markdown(f"#### {jobs:,}", anchors=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import streamlit as st
 
 from ui.parts import links
@@ -74,20 +72,18 @@ def _pulses() -> None:
 
 
 def _said(said: object) -> str:
-    """What is not empty of it."""
-    found = {key: value for key, value in said.items() if value} if isinstance(said, dict) else said
-    return json.dumps(_rounded(found), default=str) if found else ""
-
-
-def _rounded(said: object) -> object:
-    """The same with figures that can be read."""
+    """What is not empty of it, as words: `barriers: fsync 0.78; done: upkeep 1`."""
     match said:
         case float():
-            return round(said, 2)
+            return f"{said:.2f}"
         case dict():
-            return {key: _rounded(value) for key, value in said.items()}
+            parts = {str(key): _said(value) for key, value in said.items() if value}
+            nested = [key for key in parts if isinstance(said[key], dict)]
+            return "; ".join(f"{key}{':' if key in nested else ''} {told}" for key, told in parts.items() if told)
+        case list() | tuple():
+            return ", ".join(map(_said, said))
         case _:
-            return said
+            return str(said or "")
 
 
 def _machine() -> None:

@@ -113,12 +113,12 @@ def _columns(found: tuple[Job, ...]) -> dict[str, list[object]]:
         "state": [[signed(job.state)] for job in found],
         "name": [jobs.printable(job.name) for job in found],
         "queue": [job.queue for job in found],
-        "size": [size(job.size) for job in found],
-        "attempts": [job.attempt for job in found],
-        "priority": [job.priority for job in found],
         "arrived (UTC)": [when(job.created_at) for job in found],
         "changed (UTC)": [when(job.updated_at) for job in found],
         "error": [short(job.error) for job in found],
+        "attempts": [job.attempt for job in found],
+        "priority": [job.priority for job in found],
+        "size": [size(job.size) for job in found],
         "id": [job.id for job in found],
     }
 

@@ -8,9 +8,9 @@ from ui.parts import links
 from ui.parts.charts import pace_chart, run_chart
 from ui.parts.filters import asked, put
 from ui.parts.live import live, taken, told
-from ui.parts.state import STATES, count
+from ui.parts.state import STATES, badge
 from ui.parts.table import table
-from ui.parts.words import elapsed, number, plain, size, when
+from ui.parts.words import counted, elapsed, number, plain, size, when
 from ui.store import overview
 from ui.store.overview import NOT_RUNNING, Branch, Finding, Forecast, Look, Severity
 
@@ -62,9 +62,14 @@ def _alarms(findings: tuple[Finding, ...]) -> None:
 def _counts(seen: Look) -> None:
     jobs = {str(state): each for state, each in seen.overview.jobs.items()}
     for state, column in zip(STATES, st.columns(len(STATES), gap="small"), strict=True):
-        with column:
-            count(state, jobs.get(state, 0))
-            links.link("jobs", f"{state} jobs", state=state)
+        with column, st.container(border=True, key=f"count-{state}"):
+            badge(state)
+            links.link("jobs", _bold(counted(jobs.get(state, 0), "job")), state=state)
+
+
+def _bold(told: str) -> str:
+    number_, _, noun = told.partition(" ")
+    return f"**{number_}** {noun}"
 
 
 def _figures(seen: Look) -> None:
