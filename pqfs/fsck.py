@@ -172,7 +172,7 @@ class Fsck:
         return job, self._judge_unpublished(job) if job and is_its else None
 
     def _check_run(self) -> Iterator[Finding]:
-        for name in self._spool.entries("run/."):  # which may be a link
+        for name in self._spool.entries("run"):
             match = _OF_OWNER.fullmatch(name)
             if match and match[2] != "lock" and not self._spool.exists(f"run/{match[1]}.lock"):
                 if self._source.owners.is_dead(match[1]) and self._is_old(f"run/{name}"):

@@ -112,7 +112,7 @@ class Ground(Places):
         if found is None:
             return
         if not stat.S_ISDIR(found.st_mode):
-            self.remove(relative)
+            self._unlink_unless_held(self._fd, os.fsencode(relative))
             return
         left: list[str] | None = None
         for _ in range(_ROUNDS):
@@ -147,7 +147,7 @@ class Ground(Places):
         try:
             self._files.unlink(directory, name)
         except OSError as error:
-            if error.errno != errno.EBUSY:
+            if error.errno not in (errno.EBUSY, errno.ENOENT):
                 raise
 
     def _drop_folder(self, directory: int, name: bytes) -> bool:

@@ -150,7 +150,7 @@ class Places:
     def entries(self, relative: str, *, hidden: bool = False) -> list[str]:
         """The names in a directory, sorted; none when it is not there. Hidden ones only when asked for."""
         try:
-            descriptor = open_directory(os.fsencode(relative), self._fd)
+            descriptor = self._open(relative)
         except (FileNotFoundError, NotADirectoryError):
             return []
         try:
@@ -158,13 +158,17 @@ class Places:
         finally:
             os.close(descriptor)
 
+    def _open(self, relative: str) -> int:
+        """A directory of the spool. Only run/ may be a link, and is followed."""
+        return open_directory(os.fsencode("run/." if relative == "run" else relative), self._fd)
+
     def listing(self, relative: str) -> Iterator[tuple[str, bool]]:
         """Each name in a directory that is not hidden, and whether a regular file has it; as they come, unsorted.
 
         Nothing is kept, however many there are. What is moved meanwhile may be seen or not.
         """
         try:
-            descriptor = open_directory(os.fsencode(relative), self._fd)
+            descriptor = self._open(relative)
         except (FileNotFoundError, NotADirectoryError):
             return
         try:
