@@ -772,3 +772,20 @@ def test_jobs_are_listed_by_name_time_and_group_in_pages(shell: Shell) -> None:
 def test_a_listing_by_a_group_that_is_none_is_refused(shell: Shell) -> None:
     assert shell("jobs", "list", "--group", "nonsense") == 1
     assert "no group of dead letters" in shell.err
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["up", "--no-browser"], "pqfs up"),
+        (["jobs", "list", "--state", "nonsense"], "pqfs jobs list"),
+        (["jobs", "lst"], "pqfs jobs"),
+        (["nonsense"], "pqfs"),
+    ],
+)
+def test_who_is_misunderstood_is_led_to_the_help_of_that_command(
+    shell: Shell, words: list[str], command: str
+) -> None:
+    assert shell(*words) == 2
+
+    assert f"See: {command} --help\n" in shell.err

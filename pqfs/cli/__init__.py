@@ -92,7 +92,7 @@ def run(arguments: list[str]) -> int:
         terminal.say_error("Stopped.")
         return 3
     except typer.TyperException as error:
-        terminal.say_error(error.format_message(), "See: pqfs --help")
+        terminal.say_error(error.format_message(), f"See: {_misread(error)} --help")
         return error.exit_code
     except BrokenPipeError:
         return 0  # the reader of our output has seen enough
@@ -105,6 +105,15 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     return found if isinstance(found, int) else 0
+
+
+def _misread(error: typer.TyperException) -> str:
+    """The command whose words were not understood, as it is written."""
+    context, names = getattr(error, "ctx", None), []
+    while context is not None and context.parent is not None:
+        names.append(str(context.info_name))
+        context = context.parent
+    return " ".join(["pqfs", *reversed(names)])
 
 
 def _command(words: list[str]) -> Any:
