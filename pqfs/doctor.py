@@ -17,7 +17,7 @@ from pqfs.clock import SystemClock
 from pqfs.errors import Misconfigured, PqfsError
 from pqfs.footing import footing
 from pqfs.handlers import resolve
-from pqfs.handlers.command import locate
+from pqfs.handlers.command import locate, unfit
 from pqfs.handlers.confinement import trouble
 from pqfs.handlers.launch import landlock_version
 from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
@@ -234,11 +234,9 @@ def _handler(queue: str, specification: HandlerSpec, config: Path | None) -> Che
 
 
 def _program(handler: CommandHandler, folder: str) -> tuple[Grade, str]:
-    program = locate(handler.command[0], folder)
-    found = shutil.which(program)
-    if found is None:
-        why = "can not be executed" if shutil.which(program, os.F_OK) else "is not found in PATH"
-        return Grade.BAD, f"The command {handler.command[0]} {why}."
+    if why := unfit(handler.command[0], folder):
+        return Grade.BAD, why
+    found = shutil.which(locate(handler.command[0], folder))
     if missing := trouble(handler.confine):
         return Grade.BAD, missing
     if gone := [str(path) for path in (*handler.read, *handler.write) if not path.exists()]:

@@ -9,6 +9,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,17 @@ import pytest
 from supervisor.options import ServerOptions
 
 from pqfs import cli
+from pqfs.cli.stack import announce
 from pqfs.errors import Refused
+from pqfs.handlersettings import CommandHandler
 from pqfs.owners import OwnerLock
-from pqfs.settings import Loaded, Settings
+from pqfs.settings import Loaded, QueueSettings, Settings
 from pqfs.slot import Slot
 from pqfs.spool import Spool
 from pqfs.stack.configuration import SLOTS, Instance, render
 from pqfs.stack.logs import follow, last_lines, log_files
 from pqfs.stack.presence import UNSUPERVISED, processes
+from pqfs.stack.starting import Stack
 from pqfs.stack.supervisor import Supervisor
 from pqfs.stack.unit import unit
 from tests.world import SettableClock
@@ -284,3 +288,21 @@ def test_the_unit_names_everything_by_absolute_paths(tmp_path: Path) -> None:
     assert command.endswith("up --consumers 4")
     assert f'"{tmp_path}/50%% off/spool"' in command
     assert f"WorkingDirectory={tmp_path}/50%% off" in text
+
+
+def test_who_starts_pqfs_learns_at_once_of_a_program_that_is_not_there(
+    short_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Otherwise every file of a full inbox becomes a dead letter before anybody looks."""
+    instance = _instance(short_path, with_ui=False)
+    handlers = {name: QueueSettings(handler=CommandHandler(command=(name,))) for name in ("true", "no-such-program")}
+    settings = replace(instance.settings, queues={"fit": handlers["true"], "unfit": handlers["no-such-program"]})
+
+    announce(Stack(replace(instance, loaded=Loaded(settings, {}, None))), "pqfs down")
+
+    said = capsys.readouterr()
+    assert f"Drop files:  {settings.spool}/inbox" in said.out
+    assert said.err == (
+        "Queue unfit: The command no-such-program is not found in PATH."
+        " Its jobs fail as long as that is so: pqfs doctor\n"
+    )

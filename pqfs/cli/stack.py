@@ -55,7 +55,7 @@ def up(
     stack = Stack(instance)
     if detach:
         stack.start()
-        _announce(stack, "pqfs down")
+        announce(stack, "pqfs down")
         _note(stack.instance, "up")
     else:
         _stay(stack)
@@ -78,7 +78,7 @@ def _stay(stack: Stack) -> None:
     supervisord = None
     try:
         supervisord = stack.start_here()
-        _announce(stack, "Ctrl-C, or: pqfs down")
+        announce(stack, "Ctrl-C, or: pqfs down")
         _note(stack.instance, "up")
         code = supervisord.wait()
     except KeyboardInterrupt:
@@ -98,13 +98,15 @@ def _note(instance: Instance, verb: str) -> None:
     record(instance.loaded, [Act(verb)])
 
 
-def _announce(stack: Stack, how_to_stop: str) -> None:
+def announce(stack: Stack, how_to_stop: str) -> None:
+    """Say where everything is, and what whoever has started it should know."""
     instance, settings = stack.instance, stack.instance.settings
     console = f"http://127.0.0.1:{settings.ui_port}" if instance.with_ui else "none (--no-ui)"
     terminal.put(f"Console:     {console}")
     terminal.put(f"Drop files:  {settings.spool}/inbox")
     terminal.put(f"Stop:        {how_to_stop}")
     sys.stdout.flush()
+    _warn_of_handlers(instance)
     if instance.with_ui and not (settings.spool / "users.json").exists():
         terminal.say("The console shows and does not change until there is a password: pqfs auth set-password")
     if stack.replaced is not None:
@@ -112,6 +114,19 @@ def _announce(stack: Stack, how_to_stop: str) -> None:
     elif instance.roster is not None:
         usual = f"the settings say {settings.consumers} (back to them: pqfs up --consumers {settings.consumers})"
         terminal.say(f"Consumers: {len(instance.consumers())}, as `pqfs consumers` was asked for; {usual}.")
+
+
+def _warn_of_handlers(instance: Instance) -> None:
+    """Name each program that is not there: all jobs of its queues would fail, one after the other."""
+    from pqfs.handlers.command import unfit
+    from pqfs.handlersettings import CommandHandler
+
+    settings = instance.settings
+    folder = str(instance.loaded.config.parent if instance.loaded.config else instance.directory)
+    for name in settings.queue_names():
+        handler = settings.queue(name).handler
+        if isinstance(handler, CommandHandler) and (why := unfit(handler.command[0], folder)):
+            terminal.say(f"Queue {name}: {why} Its jobs fail as long as that is so: pqfs doctor")
 
 
 def down(

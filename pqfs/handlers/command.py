@@ -139,6 +139,16 @@ def locate(program: str, folder: str) -> str:
     return os.path.join(folder, program) if "/" in program else program
 
 
+def unfit(program: str, folder: str) -> str | None:
+    """Why a program can not be run by a process like this one; None when it can."""
+    sought = locate(program, folder)
+    if shutil.which(sought):
+        return None
+    return (
+        f"The command {program} {'can not be executed' if shutil.which(sought, os.F_OK) else 'is not found in PATH'}."
+    )
+
+
 def _wait(process: subprocess.Popen[bytes]) -> _Ended:
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
