@@ -276,7 +276,7 @@ def test_what_is_not_heard_is_told_again_with_growing_pauses_then_put_aside(hous
     assert len({letter["id"] for letter in house.letters}) == 1
     assert len(house.letters) == HOOK.tries
     assert 2.5 <= pauses[0] <= 5.0 <= pauses[1] <= 10.0
-    (aside,) = house.rows.put_aside(9)
+    (aside,) = house.rows.untold(9)
     assert (aside.error, aside.tries) == ("it answered 500", 3)
     assert house.receipt()["state"] == "cancelled", "receipts wait for no hook"
     with house.index.transaction():
@@ -331,7 +331,7 @@ def test_a_hook_that_is_gone_from_the_settings_leaves_its_notices_to_a_person(
 
     without.tell()
 
-    (aside,) = without.rows.put_aside(9)
+    (aside,) = without.rows.untold(9)
     assert "no hook of pqfs.toml" in str(aside.error)
 
 
@@ -366,7 +366,7 @@ def test_what_was_put_aside_is_listed_told_again_and_dropped(shell: Shell) -> No
     assert shell("jobs", "cancel", job) == 0
     app = shell.app()
     courier = Courier(app.jobqueue, app.clock, shell.root, deliver=lambda *_: "nobody is there")
-    while not (aside := Notices(app.index.engine).put_aside(9)):
+    while not (aside := Notices(app.index.engine).untold(9)):
         courier.turn()
     app.close()
 
@@ -379,6 +379,26 @@ def test_what_was_put_aside_is_listed_told_again_and_dropped(shell: Shell) -> No
     assert shell.items("notices", "list") == []
     assert (shell("notices", "drop"), shell("notices", "drop", "-y")) == (2, 0)
     assert [each["verb"] for each in shell.items("audit", "list")][:2] == ["drop notices", "retry notices"]
+
+
+def test_what_will_be_tried_again_is_listed_too_and_told_at_once_when_asked_for(shell: Shell) -> None:
+    """A webhook may be down for hours before anything is put aside: nobody is to wait for that to see it."""
+    (shell.root / "pqfs.toml").write_text('[[defaults.hooks]]\non = ["cancelled"]\ncommand = ["tell", "me"]\n')
+    job = shell.submit("a.txt")
+    assert shell("jobs", "cancel", job) == 0
+    app = shell.app()
+    courier = Courier(app.jobqueue, app.clock, shell.root, deliver=lambda *_: "nobody is there")
+    while not Notices(app.index.engine).untold(9):
+        courier.turn()
+    app.close()
+
+    (item,) = shell.items("notices", "list")
+
+    assert (item["tries"], item["error"], item["put_aside_at"]) == (1, "nobody is there", None)
+    assert item["next_at"] > item["at"]
+    assert shell("notices", "retry") == 0
+    assert "once more: 1" in shell.err
+    assert shell.items("notices", "list") == []
 
 
 # -------------------------------------------------------------------- how it is delivered

@@ -1,4 +1,4 @@
-"""`pqfs notices …`: what could not be told, and was put aside after so many tries."""
+"""`pqfs notices …`: what could not be told so far, and what was put aside after so many tries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pqfs.cli import terminal
 from pqfs.cli.terminal import Json
 
 _MOST = 1000
-_COLUMNS = ("at", "event", "queue", "job", "tries", "to", "error")
+_COLUMNS = ("at", "event", "queue", "job", "tries", "next_at", "to", "error")
 
 notices = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
@@ -25,17 +25,18 @@ def register(app: typer.Typer) -> None:
 
 @notices.command("list", epilog="Example: pqfs notices list --json | jq -r .items[].error")
 def list_notices(context: typer.Context, as_json: Json = False) -> None:
-    """What was put aside after so many tries, oldest first."""
+    """What was tried in vain, oldest first: to be tried again, or put aside after so many tries."""
     from pqfs.courier import hooks_of
     from pqfs.index.notices import Notices
 
     app = terminal.opened(context, read_only=True)
     targets = {mark: hook.target for mark, hook in hooks_of(app.settings).items()}
     found = []
-    for each in Notices(app.index.engine).put_aside(_MOST):
+    for each in Notices(app.index.engine).untold(_MOST):
         told = asdict(each)
         item = {name: told[name] for name in ("id", "at", "queue", "job", "tries", "error", "put_aside_at")}
-        found.append({**item, "event": each.kind, "to": targets.get(each.sink, each.sink)})
+        next_at = each.due_at if each.put_aside_at is None else None
+        found.append({**item, "next_at": next_at, "event": each.kind, "to": targets.get(each.sink, each.sink)})
     app.close()
     if as_json:
         terminal.put_json("notices", found)
@@ -45,7 +46,7 @@ def list_notices(context: typer.Context, as_json: Json = False) -> None:
 
 @notices.command("retry", epilog="Example: pqfs notices retry")
 def retry(context: typer.Context) -> None:
-    """Have the courier tell everything that was put aside once more, with all of its tries."""
+    """Have the courier tell everything that was tried in vain once more, now and with all of its tries."""
     from pqfs.doorbell import ring
     from pqfs.index.notices import Notices
     from pqfs.notices import COURIER

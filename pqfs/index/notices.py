@@ -69,12 +69,12 @@ class Notices:
         row = {"number": notice.number, "id": notice.id, "error": error, "due_at": due_at}
         self._engine.run("notice_failed", {**row, "put_aside_at": put_aside_at})
 
-    def put_aside(self, limit: int) -> list[Notice]:
-        """What was given up, oldest first."""
-        return [_notice(row) for row in self._engine.run("notices_put_aside", {"limit": limit})]
+    def untold(self, limit: int) -> list[Notice]:
+        """What was tried in vain, oldest first: to be tried again, or given up."""
+        return [_notice(row) for row in self._engine.run("notices_untold", {"limit": limit})]
 
     def tell_again(self, now: float) -> int:
-        """Let all that was given up be tried anew; how many."""
+        """Let all that was tried in vain be tried anew, and now; how many."""
         return len(self._engine.run("notices_told_again", {"now": now}))
 
     def drop(self) -> int:

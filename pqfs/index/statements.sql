@@ -565,12 +565,12 @@ DELETE FROM notices WHERE sink = :sink AND subject = :subject AND number <= :num
 UPDATE notices SET tries = tries + 1, error = :error, due_at = :due_at, put_aside_at = :put_aside_at
 WHERE number = :number AND id = :id;
 
--- name: notices_put_aside
+-- name: notices_untold
 SELECT number, id, sink, subject, queue, job, kind, body, at, due_at, tries, error, put_aside_at FROM notices
-WHERE put_aside_at IS NOT NULL ORDER BY number LIMIT :limit;
+WHERE tries > 0 ORDER BY number LIMIT :limit;
 
 -- name: notices_told_again
-UPDATE notices SET put_aside_at = NULL, tries = 0, due_at = :now WHERE put_aside_at IS NOT NULL RETURNING number;
+UPDATE notices SET put_aside_at = NULL, tries = 0, due_at = :now WHERE tries > 0 RETURNING number;
 
 -- name: notices_dropped
 DELETE FROM notices WHERE put_aside_at IS NOT NULL RETURNING number;
