@@ -244,7 +244,9 @@ class Settings(Section):
     def host(self) -> str | None:
         """This host's name, as it stands in the names of its owners; None where the index serves one host only."""
         name = os.uname().nodename.lower()
-        return (re.sub(r"[^a-z0-9]+", "-", name).strip("-")[:40] or "host") if self.index_server else None
+        told = re.sub(r"[^a-z0-9]+", "-", name).strip("-")[:40]
+        told = f"host-{told}".strip("-") if not told or told.isdigit() else told  # digits alone would be a size
+        return told if self.index_server else None
 
     @property
     def index_file(self) -> Path:

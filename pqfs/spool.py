@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from typing import Any
 
 from pqfs import naming
@@ -22,6 +23,9 @@ from pqfs.ground import Ground
 from pqfs.model import DEFAULT_QUEUE, Job, Place
 from pqfs.naming import Claimed, Parked
 from pqfs.places import Identity, identity
+
+# What an owner is about to drop, and of which host it is where its name tells: never a host of digits alone.
+_ASIDE = re.compile(r"\.(?P<owner>[^.]+\.\d+\.[0-9a-f]{8}(?:\.(?!\d+\.)[a-z0-9-]+)?)\.\d+\.\d+\.")
 
 
 class Spool(Ground):
@@ -138,8 +142,8 @@ class Spool(Ground):
 
     def droppers(self) -> list[str]:
         """The owners that have put something aside to remove it."""
-        hidden = (name for name in self.entries("rejected", hidden=True) if name.startswith("."))
-        return sorted({".".join(name.split(".")[1:4]) for name in hidden})
+        asides = map(_ASIDE.match, self.entries("rejected", hidden=True))
+        return sorted({found["owner"] for found in asides if found})
 
     def clear_aside(self, owner: str, job: str, now: float) -> int:
         """Finish what a dead owner was about to drop; what had taken its name in that moment is refused, not lost."""

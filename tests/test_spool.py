@@ -591,6 +591,28 @@ def test_a_file_that_took_a_dropped_name_in_the_last_moment_is_put_back(spool: S
     assert spool.entries("rejected", hidden=True) == []
 
 
+@pytest.mark.parametrize("owner", ["ingester.12.0123abcd", "ingester-01.12.0123abcd.host-7", "ingester.1.12345678.a"])
+@pytest.mark.parametrize("name", [b"x", b"5.6.txt"])
+def test_what_was_about_to_be_dropped_names_its_owner_whole_and_is_removed(
+    spool: Spool, owner: str, name: bytes
+) -> None:
+    """Cut short, the name was that of nobody alive: another host's janitor refused what was just being dropped."""
+    mortal = Spool(spool.root, Stranger(spool.root, dies=True))
+    put(spool, "done/once")
+    inbox = os.open(spool.path("inbox"), os.O_RDONLY)
+    put(spool, f"inbox/{os.fsdecode(name)}")
+    with pytest.raises(Dead):
+        mortal.drop(inbox, name, identity(spool.path(f"inbox/{os.fsdecode(name)}").stat()), owner)
+    os.close(inbox)
+    mortal.close()
+    put(spool, "rejected/.nfs0000000000000001")
+
+    assert spool.droppers() == [owner]
+    spool.clear_aside(owner, new_id(), 0.0)
+
+    assert spool.entries("rejected", hidden=True) == [".nfs0000000000000001"]
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 def test_a_drop_that_was_interrupted_is_finished_and_what_took_its_name_is_refused(
     spool: Spool, swapped: bool

@@ -10,6 +10,13 @@ _RETRY = "pqfs/retry.py"
 
 MUTANTS = (
     Mutant(
+        "what was about to be dropped is cut short in whose it is",
+        "pqfs/spool.py",
+        "(?:\\.(?!\\d+\\.)[a-z0-9-]+)?)",
+        ")",
+        ("tests/test_spool.py", "-k", "names_its_owner_whole"),
+    ),
+    Mutant(
         "what a dead owner's handlers left behind goes on writing",
         _RECOVERY,
         "        self._owners.end_leftovers(owner)\n",
