@@ -6,6 +6,7 @@ What may go wrong in a life goes wrong as in the process that it stands for: an 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from dataclasses import dataclass
 from pqfs.errors import PqfsError, Unavailable, VolumeFault
 from pqfs.inbox import Inbox
 from pqfs.ingester import Ingester
+from pqfs.manifest import MANIFEST
 from pqfs.model import Arrival, Job, Kind, Outcome, State
-from pqfs.naming import JobIds
+from pqfs.naming import JobIds, output_id12
+from tests.crash.harness import digest
 from tests.simulation.gate import Actor
 from tests.simulation.ledger import Ledger
 from tests.simulation.universe import Universe, Worker
@@ -72,6 +75,24 @@ def _drop_with_sidecar(universe: Universe, name: bytes, data: bytes) -> None:
     sidecar = b'{"priority": %d}' % universe.choose(3)
     universe.files.write(universe.spool._fd, b"inbox/" + name + b".job.json", sidecar, 0o644)
     _drop_with_care(universe, name, data)
+
+
+def scanner(stage: Stage, me: Actor) -> None:
+    """Drops files that belong together, with care, in any order; their manifest tells the SHA-256 of each."""
+    universe, spool = stage.universe, stage.universe.spool
+    me.begin("drop a set")
+    files = dict(stage.ledger.new_file() for _ in range(1 + universe.choose(3)))
+    name = next(iter(files))
+    members = [{"name": os.fsdecode(each), "sha256": digest(data)} for each, data in files.items()]
+    parts = [*files.items(), (name + MANIFEST, json.dumps({"members": members}).encode())]
+    while parts:
+        part, data = parts.pop(universe.choose(len(parts)))
+        hidden = b"inbox/scans/." + part + b".tmp"
+        universe.files.write(spool._fd, hidden, data, 0o644)
+        universe.files.fsync(spool._fd, hidden)
+        universe.files.rename(spool._fd, hidden, spool._fd, b"inbox/scans/" + part)
+    universe.files.fsync(spool._fd, b"inbox/scans")
+    stage.ledger.scanned[name + b".tar"] = files
 
 
 def submitter(stage: Stage, me: Actor) -> None:
@@ -222,7 +243,7 @@ def reader(stage: Stage, me: Actor) -> None:
     """Takes outputs away."""
     universe = stage.universe
     for _ in range(1 + universe.choose(2)):
-        outputs = universe.spool.entries("outbox")
+        outputs = [name for name in universe.spool.entries("outbox") if output_id12(name)]
         if not outputs:
             return
         me.begin("take")
@@ -239,4 +260,5 @@ def _take(universe: Universe, output: str) -> None:
 
 LIVES: tuple[Life, ...] = (
     producer, ingester, consumer, consumer, janitor, submitter, operator, reader, producer, ingester, consumer,
+    scanner,
 )  # fmt: skip

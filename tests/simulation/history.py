@@ -14,6 +14,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -29,10 +30,11 @@ from tests.simulation.universe import Universe
 
 LONGEST = 600  # steps; a history that is not over by then is ended
 EAGER = QueueSettings(backoff=1.0, max_crashes=2)
+QUEUES = {"scans": replace(EAGER, sets="manifest", set_policy="wait")}
 SETTINGS = (
-    Settings(defaults=EAGER),
-    Settings(defaults=EAGER, keep=KeepSettings(done=0.0)),
-    Settings(defaults=EAGER, keep=KeepSettings(done=20.0, dead=60.0, cancelled=60.0)),
+    Settings(defaults=EAGER, queues=QUEUES),
+    Settings(defaults=EAGER, queues=QUEUES, keep=KeepSettings(done=0.0)),
+    Settings(defaults=EAGER, queues=QUEUES, keep=KeepSettings(done=20.0, dead=60.0, cancelled=60.0)),
 )
 
 
@@ -44,6 +46,7 @@ class History:
         self._rate = (0, 2, 6, 15)[choose(4)]  # faults among a hundred steps
         shutil.rmtree(root, ignore_errors=True)
         self._universe = Universe(root / "spool", SETTINGS[choose(len(SETTINGS))], engine, choose)
+        self._universe.open_queue("scans")
         self._stage = Stage(self._universe, Ledger(self._universe))
         self._living: list[Actor] = []
         self._unborn = 3 + choose(8)
@@ -218,6 +221,7 @@ class History:
         ledger.check()
         finish_all(universe)
         ledger.check()
+        ledger.check_sets()
         ledger.check_published()
         wrong = universe.files.differences()
         assert not wrong, f"the model of the disk is wrong: {wrong}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import tarfile
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 from pqfs.model import FINAL, Job, State
+from pqfs.naming import output_id12
 from tests.simulation.universe import Universe
 
 
@@ -16,6 +20,7 @@ class Ledger:
         self._universe = universe
         self._files = 0
         self.submitted: set[str] = set()
+        self.scanned: dict[bytes, dict[bytes, bytes]] = {}  # sets that were dropped, durably: job's name -> files
         self.completed: dict[str, str] = {}
         self._attempts: dict[str, int] = {}
         self._latest: dict[str, float] = {}  # when a job was last seen to have ended, by the clock's highest reading
@@ -126,11 +131,27 @@ class Ledger:
             if job_id in jobs and jobs[job_id].attempt > attempt:
                 yield f"job {job_id} was to be cancelled at attempt {attempt} and was run again"
 
+    def check_sets(self) -> None:
+        """What was dropped together is one job, of exactly these files, unless somebody wanted it deleted."""
+        spool, jobs = self._universe.spool, list(self._universe.jobs().values())
+        for name, files in self.scanned.items():
+            made = [job for job in jobs if job.name == name]
+            assert len(made) == 1 or (not made and name in self._universe.deleted), f"{name!r} is {len(made)} jobs"
+            left = [each for each in files if spool.exists(f"inbox/scans/{os.fsdecode(each)}")]
+            assert not left, f"{left} of {name!r} are in the inbox still"
+            for path in spool.find(made[0].id) if made else ():
+                assert _unpacked(spool.path(path)) == files, f"{name!r} has other files in {path}"
+
     def check_published(self) -> None:
         """An output without a completed row never exists, at no instant."""
-        for output in self._universe.spool.entries("outbox"):
+        for output in filter(output_id12, self._universe.spool.entries("outbox")):
             job = self._universe.index.job_by_output(output)
             if job is None and any(known == output for known in self.completed.values()):
                 continue  # its row was deleted
             assert job is not None and job.state is State.COMPLETED, f"{output} is published and no row says so"
             assert self.completed.setdefault(job.id, output) == output, f"{job.id} has two outputs"
+
+
+def _unpacked(path: Path) -> dict[bytes, bytes]:
+    with tarfile.open(path) as tar:
+        return {os.fsencode(head.name): tar.extractfile(head).read() for head in tar}  # type: ignore[union-attr]

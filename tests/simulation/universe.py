@@ -48,6 +48,13 @@ class Universe(World):
         self.jobqueue = JobQueue(self.spool, self.index, self.settings, chance=lambda: 0.5)
         self.owners = Hangmen(self)
 
+    def open_queue(self, name: str) -> None:
+        """A queue, with a folder for its producers."""
+        (self.root / "inbox" / name).mkdir()
+        self.files.learn_tree()
+        with self.index.transaction():
+            self.index.create_queue(name, self.clock.now())
+
     # ---------------------------------------------------------------- people
 
     def owner(self, program: str) -> str:
@@ -144,11 +151,19 @@ class Universe(World):
         if self.boots == 1:
             return
         self.clock.pass_by(max(0.0, self.clock.latest - self.clock.now()))
+        try:
+            self._look_around()
+        except VolumeFault:  # told of bytes that were lost before its time: it ends, and others go on
+            self.die()
+            self.recover()
+            self._look_around()
+        self.die()
+
+    def _look_around(self) -> None:
         owner = self.owner("ingester")
         Ingester(self.jobqueue, Inbox(self.root, self.settings), owner, self.clock).sweep()
         self.leave(owner)
         self.janitor().purge()
-        self.die()
 
     def drain(self) -> None:
         """Living processes do what is left. One that is told of bytes lost before its time ends; others adopt."""
