@@ -30,12 +30,13 @@ _BARRED = "run/index.barred"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What stands in `.identity`. `host`: the one whose processes have the index open."""
+    """What stands in `.identity`. `host`: whose processes have the index open; `moved`: where somebody has put it."""
 
     spool: str
     era: int
     is_open: bool
     host: str | None = None
+    moved: str | None = None
 
     @classmethod
     def new(cls) -> Identity:
@@ -47,7 +48,9 @@ def read_identity(spool: Spool) -> Identity | None:
     """The spool's mark; None when it has none, or one that can not be read."""
     try:
         found = json.loads(spool.path(_FILE).read_bytes())
-        return Identity(str(found["spool"]), int(found["era"]), bool(found["open"]), found.get("host"))
+        return Identity(
+            str(found["spool"]), int(found["era"]), bool(found["open"]), found.get("host"), found.get("moved")
+        )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -60,6 +63,7 @@ def write_identity(spool: Spool, mark: Identity) -> None:
         "era": mark.era,
         "open": mark.is_open,
         "host": mark.host,
+        "moved": mark.moved,
     }
     spool.replace_small(_FILE, f"{_FILE}.{os.getpid()}.tmp", json.dumps(told).encode() + b"\n")
 
@@ -101,6 +105,27 @@ def refuse_foreign(spool: Spool, index: Index) -> None:
             f"The index is another spool's, not that of {spool.root}.",
             "Put this spool's own in its place, or make one from the spool: pqfs index rebuild",
         )
+
+
+def refuse_moved(spool: Spool, place: str) -> None:
+    """Refuse to do without the index where somebody has moved it to another place than this.
+
+    Raises:
+        IndexGone: somebody has.
+    """
+    mark = read_identity(spool)
+    if mark and mark.moved not in (None, place):
+        raise IndexGone(
+            f"The index of this spool is not at {place}: it was moved to {mark.moved}.",
+            "Set its address: index in pqfs.toml, or PQFS_INDEX. If it is gone for good: pqfs index rebuild --fresh",
+        )
+
+
+def forget_move(spool: Spool) -> None:
+    """A new index begins, wherever the last one went."""
+    mark = read_identity(spool)
+    if mark and mark.moved is not None:
+        write_identity(spool, replace(mark, moved=None))
 
 
 def refuse_other_host(spool: Spool, host: str) -> None:

@@ -20,6 +20,7 @@ from pqfs.custody import (
     read_identity,
     refuse_barred,
     refuse_foreign,
+    refuse_moved,
     refuse_other_host,
     relation,
     write_identity,
@@ -119,6 +120,7 @@ class Opening:
         if file and file.exists() and file.stat().st_size > 0:
             return
         if not _is_empty(self._spool):
+            refuse_moved(self._spool, self._settings.index_place)
             raise IndexGone(
                 f"There is no index at {self._settings.index_place}, but the spool holds jobs.",
                 "Of a backup: pqfs index restore FILE. Without one, and no job is lost: pqfs index rebuild",
@@ -133,7 +135,8 @@ def seal(spool: Spool, index: Index, is_open: bool) -> None:
     mark, marked = read_identity(spool), index.identity()
     era = max(mark.era if mark else 0, marked[1] if marked else 0)
     name = mark.spool if mark else marked[0] if marked else Identity.new().spool
-    sealed = Identity(name, era, is_open, os.uname().nodename if is_open else None)
+    host, moved = os.uname().nodename if is_open else None, mark.moved if mark else None
+    sealed = Identity(name, era, is_open, host, moved)
     if marked != (name, era):
         with index.transaction():
             index.identify(name, era)

@@ -21,9 +21,11 @@ from pqfs.custody import (
     Identity,
     Relation,
     bar,
+    forget_move,
     is_barred,
     read_identity,
     refuse_foreign,
+    refuse_moved,
     relation,
     unbar,
     write_identity,
@@ -52,7 +54,7 @@ _COPY = ".index.restored"
 
 
 @dataclass(frozen=True, slots=True)
-class _Site:
+class Site:
     """A spool whose index nobody else uses."""
 
     settings: Settings
@@ -70,7 +72,9 @@ class _Site:
 
 def rebuild(context: typer.Context, fresh: bool, restart: bool, yes: bool) -> None:
     """Put a broken index aside if there is one, and register every payload of the tree."""
-    with _alone(terminal.loaded(context).settings, restart) as site:
+    with alone(terminal.loaded(context).settings, restart) as site:
+        if not fresh and not site.settings.has_index():
+            refuse_moved(site.spool, site.settings.index_place)
         problem = _problem(site)
         if problem:
             terminal.say(problem)
@@ -78,13 +82,14 @@ def rebuild(context: typer.Context, fresh: bool, restart: bool, yes: bool) -> No
             terminal.confirm("The index is sound. Lose attempts, events and budgets, and begin anew?", yes)
         if problem or fresh or not site.settings.has_index():
             _clear(site)  # of one that is gone its log may be left
+            forget_move(site.spool)
         counts = _fill(site, Act("rebuild the index", reason=problem))
     said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing was missing"
     terminal.say(f"The index is made: {said}.")
 
 
 @contextmanager
-def _alone(settings: Settings, restart: bool) -> Iterator[_Site]:
+def alone(settings: Settings, restart: bool) -> Iterator[Site]:
     """Nobody else works on the spool: a payload in claimed/ would come back while it runs.
 
     With `restart` those who work are asked to finish. Supervisor starts them again at once; they find the index
@@ -106,7 +111,7 @@ def _alone(settings: Settings, restart: bool) -> Iterator[_Site]:
                 f"Processes of pqfs are alive on this spool: {names}.",
                 "Stop them first: pqfs down; or have them wait: --restart",
             )
-        yield _Site(settings, spool, owners)
+        yield Site(settings, spool, owners)
         unbar(spool)
     except BaseException:
         if not was_barred:
@@ -126,7 +131,7 @@ def _ask_to_wait(spool: Spool, owners: Owners, custody: Custody, settings: Setti
         raise Unavailable("Somebody still uses the index.", "Look: pqfs ps. Or stop everything: pqfs down")
 
 
-def _problem(site: _Site) -> str | None:
+def _problem(site: Site) -> str | None:
     """Why the index can not be used, as a sentence; None when it is sound or not there.
 
     Raises:
@@ -137,7 +142,7 @@ def _problem(site: _Site) -> str | None:
     try:
         with closing(open_index(site.settings)) as index:
             refuse_foreign(site.spool, index)
-            _refuse_others(site.settings, index)
+            refuse_others(site.settings, index)
             problems = index.engine.integrity()
     except IndexGone as error:
         return error.message
@@ -148,15 +153,16 @@ def _problem(site: _Site) -> str | None:
     return IndexDamaged(problems[0]).message if problems else None
 
 
-def _refuse_others(settings: Settings, index: Index) -> None:
+def refuse_others(settings: Settings, index: Index) -> None:
+    """Refuse an index on a server that other hosts work with. Raises Refused."""
     if others := others_at_work(settings, index, index.engine.clock()):
         raise Refused(f"Another host works on this spool: {', '.join(others)}.", "Stop it first, there: pqfs down")
 
 
-def _clear(site: _Site) -> None:
+def _clear(site: Site) -> None:
     """Make room for a new index: a file is kept aside, a server's tables are removed, if they are this spool's."""
     if site.settings.index_server is None:
-        _put_aside(site.path)
+        put_aside(site.path)
         return
     from pqfs.index.postgres import PostgresEngine
 
@@ -165,7 +171,8 @@ def _clear(site: _Site) -> None:
         engine.start_over()
 
 
-def _put_aside(index: Path) -> None:
+def put_aside(index: Path) -> None:
+    """Give an index and its log other names, and say so."""
     aside = f"{index.name}.{stamp(SystemClock().now())}.aside"
     for suffix in ("-wal", "-shm", ""):
         try:
@@ -176,7 +183,7 @@ def _put_aside(index: Path) -> None:
         terminal.say(f"It is kept as {index.with_name(aside)}.")
 
 
-def _fill(site: _Site, act: Act) -> dict[State, int]:
+def _fill(site: Site, act: Act) -> dict[State, int]:
     """Register what the tree holds, and note who wanted that.
 
     Killed on the way: whoever opens the index next finds no mark, and goes on.
@@ -222,11 +229,11 @@ def restore(context: typer.Context, file: Path, restart: bool, yes: bool) -> Non
         )
     if not file.is_file():
         raise Refused(f"There is no file {file}.")
-    with _alone(settings, restart) as site:
+    with alone(settings, restart) as site:
         copy = _checked_copy(site, file)
         try:
             terminal.confirm("Put it in the place of the present index? That one is kept aside.", yes)
-            _put_aside(site.path)
+            put_aside(site.path)
             os.rename(copy, site.path)
         finally:
             copy.unlink(missing_ok=True)
@@ -235,7 +242,7 @@ def restore(context: typer.Context, file: Path, restart: bool, yes: bool) -> Non
     terminal.say(f"The index is restored. Brought up to date with the spool: {said}.")
 
 
-def _checked_copy(site: _Site, file: Path) -> Path:
+def _checked_copy(site: Site, file: Path) -> Path:
     """A copy of the file beside the index, one that can be used: whole, of a known schema, and this spool's.
 
     Raises:

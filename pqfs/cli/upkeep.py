@@ -181,6 +181,22 @@ def restore(
     rebuilding.restore(context, file, restart, yes)
 
 
+@index.command(
+    epilog="Examples: pqfs index move sqlite postgresql://pqfs@db.example/pqfs · "
+    "pqfs index move postgresql://pqfs@db.example/pqfs sqlite"
+)
+def move(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="Its present address, as in the settings.")],
+    target: Annotated[str, typer.Argument(help="Its new one: an empty database, or a file that is not there yet.")],
+    yes: Yes = False,
+) -> None:
+    """Carry the index to another engine, whole, while the pipeline is stopped. Cut off, it goes on where it was."""
+    from pqfs.cli import moving
+
+    moving.move(context, source, target, yes)
+
+
 @index.command(epilog="Example: pqfs index version --json")
 def version(context: typer.Context, as_json: Json = False) -> None:
     """The index's schema, its library and its size."""

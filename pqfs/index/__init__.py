@@ -408,6 +408,10 @@ class Index:
         """Mark this index as that spool's, of that era."""
         self.engine.run("identify", {"spool": spool, "era": era})
 
+    def disown(self) -> None:
+        """Take that mark away: an index without one is not taken for the whole truth."""
+        self.engine.run("disown", {})
+
     # ---------------------------------------------------------------- recovery
 
     def amend(self, job: Job, told: Job) -> bool:

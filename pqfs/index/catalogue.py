@@ -21,7 +21,7 @@ _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 
 def statements(tokens: Mapping[str, str]) -> dict[str, str]:
     """Every statement by its name, with the engine's tokens filled in."""
-    return _filled("statements.sql", tokens) | _of_tables({"first", "next", "put", "drop"})
+    return _filled("statements.sql", tokens) | _of_tables({"count", "first", "next", "put", "drop"})
 
 
 def batches(tokens: Mapping[str, str]) -> dict[str, str]:

@@ -27,6 +27,11 @@ def bring_level(source: Engine, target: Engine, advance: Callable[[int], None]) 
         return sum(_Leveller(source, target, table, advance).run() for table in TABLES)
 
 
+def size_of(engine: Engine) -> int:
+    """How many rows an index has."""
+    return sum(int(engine.run(f"count_{table.name}", {})[0][0]) for table in TABLES)
+
+
 class _Leveller:
     """One table."""
 

@@ -523,6 +523,9 @@ SELECT spool, era FROM identity;
 INSERT INTO identity (only_one, spool, era) VALUES (1, :spool, :era)
 ON CONFLICT (only_one) DO UPDATE SET spool = excluded.spool, era = excluded.era;
 
+-- name: disown
+DELETE FROM identity;
+
 -- name: believe
 -- The tree proves what became of a job since this index was copied. A completed job stays completed.
 UPDATE jobs SET state = :state, place = :place, confirmed = :confirmed, due = 0, arriver = :arriver, owner = NULL,

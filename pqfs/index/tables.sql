@@ -1,5 +1,8 @@
 -- What is asked of a whole table, whatever it means: {table}, its {columns}, the {keys} that they begin with.
 
+-- name: count
+SELECT count(*) FROM {table};
+
 -- name: first
 SELECT {columns} FROM {table} ORDER BY {keys} LIMIT :limit;
 
