@@ -11,15 +11,17 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from pqfs.errors import VolumeFault
+from pqfs.errors import DiskFull, VolumeFault
 from pqfs.events import Word, emit
 from pqfs.files import Files, SyncFailed, open_directory
 from pqfs.pace import Pace
 from pqfs.places import Places
 
+T = TypeVar("T")
 _BALLAST = "run/ballast"
 _MEMORY = Path("/dev/shm")
 _DEEP, _ROUNDS = 64, 1000  # folders that are removed in one go, and how often that is repeated for deeper ones
@@ -226,6 +228,19 @@ class Ground(Places):
     def give_up_ballast(self) -> bool:
         """Remove that file to make room; whether it was there."""
         return self.remove(_BALLAST)
+
+    def make_room(self, act: Callable[[], T]) -> T:
+        """Do what makes room; where the disk is too full even for that, once more without the ballast.
+
+        Raises:
+            DiskFull: there is no room even so.
+        """
+        try:
+            return act()
+        except DiskFull:
+            if not self.give_up_ballast():
+                raise
+            return act()
 
     # ---------------------------------------------------------------- durability
 

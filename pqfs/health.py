@@ -347,7 +347,9 @@ RULES = (
          "Stop pqfs (pqfs down), make it again from the spool: pqfs index rebuild"),
     Rule("volume-alarm", _ALARM, "inbox jobs", _volume_alarm,
          "Look at the kernel's log (dmesg), replace the disk, then remove that file."),
-    Rule("disk-low", _ALARM, "inbox jobs", _disk_low, "Make room: work goes on by itself. pqfs cleanup makes some."),
+    Rule("disk-low", _ALARM, "inbox jobs", _disk_low,
+         "Make room: work goes on by itself. Inputs of completed jobs go by: pqfs jobs delete --state completed"
+         " --files-only"),
     Rule("inodes-low", _ALARM, "inbox jobs", _inodes_low,
          "Remove small files from the volume, or keep fewer: keep.done, pqfs cleanup."),
     Rule("program-fatal", _ALARM, "inbox jobs", _program_fatal, "See: pqfs logs"),

@@ -223,7 +223,10 @@ class Janitor:
         return False
 
     def purge(self) -> int:
-        """Remove what is no longer kept, at most one chunk; how much."""
+        """Remove what is no longer kept, at most one chunk; how much. It may take the ballast to begin with."""
+        return self._spool.make_room(self._purge)
+
+    def _purge(self) -> int:
         now = self._clock.now()
         removed = 0
         for job in self._to_let_go(now):

@@ -59,6 +59,8 @@ PURGE = Bulk("purge", "purged", _DEAD, _DEAD, lambda q, *how: q.delete(*how), gr
 REPLAY = Bulk("replay", "made anew", _ENDED, (State.COMPLETED,), lambda q, *how: None, group="")
 EXPORT = Bulk("export", "exported", _DEAD, _DEAD, lambda q, *how: None, group="dead")
 
+MAKE_ROOM = (DELETE, DISCARD, FORGET, PURGE)
+
 
 def to_priority(priority: int) -> Bulk:
     """Give waiting jobs this priority."""
@@ -117,7 +119,11 @@ def carry_out(queue: JobQueue, bulk: Bulk, text: str, actor: str, reason: str | 
     """
     job = queue.job(text)
     check(bulk, job)
-    if bulk.act(queue, job, actor, reason, now) is False:
+
+    def act() -> object:
+        return bulk.act(queue, job, actor, reason, now)
+
+    if (queue.spool.make_room(act) if bulk in MAKE_ROOM else act()) is False:
         raise PqfsError(f"The payload of job {job.id} is on the move.", "Try again in a moment.")
     return job
 

@@ -17,6 +17,7 @@ import pytest
 
 from pqfs import janitor as module
 from pqfs.doorbell import Bell, ring
+from pqfs.errors import DiskFull
 from pqfs.index import Index
 from pqfs.janitor import Janitor
 from pqfs.jobqueue import JobQueue
@@ -515,6 +516,27 @@ def test_ballast_is_kept_and_made_again_when_there_is_room(
     clock.pass_by(61)
     _round(house)
     assert house.spool.exists("run/ballast")
+
+
+def test_on_a_full_disk_the_ballast_goes_so_that_what_is_no_longer_kept_can_go(
+    housing: Housing, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No consumer has anything to do, so none gives it up."""
+    house = housing(dead=60.0)
+    house.dead()
+    _round(house)
+    clock.pass_by(100)
+    real = Index.let_go
+
+    def on_a_full_disk(index: Index, job: str) -> bool:
+        if house.spool.exists("run/ballast"):
+            raise DiskFull("There is no room left for the index.")
+        return real(index, job)
+
+    monkeypatch.setattr(Index, "let_go", on_a_full_disk)
+
+    assert house.janitor.purge() == 1
+    assert house.payloads() == []
 
 
 def test_upkeep_is_done_once_a_minute_and_goes_on_at_once_while_there_is_more(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pqfs.cli import selection
-from pqfs.errors import IllegalTransition, Refused
-from pqfs.index import filters
+from pqfs.errors import DiskFull, IllegalTransition, Refused
+from pqfs.index import Index, filters
 from pqfs.index.filters import Filter, Filters
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Place, State
@@ -113,6 +113,27 @@ def test_a_dry_run_of_a_filter_tells_each_job_and_changes_nothing(checked: Shell
     ]
     assert {checked.state(job) for job in made} == {"pending"}
     assert {each["verb"] for each in checked.items("audit", "list")} == {"submit"}
+
+
+def test_on_a_full_disk_a_person_can_make_room(checked: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index can not even be told what goes: the ballast is given up for that, and for nothing else."""
+    one, two = ids(checked, "a.pdf", "b.pdf")
+    assert checked("jobs", "fail", one, two, "-y") == 0
+    (checked.spool / "run" / "ballast").write_bytes(b"x")
+    real = Index.add_event
+
+    def add_event(index: Index, *words: Any, **more: Any) -> Any:
+        if (checked.spool / "run" / "ballast").exists():
+            raise DiskFull("There is no room left for the index.")
+        return real(index, *words, **more)
+
+    monkeypatch.setattr(Index, "add_event", add_event)
+
+    assert checked("jobs", "retry", one) == 1
+    assert (checked.spool / "run" / "ballast").exists()
+    assert checked("jobs", "delete", "--files-only", one) == 0, checked.err
+    assert not (checked.spool / "run" / "ballast").exists()
+    assert [path.name[:36] for path in (checked.spool / "dead").iterdir()] == [two]
 
 
 def test_what_fits_a_filter_and_is_left_alone_is_told(checked: Shell) -> None:

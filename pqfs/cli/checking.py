@@ -88,6 +88,8 @@ def cleanup(context: typer.Context, dry_run: bool, yes: bool) -> None:
         said = ", ".join(f"{each.what} {each.count}{'+' if each.capped else ''}" for each in due) or "nothing"
         if dry_run or not due:
             terminal.say(f"No longer kept: {said}.")
+            if not due:
+                terminal.say("Inputs of completed jobs go by: pqfs jobs delete --state completed --files-only")
             return
         terminal.confirm(f"Remove what is no longer kept ({said})?", yes)
         janitor, removed = app.janitor("cleanup"), 0

@@ -99,4 +99,18 @@ MUTANTS = (
         "            pass\n",
         ("tests/api/test_work.py", "-k", "leaves_nothing_behind"),
     ),
+    Mutant(
+        "a forked child uses the index of its parent",
+        "pqfs/spoolqueue.py",
+        "        if os.getpid() != self._process:\n            raise Refused(",
+        "        if False:\n            raise Refused(",
+        ("tests/test_queue_api.py", "-k", "forked_child"),
+    ),
+    Mutant(
+        "a pqfs.toml that leads nowhere is taken for none",
+        "pqfs/settings.py",
+        "_USUAL.absolute() if os.path.lexists(_USUAL) else None",
+        "_USUAL.absolute() if _USUAL.is_file() else None",
+        ("tests/test_settings.py", "-k", "leads_nowhere"),
+    ),
 )

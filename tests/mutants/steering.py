@@ -234,4 +234,18 @@ MUTANTS = (
         "",
         ("tests/test_lineage.py", "-k", "name_each_other"),
     ),
+    Mutant(
+        "who makes room on a full disk is refused for lack of room",
+        "pqfs/ground.py",
+        "            if not self.give_up_ballast():\n                raise\n            return act()\n",
+        "            raise\n",
+        ("tests/test_steering.py", "-k", "can_make_room"),
+    ),
+    Mutant(
+        "what a filter leaves alone is not told",
+        "pqfs/cli/bulk.py",
+        "        say_left(wanted)\n",
+        "        pass\n",
+        ("tests/test_steering.py", "-k", "left_alone_is_told"),
+    ),
 )
