@@ -1,6 +1,6 @@
 """How fast the console answers, while the index holds very many jobs and the tree very many files.
 
-    python -m tests.bench.console [--jobs 1000000] [--files 100000] [--rounds 15] [--spool DIR]
+    python -m tests.bench.console [--jobs 1000000] [--files 100000] [--rounds 15] [--spool DIR] [--no-browser]
 
 The rows are those of `answers`, the files waiting jobs of `backlog`. Each page is asked for by a plain client of the
 console's websocket: from another page (*switch*), and the parts of it that refresh by themselves, one after the other
@@ -217,6 +217,7 @@ def main() -> None:
     for name, usual in (("jobs", 1_000_000), ("files", 100_000), ("rounds", 15)):
         parser.add_argument(f"--{name}", type=int, default=usual)
     parser.add_argument("--spool", type=Path, help="where the spool is, or is made, and stays")
+    parser.add_argument("--no-browser", action="store_true", help="leave out what is seen in Chromium")
     options = parser.parse_args()
     arena.interruptible()
     with _spool(options.at, options.spool, options.jobs, options.files) as settings:
@@ -225,7 +226,7 @@ def main() -> None:
         app.close()
         with console(settings.spool) as (port, pid):
             pages = answered(port, pid, options.rounds, job)
-            seen = painted(port, options.rounds)
+            seen = [] if options.no_browser else painted(port, options.rounds)
         kind = arena.kind_of(settings.spool)
     facts = {"file system": kind, "jobs": f"{options.jobs:,}", "files": f"{options.files:,}"}
     whole = Figures("console", arena.command_line(), pages, targets(pages, seen), facts=facts, details=seen)

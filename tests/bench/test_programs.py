@@ -115,6 +115,13 @@ def test_viewers(ground: Path) -> None:
     assert [target["bound"] for target in found["targets"]] == [0.8, 1.1]
 
 
+def test_the_pages_of_the_console(ground: Path) -> None:
+    found = _run(ground, "console", "--jobs", "500", "--files", "50", "--rounds", "1", "--no-browser")
+
+    assert {"overview", "spool", "a job"} <= {row["page"] for row in found["rows"]}
+    assert all(row["switch ms"] > 0 and row["refresh ms"] > 0 for row in found["rows"])
+
+
 def test_the_recovery_of_a_job(ground: Path) -> None:
     assert _run(ground, "recovery", "--kills", "1")["rows"][0]["kills"] == 1
 

@@ -201,7 +201,7 @@ def test_what_is_chosen_while_the_table_changes_is_what_was_clicked(stack: Stack
     try:
         page.get_by_text("Choose jobs, and act").click()
         page.get_by_text("chosen jobs").wait_for()
-        shown = [page.get_by_test_id(f"glide-cell-3-{row}").first.inner_text() for row in (1, 2)]
+        shown = [page.get_by_test_id(f"glide-cell-2-{row}").first.inner_text() for row in (1, 2)]
         box = page.get_by_test_id("stDataFrame").first.bounding_box()
         for row in (1, 2):
             page.mouse.click(box["x"] + 18, box["y"] + 52 + 35 * row)
