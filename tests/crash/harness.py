@@ -25,7 +25,7 @@ from pqfs.durations import Size
 from pqfs.files import Files
 from pqfs.inbox import Inbox
 from pqfs.index import Consumer as ConsumerRow
-from pqfs.index import Index, walk
+from pqfs.index import Engine, Index, walk
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.ingester import Ingester
 from pqfs.janitor import Janitor
@@ -134,6 +134,10 @@ class CrashingEngine(SqliteEngine):
                 raise apsw.IOError("the commit happened, its answer got lost")
 
 
+Connect = Callable[[Path, Fuse], Engine]
+"""Opens the index of a world: on SQLite at the path that it is given."""
+
+
 class Mortals(Owners):
     """Owners of this process: their locks are real, their pids are ours and must not be asked or signalled."""
 
@@ -150,8 +154,12 @@ class Mortals(Owners):
 class World:
     """One spool with its index and everybody who works on it."""
 
-    def __init__(self, root: Path, settings: Settings, clock: SettableClock | None = None, boot: str = BOOT) -> None:
+    def __init__(
+        self, root: Path, settings: Settings, clock: SettableClock | None = None, boot: str = BOOT,
+        connect: Connect = CrashingEngine,
+    ) -> None:  # fmt: skip
         self.root = root
+        self._connect = connect
         self.boot = boot
         self.settings = replace(settings, spool=root, low_water=NO_ROOM_NEEDED)
         self.clock = clock or SettableClock()
@@ -167,7 +175,7 @@ class World:
 
     def _open(self) -> None:
         self.spool = Spool(self.root, CrashingFiles(self.fuse))
-        self.index = Index(CrashingEngine(self.root / "index.db", self.fuse))
+        self.index = Index(self._connect(self.root / "index.db", self.fuse))
         self.jobqueue = JobQueue(self.spool, self.index, self.settings, chance=lambda: 0.5)
         self.owners = Mortals(self.root / "run")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -42,7 +42,8 @@ def contract(server: Server) -> Iterator[PostgresEngine]:
     engine.close()
 
 
-def _empty(engine: PostgresEngine) -> None:
+def emptied(engine: Any) -> None:
+    """Take everything out of a database, as if it had just been made."""
     tables = [row[0] for row in engine._session.run(_TABLES)]
     engine._session.run(_EMPTY.format(emptied="; ".join(f"DELETE FROM {name}" for name in tables)))  # noqa: S608 -- ours
 
@@ -53,7 +54,7 @@ def place(request: pytest.FixtureRequest) -> str:
     if request.param == "sqlite":
         spool: Spool = request.getfixturevalue("spool")
         return str(spool.root / "index.db")
-    _empty(request.getfixturevalue("contract"))
+    emptied(request.getfixturevalue("contract"))
     address: str = request.getfixturevalue("server").address("contract")
     return address
 

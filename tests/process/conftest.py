@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.process.stage import Stage
+
+if TYPE_CHECKING:
+    from tests.server import Server
 
 MakeStage = Callable[..., Stage]
 
@@ -27,3 +31,10 @@ def make_stage(tmp_path: Path) -> Iterator[MakeStage]:
             stage.close()
         finally:
             stage.abandon()
+
+
+@pytest.fixture(scope="session")
+def safe_server(server: Server) -> Iterator[Server]:
+    """A server that may be killed. (It depends on the quick one so that both are skipped for one reason.)"""
+    with type(server).started(safe=True) as found:
+        yield found

@@ -1,15 +1,18 @@
 """Two hosts on one spool and one PostgreSQL: what one leaves, the other ends; who was stopped publishes nothing.
 
-A host is a UTS and a mount namespace here: it has a name of its own, and a run/ of its own.
+A host is a UTS and a mount namespace here: it has a name of its own, and a run/ of its own. The long run:
+`PQFS_TEST_BLOWS=200 pytest -m slow tests/process/test_hosts.py -k storm`.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
     from tests.server import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
+BLOWS = int(os.environ.get("PQFS_TEST_BLOWS", "8"))
+END = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'pqfs' AND random() < 0.5"
+)
 SLOW = """
 import time
 
@@ -39,7 +46,11 @@ lease = "4s"
 poll_every = "1s"
 [defaults]
 handler = {{python = "own_handlers:work"}}
+max_crashes = 1000
 """
+
+
+PROGRAMS = (("janitor", "janitor"), ("ingest", "ingester"), ("consume", "consumer-00"))
 
 
 class Host:
@@ -47,30 +58,37 @@ class Host:
 
     def __init__(self, stage: Stage, name: str) -> None:
         self._stage = stage
-        self._name = name
+        self.name = name
         self._run = stage.root / f"run-{name}"
         self._run.mkdir()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, command: str, program: str) -> None:
         """Start a process of this host and wait until it has an owner's lock."""
-        inner = f'mount --bind "$0" "$1" && hostname {self._name} && exec "$2" -m pqfs {command}'
+        inner = f'mount --bind "$0" "$1" && hostname {self.name} && exec "$2" -m pqfs {command}'
         arguments = [str(self._run), str(self._stage.spool / "run"), sys.executable]
         environment = {**os.environ, "PQFS_CONFIG": str(self._stage.root / "pqfs.toml")}
         environment |= {"SUPERVISOR_PROCESS_NAME": program}
-        with (self._stage.root / "logs" / f"{self._name}-{program}.log").open("ab") as log:
+        with (self._stage.root / "logs" / f"{self.name}-{program}.log").open("ab") as log:
             self.processes[program] = subprocess.Popen(
                 ["unshare", "--mount", "--uts", "sh", "-c", inner, *arguments],
                 env=environment,
                 stdout=log,
                 stderr=log,
             )
-        eventually(lambda: list(self._run.glob(f"{program}.*.lock")), f"{program} on {self._name} has its lock")
+        pid = self.processes[program].pid
+        eventually(lambda: list(self._run.glob(f"{program}.{pid}.*.lock")), f"{program} on {self.name} has its lock")
 
     def stack(self) -> None:
         """Start one of each."""
-        for command, program in (("janitor", "janitor"), ("ingest", "ingester"), ("consume", "consumer-00")):
+        for command, program in PROGRAMS:
             self.start(command, program)
+
+    def supervise(self) -> None:
+        """Start again what has ended."""
+        for command, program in PROGRAMS:
+            if self.processes[program].poll() is not None:
+                self.start(command, program)
 
     def send(self, number: int) -> None:
         """A signal for all of it, runners included."""
@@ -88,13 +106,13 @@ class Host:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, server: Server) -> Iterator[Stage]:
+def stage(tmp_path: Path, safe_server: Server) -> Iterator[Stage]:
     """A spool whose index is a new database."""
     if os.getuid() != 0 or not shutil.which("unshare"):
         pytest.skip("namespaces need root and unshare")
-    server.run("DROP DATABASE IF EXISTS hosts WITH (FORCE)")
-    server.run("CREATE DATABASE hosts")
-    made = Stage(tmp_path, SETTINGS.format(address=server.address("hosts")), SLOW)
+    safe_server.run("DROP DATABASE IF EXISTS hosts WITH (FORCE)")
+    safe_server.run("CREATE DATABASE hosts")
+    made = Stage(tmp_path, SETTINGS.format(address=safe_server.address("hosts")), SLOW)
     yield made
     made.abandon()
 
@@ -173,3 +191,49 @@ def test_what_one_host_takes_in_the_other_runs_at_once(stage: Stage, hosts: tupl
         eventually(lambda number=number: len(stage.outputs()) == number + 1, "beta runs it")  # type: ignore[misc]
 
     finish(stage, hosts, 6)
+
+
+def test_a_storm_over_two_hosts_loses_nothing_and_doubles_nothing(
+    stage: Stage, hosts: tuple[Host, Host], safe_server: Server
+) -> None:
+    chance, dropped = random.Random(BLOWS), 0
+    (stage.root / "go").touch()
+    for host in hosts:
+        host.stack()
+    kinds = ["process", "sessions", "crash", "process", "host", "sessions", "sleep", "restart"]
+    blows = (kinds * (BLOWS // len(kinds) + 1))[:BLOWS]
+    chance.shuffle(blows)
+    for blow in blows:
+        for _ in range(20):
+            stage.drop(f"file-{dropped}", b"%d" % dropped)
+            dropped += 1
+        eventually(lambda: stage.jobs(), "work has begun", within=40)
+        _strike(blow, chance.choice(hosts), safe_server, chance, stage)
+        for host in hosts:
+            host.supervise()
+
+    eventually(lambda: len(stage.outputs()) == dropped, "all is published", within=60)
+    assert Counter(stage.outputs()) == Counter(b"out %d" % number for number in range(dropped))
+    finish(stage, hosts, dropped)
+
+
+def _strike(blow: str, host: Host, server: Server, chance: random.Random, stage: Stage) -> None:
+    if blow == "process":
+        victim = host.processes[chance.choice(sorted(host.processes))]
+        victim.kill()
+        victim.wait()
+    elif blow == "host":
+        host.send(signal.SIGKILL)
+        host.wait()
+    elif blow == "sleep":
+        host.send(signal.SIGSTOP)
+        gone = f".{host.name}"
+        eventually(
+            lambda: not any(row.owner.endswith(gone) for row in stage.index.consumers()), "it is given up", within=40
+        )
+        host.send(signal.SIGCONT)
+    elif blow == "sessions":
+        server.run(END)
+    else:
+        server.stop("immediate" if blow == "crash" else "fast")
+        server.start()

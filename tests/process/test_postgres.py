@@ -22,13 +22,6 @@ _END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE appli
 PROGRAMS = {"ingest": "ingester", "consume": "consumer-00", "janitor": "janitor"}
 
 
-@pytest.fixture(scope="module")
-def safe_server(server: Server) -> Iterator[Server]:
-    """A server that may be killed. (It depends on the quick one so that both are skipped for one reason.)"""
-    with type(server).started(safe=True) as found:
-        yield found
-
-
 @pytest.fixture
 def stage(tmp_path: Path, safe_server: Server) -> Iterator[Stage]:
     """A spool whose index is a new database."""
