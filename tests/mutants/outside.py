@@ -95,7 +95,7 @@ MUTANTS = (
     Mutant(
         "what was refused stays in scratch",
         _WORK,
-        "            await desk.run(desk.discard, path)\n",
+        "            await self.desk.run(self.desk.discard, path)\n",
         "            pass\n",
         ("tests/api/test_work.py", "-k", "leaves_nothing_behind"),
     ),
