@@ -186,7 +186,7 @@ class PostgresEngine:
         if found > newest:
             raise SchemaTooNew(found, newest)
         if found < newest:
-            raise Unavailable("The index is being made, or is of an older pqfs.", "Start pqfs: pqfs up")
+            raise Unavailable("The index is being made, or is of an older pqfs.", "Start anew: pqfs down, pqfs up")
 
     def _refuse_old_server(self) -> None:
         found = int(self._session.run("SELECT current_setting('server_version_num')")[0][0])

@@ -214,7 +214,7 @@ class SqliteEngine:
             raise SchemaTooNew(found, newest)
         self._refuse_stranger()
         if found < newest:
-            raise Unavailable("The index is being made, or is of an older pqfs.", "Start pqfs: pqfs up")
+            raise Unavailable("The index is being made, or is of an older pqfs.", "Start anew: pqfs down, pqfs up")
 
     def _refuse_stranger(self) -> None:
         """A sound database that is no index of pqfs, put in its place."""
