@@ -427,7 +427,7 @@ class Ingester:
         parked = Parked(arrival.id, arrival.queue, naming.disk_name(arrival.name))
         self._jobqueue.refuse(self._owner, parked, reason, self._clock.now())
         if arrival.options:
-            self._jobqueue.spool.remove(f"meta/{arrival.id}.json")
+            self._jobqueue.forget_arrival(self._owner, arrival)
         sweep.rejected += 1
 
     def _ask_unsettled_again(self, sweep: Sweep) -> None:

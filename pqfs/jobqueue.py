@@ -273,6 +273,14 @@ class JobQueue(Steering):
             self._refuse(
                 arriver, parked, self.duplicates.reason(twin), now, job=twin.earlier, options=arrival.options
             )
+        self.forget_arrival(arriver, arrival)
+
+    def forget_arrival(self, arriver: str, arrival: Arrival) -> None:
+        """Remove the meta file of what has left ready/ and is no job, once no loss of power can bring that back.
+
+        By its meta file alone would it be known as one more of another, or as what it should not be.
+        """
+        self.spool.keep_out(f"ready/{arriver}")
         self.spool.remove(f"meta/{arrival.id}.json")
 
     def _ready_path(self, arriver: str, arrival: Arrival) -> str:
@@ -296,7 +304,7 @@ class JobQueue(Steering):
         for twin in twins:
             if twin.is_turned_away:
                 self.spool.remove(self._ready_path(arriver, twin.arrival))
-                self.spool.remove(f"meta/{twin.arrival.id}.json")
+                self.forget_arrival(arriver, twin.arrival)
         return twins
 
     # ---------------------------------------------------------------- attempts

@@ -131,14 +131,14 @@ class Spool(Ground):
         self.readmit(aside, inbox_dir, name)
         return False
 
-    def keep_out(self, inbox_dir: int) -> None:
-        """Make durable what has been removed from a folder of the inbox: no loss of power brings it back.
+    def keep_out(self, folder: str | int) -> None:
+        """Make durable what has been removed from a folder (of the inbox: its descriptor): it does not come back.
 
         Raises:
             VolumeFault: the sync failed.
         """
         if self._durable:
-            self._sync([], [inbox_dir])
+            self._sync([], [folder])
 
     def droppers(self) -> list[str]:
         """The owners that have put something aside to remove it."""

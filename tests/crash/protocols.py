@@ -17,7 +17,7 @@ import pytest
 from pqfs.clock import Clock
 from pqfs.courier import Courier
 from pqfs.dequeuer import Dequeuer
-from pqfs.duplicates import SCHEDULE
+from pqfs.duplicates import ONCE, SCHEDULE
 from pqfs.firing import Acts, Firing, Mark
 from pqfs.index.schedulerows import ScheduleRows
 from pqfs.jobqueue import JobQueue
@@ -291,6 +291,31 @@ def submission(world: World, priority: int) -> Plan:
             assert world.spool.path(world.spool.find(job.id)[0]).read_bytes() == data
 
     return Plan(act, promised, whole)
+
+
+@protocol(effects=12)
+def submit_one_more_of_a_key(world: World) -> Plan:
+    submitter = world.owner("submit")
+    twin = {"key": "k", ONCE: True}
+    first = submitted(world.jobqueue, world.clock.now(), b"s.txt", b"staged", submitter, options=twin)
+
+    def act() -> None:
+        submitted_again(world, submitter, twin)
+
+    def one(world: World) -> None:
+        assert list(world.jobs()) == [first.id]
+
+    return Plan(act, one, one)
+
+
+def submitted_again(world: World, submitter: str, options: dict[str, Any]) -> None:
+    """What is one more of an earlier job, and becomes none."""
+    now, spool = world.clock.now(), world.spool
+    arrival = Arrival(new_id(now), "default", b"s.txt", 6, options=options)
+    path = spool.scratch_path(submitter, arrival.id, 1, "part")
+    spool.path(path).write_bytes(b"staged")
+    (found,) = world.jobqueue.submit(submitter, [(arrival, path)], now)
+    assert found.is_turned_away
 
 
 # -------------------------------------------------------------------- attempts

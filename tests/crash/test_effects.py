@@ -187,6 +187,17 @@ def test_payloads_and_both_directories_are_synced_between_the_move_and_the_commi
     drop(world)
 
 
+def test_what_is_one_more_keeps_its_meta_file_until_it_can_not_come_back(new_world: NewWorld) -> None:
+    (protocol,) = (each for each in PROTOCOLS if each.name == "submit_one_more_of_a_key")
+    world = new_world(protocol.settings)
+    plan = protocol.arrange(world)
+    world.fuse.arm(None)
+    plan.act()
+    trace = world.fuse.trace
+    assert trace[trace.index("C") + 1 :] == ["U ready", "F ready", "U meta"]
+    drop(world)
+
+
 def test_a_manifest_goes_last_and_only_when_the_files_of_its_set_can_not_come_back(new_world: NewWorld) -> None:
     (protocol,) = (each for each in PROTOCOLS if each.name == "take_a_set")
     world = new_world(protocol.settings)

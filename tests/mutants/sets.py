@@ -36,6 +36,13 @@ MUTANTS = (
         ("tests/test_sets.py", "-k", "two_ingesters"),
     ),
     Mutant(
+        "what is one more of another loses its meta file before it is certain that it can not come back",
+        "pqfs/jobqueue.py",
+        '        self.spool.keep_out(f"ready/{arriver}")\n',
+        "",
+        ("tests/crash/test_effects.py", "-k", "one_more_keeps"),
+    ),
+    Mutant(
         "a job does not note of which files it was made",
         _DUPLICATES,
         "            if key := _set_key(job):\n                self._keys.take(key, job.id)\n",
