@@ -33,7 +33,9 @@ _LOOKS = 5
 _PAUSE = 0.02  # between two looks: most moves take far less
 _TOGETHER = 500  # doubts that share one pause
 _REMEMBERED = 100_000  # payloads found elsewhere that are kept in mind, so that their rows are not reported too
-_AT_ROOT = re.compile(r"index\.db(-wal|-shm)?|index\.db\..*aside.*|(keys|users)\.json|README\.md|lost\+found|\..*")
+_AT_ROOT = re.compile(
+    r"index\.db(-wal|-shm)?|index\.db\..*aside.*|(keys|users)\.json|secrets\.toml|README\.md|lost\+found|\..*"
+)
 _REJECTED = re.compile(r"[0-9a-f]{12}\..+", re.DOTALL)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _IN_RUN = re.compile(r"(.+\.program|.+\.pulse|ballast|index\.\w+|supervis\w+\..+|.*\.sock.*)")

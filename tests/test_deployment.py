@@ -119,6 +119,7 @@ def lose_all_and_restore(shell: Shell, copy: Path) -> None:
     assert shell("index", "restore", "copy.db", "-y") == 0, shell.err
 
 
+@pytest.mark.slow
 def test_the_index_is_copied_first_then_the_tree_and_what_came_in_between_is_there(shell: Shell) -> None:
     for name in ("done.txt", "held.txt", "waits.txt"):
         shell.submit(name)
