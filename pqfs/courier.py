@@ -100,6 +100,8 @@ class Courier:
     def turn(self) -> float:
         """Tell what is due, as far as nobody is busy; seconds until there may be more."""
         self._note_ended()
+        if not self._index.engine.leads("courier"):
+            return _POLL  # another host's tells; its death gives us the duty
         now = self._clock.now()
         is_early = False
         for sink in self._rows.sinks():

@@ -60,6 +60,9 @@ class Engine(Protocol):
     def integrity(self, is_over: Callable[[], bool] = lambda: False) -> list[str]:
         """What the database says is wrong with itself; empty when nothing is, or when `is_over` says to stop."""
 
+    def leads(self, duty: str) -> bool:
+        """Whether this connection has, or gets, a duty that one of all hosts has at a time, while it lives."""
+
     def remarks(self) -> list[str]:
         """What a person should know of how this database stands, in sentences."""
 

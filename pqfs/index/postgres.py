@@ -126,6 +126,10 @@ class PostgresEngine:
             f"{kind} {name} is not valid" for kind, name in self._session.run(_INVALID)
         ]
 
+    def leads(self, duty: str) -> bool:
+        """Whether this session has, or gets, a duty's lock, which goes with it. Behind a proxy all of them lead."""
+        return self._session.is_pooled or bool(self._session.run(_LEAD, [duty])[0][0])
+
     def remarks(self) -> list[str]:
         """What is to be known of this server, in sentences: what it does not keep, or can not do for us."""
         found = []
@@ -221,6 +225,7 @@ def tables() -> list[str]:
     return [name for _, text in migrations() for name in re.findall(r"CREATE TABLE (\w+)", text)]
 
 
+_LEAD = "SELECT pg_try_advisory_lock(hashtext(current_schema()), hashtext(%s))"
 _MISSING = "SELECT name FROM unnest(CAST(%s AS text[])) AS wanted (name) WHERE to_regclass(name) IS NULL"
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1 LIMIT 3"
 _INVALID = """

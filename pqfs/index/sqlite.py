@@ -176,6 +176,10 @@ class SqliteEngine:
             self._connection.set_progress_handler(None)
         return [] if found == ["ok"] else found
 
+    def leads(self, duty: str) -> bool:
+        """Always: on one host a program's name is one process's."""
+        return True
+
     def remarks(self) -> list[str]:
         """Nothing that is not told elsewhere."""
         return []

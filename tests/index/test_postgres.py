@@ -12,7 +12,7 @@ from pqfs.index import Index, catalogue
 from pqfs.index.audit import Audit
 from pqfs.model import Arrival
 from tests.index.test_contract import arrive, claim, known
-from tests.world import EPOCH, new_id
+from tests.world import EPOCH, eventually, new_id
 
 if TYPE_CHECKING:
     from pqfs.index.postgres import PostgresEngine
@@ -211,6 +211,17 @@ def test_text_may_hold_what_no_text_of_the_server_can(index: Index) -> None:
 def test_a_copy_is_the_servers_to_make(index: Index) -> None:
     with pytest.raises(Refused, match="own tools"):
         index.engine.backup("copy")
+
+
+def test_a_duty_is_one_connections_until_it_ends(index: Index, second_index: Callable[[], Index]) -> None:
+    first, second = second_index(), second_index()
+
+    assert first.engine.leads("courier")
+    assert first.engine.leads("courier")
+    assert not second.engine.leads("courier")
+    assert second.engine.leads("another duty")
+    first.close()
+    assert eventually(lambda: second.engine.leads("courier"), "the duty is taken over")
 
 
 def test_many_loose_commits_are_there_after_the_block(index: Index, second_index: Callable[[], Index]) -> None:
