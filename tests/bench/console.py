@@ -221,7 +221,7 @@ def main() -> None:
     options = parser.parse_args()
     arena.interruptible()
     with _spool(options.at, options.spool, options.jobs, options.files) as settings:
-        app = open_app(Loaded(settings, {}, None), read_only=True)
+        app = open_app(Loaded(settings, {}, None))  # for writing: an older spool is brought up to date
         job = app.index.jobs(None, None, "~", 1)[0].id
         app.close()
         with console(settings.spool) as (port, pid):
