@@ -16,7 +16,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -183,18 +183,18 @@ def host_of(owner: str) -> str | None:
     return owner.split(".", 3)[3] if owner.count(".") == 3 else None
 
 
-def ask_to_end(owners: Owners) -> list[str]:
-    """Ask the living services of a spool to drain and end; their programs."""
-    asked = []
+def ask_to_end(owners: Owners, asked: Container[str] = ()) -> list[Facts]:
+    """Ask the living services of a spool to drain and end, but for owners that were `asked` before; whom it asked."""
+    found = []
     for facts in owners.living():
-        if not facts.program.startswith(("ingester", "consumer", "janitor", "courier")):
-            continue  # a command, which ends by itself
+        if facts.owner in asked or not facts.program.startswith(("ingester", "consumer", "janitor", "courier")):
+            continue  # a command ends by itself
         descriptor = owners.open_pidfd(facts.owner)
         if descriptor is not None:
             signal.pidfd_send_signal(descriptor, signal.SIGTERM)
             os.close(descriptor)
-            asked.append(facts.program)
-    return asked
+            found.append(facts)
+    return found
 
 
 class ProgramLock:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -370,6 +372,40 @@ def test_a_copy_of_the_tree_as_the_readme_has_it_made_is_restored_with_its_backu
 
     assert lived("index", "restore", "copy.db", "--restart", "-y") == 0, lived.err
 
+    check(lived)
+
+
+_LATE = """
+import sys, time
+from pathlib import Path
+from pqfs.clock import boot_id
+from pqfs.custody import Custody, is_barred
+from pqfs.owners import OwnerLock
+from pqfs.spool import Spool
+spool = Spool(Path(sys.argv[1]))
+custody = Custody(spool)
+custody.enter(0.0)
+custody.share()
+print("has the index", flush=True)
+while not is_barred(spool):
+    time.sleep(0.01)
+time.sleep(0.1)
+lock = OwnerLock(spool.path("run"), "consumer-07", boot_id(), time.time())
+time.sleep(60)
+"""
+
+
+def test_who_had_opened_the_index_and_is_known_as_an_owner_only_later_is_asked_to_end_too(lived: Shell) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _LATE, str(lived.spool)], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": "."},
+        cwd=Path(__file__).parent.parent,
+    ) as late:  # fmt: skip
+        assert late.stdout is not None
+        late.stdout.readline()
+
+        assert lived("index", "rebuild", "--restart") == 0, lived.err
+
+    assert "consumer-07" in lived.err
     check(lived)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from pqfs.settings import Settings
 
 _DRAIN = 60.0  # seconds beyond the drain of a consumer until the index is given free
+_LOOK = 0.5  # seconds between two looks at who has begun meanwhile
 _COPY = ".index.restored"
 
 
@@ -124,11 +126,17 @@ def alone(settings: Settings, restart: bool) -> Iterator[Site]:
 
 def _ask_to_wait(spool: Spool, owners: Owners, custody: Custody, settings: Settings) -> None:
     bar(spool, IndexGone("The index is being exchanged; work goes on when that is done.", "See: pqfs ps"))
-    asked = ask_to_end(owners)
-    if asked:
-        terminal.say(f"Waiting until they have finished: {', '.join(asked)}.")
-    if not custody.enter_alone(settings.consume.drain + _DRAIN):
-        raise Unavailable("Somebody still uses the index.", "Look: pqfs ps. Or stop everything: pqfs down")
+    asked: set[str] = set()
+    deadline = time.monotonic() + settings.consume.drain + _DRAIN
+    while True:
+        # Race: who had opened the index before it was barred, and has only just begun, is known as an owner later.
+        if found := ask_to_end(owners, asked):
+            terminal.say(f"Waiting until they have finished: {', '.join(each.program for each in found)}.")
+        asked.update(each.owner for each in found)
+        if custody.enter_alone(_LOOK):
+            return
+        if time.monotonic() > deadline:
+            raise Unavailable("Somebody still uses the index.", "Look: pqfs ps. Or stop everything: pqfs down")
 
 
 def _problem(site: Site) -> str | None:
