@@ -24,6 +24,7 @@ EPOCH = 1_800_000_000.0
 JOB = "01a3185c-5000-7001-89d8-d555156386ad"
 
 # method, path, the roles that are let in
+SCHEDULE = "nightly"
 ROUTES = [
     ("POST", "/enqueue/", {Role.PRODUCER}),
     ("GET", "/dequeue/", {Role.CONSUMER}),
@@ -43,6 +44,12 @@ ROUTES = [
     ("GET", "/v1/health", {Role.VIEWER}),
     ("GET", "/v1/metrics", {Role.VIEWER}),
     ("GET", "/metrics", {Role.VIEWER}),
+    ("GET", "/v1/schedules", {Role.VIEWER}),
+    ("POST", "/v1/schedules", set[Role]()),
+    ("DELETE", f"/v1/schedules/{SCHEDULE}", set[Role]()),
+    ("POST", f"/v1/schedules/{SCHEDULE}/run", set[Role]()),
+    ("POST", f"/v1/schedules/{SCHEDULE}/pause", set[Role]()),
+    ("POST", f"/v1/schedules/{SCHEDULE}/resume", set[Role]()),
 ]
 
 
@@ -66,9 +73,14 @@ def test_without_keys_only_this_host_is_served(service: Service) -> None:
 
 def test_every_route_stands_in_the_table(service: Service) -> None:
     told = service.local.get("/openapi.json").json()["paths"]
-    listed = {(method.lower(), path.partition("?")[0].replace(JOB, "{job_id}")) for method, path, _ in ROUTES}
+    listed = {(method.lower(), _pattern(path)) for method, path, _ in ROUTES}
 
     assert {(method, path) for path, methods in told.items() for method in methods} - {("get", "/v1/ready")} == listed
+
+
+def _pattern(path: str) -> str:
+    """A route as the API's description names it."""
+    return path.partition("?")[0].replace(JOB, "{job_id}").replace(SCHEDULE, "{name}")
 
 
 def test_the_readme_tells_every_route_and_every_status() -> None:
@@ -76,8 +88,8 @@ def test_the_readme_tells_every_route_and_every_status() -> None:
     told = readme.partition("### From other hosts")[2].partition("\n## ")[0]
 
     for _, path, _ in ROUTES:
-        start, _, end = path.partition("?")[0].replace(f"/{JOB}", "/{job}").rpartition("/{job}")
-        assert (end or start).removesuffix("/") in told, path
+        end = _pattern(path).replace("{job_id}", "{job}").rpartition("}")[2]
+        assert (end or _pattern(path).rpartition("/")[0]).removesuffix("/") in told, path
     assert {str(each) for each in STATUSES.values() if each != 500} <= set(re.findall(r"\b\d{3}\b", told))
 
 
