@@ -102,6 +102,10 @@ class Opening:
 
     def _bring_together(self, index: Index, mark: Identity | None, has_log: bool) -> None:
         refuse_foreign(self._spool, index)
+        if has_log:
+            # A sync of it may have failed: from memory it reads as whole, and a loss of power would take all that was
+            # committed behind the gap. What moves into the database is written and synced anew.
+            index.engine.checkpoint()
         found = relation(mark, index.identity(), has_log)
         if found is Relation.NEW and not index.counts():
             found = Relation.OLDER  # just made, beside whatever the tree holds

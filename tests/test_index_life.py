@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
@@ -352,6 +352,28 @@ def test_what_ran_when_a_copy_was_made_does_not_run_again_when_it_was_completed_
         found = app.jobqueue.job(job.id)
         assert (found.state, found.place) == (State.COMPLETED, Place.GONE)
         assert app.spool.exists(f"outbox/{found.output}")
+
+
+_KILLED = """
+import os, sys
+from pqfs.settings import load
+from pqfs.wiring import open_app
+app = open_app(load({"spool": sys.argv[1]}, {}))
+with app.index.transaction():
+    app.index.create_queue("late", 1.0)
+os._exit(9)
+"""
+
+
+def test_whoever_opens_it_first_depends_on_no_log_whose_sync_may_have_failed(lived: Shell) -> None:
+    subprocess.run([sys.executable, "-c", _KILLED, lived.spool], check=False)
+    assert (lived.spool / "index.db-wal").stat().st_size > 0
+
+    with opened(lived):
+        shutil.copy(lived.spool / "index.db", lived.root / "alone.db")
+
+    with closing(Index(SqliteEngine(lived.root / "alone.db"))) as alone:
+        assert "late" in {queue.name for queue in alone.queues()}
 
 
 def test_a_spool_that_was_copied_whole_needs_nothing(lived: Shell) -> None:
