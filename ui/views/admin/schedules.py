@@ -47,9 +47,12 @@ def _cell(value: object) -> str:
 
 
 def _steer(names: list[str]) -> None:
+    if not names:
+        st.caption("Once there is one, it is paused, run and removed here.")
+        return
     name = st.selectbox("Schedule", names, key="schedule-name")
     act = st.selectbox("What to do", list(_ACTS), key="schedule-act")
-    if st.button("Do it", key="schedule-do", disabled=name is None):
+    if st.button("Do it", key="schedule-do"):
         dialog.ask(f"{act}: {name}", partial(_draw_act, name, act), act)
 
 
