@@ -192,7 +192,7 @@ def _rows(world: _World) -> Iterator[str]:
             yield f"{who} has no owner"
 
 
-def _published(spool: Spool) -> Iterator[tuple[str, str, str]]:
+def published(spool: Spool) -> Iterator[tuple[str, str, str]]:
     """Queue, name and path of each entry of the outbox."""
     for name in spool.entries("outbox"):
         if naming.output_id12(name) is None and spool.path(f"outbox/{name}").is_dir():
@@ -206,7 +206,7 @@ def _outputs(world: _World) -> Iterator[str]:
     """No output without a completed row, none twice, each complete; each completed row has one."""
     by_output = {job.output: job for job in world.jobs.values() if job.output}
     seen: Counter[str] = Counter()
-    for queue, name, path in _published(world.spool):
+    for queue, name, path in published(world.spool):
         job = by_output.get(name)
         if job is None or job.state is not State.COMPLETED:
             yield f"{path} is an output without a completed row"

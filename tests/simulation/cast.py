@@ -21,6 +21,7 @@ from tests.crash.harness import digest
 from tests.simulation.gate import Actor
 from tests.simulation.ledger import Ledger
 from tests.simulation.universe import Universe, Worker
+from tests.world import published
 
 VERBS = ("hold", "release", "cancel", "fail", "redrive", "delete")
 REFUSALS = (Kind.FAILED, Kind.PERMANENT, Kind.CRASHED, Kind.RELEASED, Kind.RETRY_LATER, Kind.TIMEOUT)
@@ -231,7 +232,7 @@ def operator(stage: Stage, me: Actor) -> None:
         me.begin(verb)
         turn = stage.ledger.is_about_to(verb, job)
         if verb == "delete" and job.state is State.COMPLETED and job.output and job.confirmed:
-            _take(universe, job.output)  # nothing would explain it any more
+            _take(universe, universe.spool.output_path(job.queue, job.output))  # nothing would explain it any more
         try:
             answer = getattr(universe.jobqueue, verb)(job, "ann", "because", universe.clock.now())
         except PqfsError:
@@ -243,19 +244,19 @@ def reader(stage: Stage, me: Actor) -> None:
     """Takes outputs away."""
     universe = stage.universe
     for _ in range(1 + universe.choose(2)):
-        outputs = [name for name in universe.spool.entries("outbox") if output_id12(name)]
+        outputs = [path for _, name, path in published(universe.spool) if output_id12(name)]
         if not outputs:
             return
         me.begin("take")
         _take(universe, outputs[universe.choose(len(outputs))])
 
 
-def _take(universe: Universe, output: str) -> None:
-    if not universe.spool.exists(f"outbox/{output}"):
+def _take(universe: Universe, path: str) -> None:
+    if not universe.spool.exists(path):
         return
-    universe.spool.remove(f"outbox/{output}")
-    if not universe.spool.exists(f"outbox/{output}"):
-        universe.taken.add(output)
+    universe.spool.remove(path)
+    if not universe.spool.exists(path):
+        universe.taken.add(path.rpartition("/")[2])
 
 
 LIVES: tuple[Life, ...] = (

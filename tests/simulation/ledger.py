@@ -11,6 +11,7 @@ from pathlib import Path
 from pqfs.model import FINAL, Job, State
 from pqfs.naming import output_id12
 from tests.simulation.universe import Universe
+from tests.world import published
 
 
 class Ledger:
@@ -144,7 +145,7 @@ class Ledger:
 
     def check_published(self) -> None:
         """An output without a completed row never exists, at no instant."""
-        for output in filter(output_id12, self._universe.spool.entries("outbox")):
+        for output in filter(output_id12, (name for _, name, _ in published(self._universe.spool))):
             job = self._universe.index.job_by_output(output)
             if job is None and any(known == output for known in self.completed.values()):
                 continue  # its row was deleted

@@ -21,6 +21,7 @@ from tests.simulation.disk import Choose, Disk
 from tests.simulation.engine import SimulatedEngine
 from tests.simulation.files import SimulatedFiles
 from tests.simulation.gate import Gate
+from tests.world import published
 
 
 class Universe(World):
@@ -182,7 +183,7 @@ class Universe(World):
     def invariants(self, at_rest: bool = True, astray: object = ()) -> None:
         """What must always be true; an output that was taken when power was lost, or before recovery, may be back."""
         if self.boots > 1:
-            self.taken -= set(self.spool.entries("outbox"))
+            self.taken -= {name for _, name, _ in published(self.spool)}
         super().invariants(at_rest)
 
 
