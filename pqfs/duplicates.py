@@ -100,7 +100,7 @@ class Duplicates:
 
     def sift(self, arrivals: Sequence[Arrival]) -> tuple[list[Arrival], list[Twin]]:
         """Those that become jobs, and those that are one more of an earlier one (`warn`: they are in both)."""
-        if not self._looks_at(arrivals) and not any(_due_of(each) or _set_key(each) for each in arrivals):
+        if not self._looks_at(arrivals) and not any(map(_is_made_of_more, arrivals)):
             return list(arrivals), []
         made: list[Arrival] = []
         twins: list[Twin] = []
@@ -165,7 +165,7 @@ class Duplicates:
 
     def _remember_origins(self, jobs: Iterable[Arrival | Job]) -> None:
         """The due times and the sets that these jobs were made of."""
-        for job in jobs:
+        for job in filter(_is_made_of_more, jobs):
             if due := _due_of(job):
                 self._schedules.ran(*due, job.id)
             if key := _set_key(job):
@@ -176,6 +176,11 @@ class Duplicates:
     def reason(self, twin: Twin) -> str:
         """Why a twin is one, in words, with the output of the earlier job as far as there is one."""
         return twin.reason(self._index.job(twin.earlier))
+
+
+def _is_made_of_more(each: Arrival | Job) -> bool:
+    """Whether a schedule's due time, or a set of files, has become this job: of most there is nothing to look at."""
+    return bool(each.options) and bool(_due_of(each) or _set_key(each))
 
 
 def _due_of(each: Arrival | Job) -> tuple[str, float] | None:

@@ -78,8 +78,9 @@ def test_who_looks_at_the_old_place_is_told_the_new_one_and_makes_no_second_inde
     _is_sound(shell)
 
 
+@pytest.mark.parametrize("before", ["note", "put_aside"], ids=["before its act is noted", "before the last effect"])
 def test_a_move_that_was_cut_off_is_begun_again_and_until_then_the_source_is_the_index(
-    shell: Shell, target: str, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, target: str, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = shell.submit()
 
@@ -90,7 +91,7 @@ def test_a_move_that_was_cut_off_is_begun_again_and_until_then_the_source_is_the
         raise Cut
 
     with monkeypatch.context() as patched:
-        patched.setattr("pqfs.cli.moving.note", cut)
+        patched.setattr(f"pqfs.cli.moving.{before}", cut)
         with pytest.raises(Cut):
             shell("index", "move", "sqlite", target, "--yes")
     assert shell.state(job) == "pending"

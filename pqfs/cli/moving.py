@@ -42,17 +42,17 @@ def move(context: typer.Context, source: str, target: str, yes: bool) -> None:
             terminal.confirm(f"Move the index to {there.index_place}?", yes)
             rows = _carry_over(old, new)
             note(new, [Act("move the index", reason=f"from {here.index_place}")], SystemClock().now())
+            _remember(site.spool, there)
+            # Crash here: two whole indexes of one moment; whoever starts pqfs uses the one that the settings name,
+            # and the other is older than the tree from then on.
             if here.index_server:
                 _disown(old)
-        # Crash here: two whole indexes of one moment; whichever is opened first grows older than the tree with the
-        # other, and is brought up to date when it is opened after all.
         if not here.index_server:
             put_aside(here.index_file)
-        if mark := read_identity(site.spool):
-            write_identity(site.spool, replace(mark, moved=None if there.index == BESIDE else there.index_place))
     terminal.say(f"The index has moved: {rows} rows, each held against what it was.")
     if settings.index_place != there.index_place:
-        terminal.say(f"Now set its address, then start (pqfs up). In pqfs.toml: index = {_quoted(there.index)}")
+        address = without_secret(there.index)
+        terminal.say(f'Now set its address, then start (pqfs up). In pqfs.toml: index = "{address}"')
 
 
 def _at(settings: Settings, address: str) -> Settings:
@@ -60,10 +60,6 @@ def _at(settings: Settings, address: str) -> Settings:
         return replace(settings, index=address)
     except ValueError as error:
         raise Refused(f"{error}.") from error
-
-
-def _quoted(address: str) -> str:
-    return f'"{without_secret(address)}"'
 
 
 @contextmanager
@@ -102,6 +98,12 @@ def _carry_over(old: Index, new: Index) -> int:
         _disown(new)
         raise Unavailable(f"{differing} rows of the index changed while it was moved.", "Who writes it? See: pqfs ps")
     return rows
+
+
+def _remember(spool: Spool, there: Settings) -> None:
+    """Note in the spool where its index goes; it is asked for only by who finds none."""
+    if mark := read_identity(spool):
+        write_identity(spool, replace(mark, moved=None if there.index == BESIDE else there.index_place))
 
 
 def _disown(index: Index) -> None:

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from pqfs.clock import Clock, SharedClock
-from pqfs.errors import Misconfigured, Refused, SchemaTooNew, Unavailable
+from pqfs.errors import Misconfigured, Refused
 from pqfs.index import Parameters, Row, catalogue
+from pqfs.index.schema import bring_up_to_date, refuse_newer, refuse_older
 from pqfs.index.session import Session
 
 _TOKENS = {
@@ -158,17 +159,7 @@ class PostgresEngine:
 
     def _migrate(self) -> None:
         """Apply what is missing, each step in one transaction; refuse a newer schema and a stranger's tables."""
-        steps = migrations()
-        newest = steps[-1][0]
-        if self.schema_version() == newest:
-            return
-        for number, text in steps:
-            with self.transaction():
-                found = self.schema_version()
-                if found > newest:
-                    raise SchemaTooNew(found, newest)
-                if found < number:
-                    self._apply(number, text, found)
+        bring_up_to_date(self, migrations(), self._apply)
 
     def _apply(self, number: int, text: str, found: int) -> None:
         if found == 0:
@@ -187,10 +178,8 @@ class PostgresEngine:
     def _refuse_other_schema(self) -> None:
         """Who only reads can not bring an older schema up to date."""
         found, newest = self.schema_version(), migrations()[-1][0]
-        if found > newest:
-            raise SchemaTooNew(found, newest)
-        if found < newest:
-            raise Unavailable("The index is being made, or is of an older pqfs.", "Start anew: pqfs down, pqfs up")
+        refuse_newer(found, newest)
+        refuse_older(found, newest)
 
     def _refuse_old_server(self) -> None:
         found = int(self._session.run("SELECT current_setting('server_version_num')")[0][0])

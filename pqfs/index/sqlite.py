@@ -33,11 +33,11 @@ from pqfs.errors import (
     Misconfigured,
     PqfsError,
     Refused,
-    SchemaTooNew,
     Unavailable,
 )
 from pqfs.footing import is_shared
 from pqfs.index import Parameters, Row, catalogue
+from pqfs.index.schema import bring_up_to_date, refuse_newer, refuse_older
 from pqfs.naming import harmless
 from pqfs.settings import LOG_KEPT
 
@@ -197,28 +197,19 @@ class SqliteEngine:
 
     def _migrate(self) -> None:
         """Apply what is missing, each step in one transaction; refuse a newer schema."""
-        steps = catalogue.migrations("sqlite", _TOKENS)
-        newest = steps[-1][0]
         self._refuse_stranger()
-        if self.schema_version() == newest:
-            return
-        for number, text in steps:
-            with self.transaction():
-                found = self.schema_version()
-                if found > newest:
-                    raise SchemaTooNew(found, newest)
-                if found < number:
-                    self._connection.execute(text)
-                    self._connection.pragma("user_version", number)
+        bring_up_to_date(self, catalogue.migrations("sqlite", _TOKENS), self._apply)
+
+    def _apply(self, number: int, text: str, found: int) -> None:
+        self._connection.execute(text)
+        self._connection.pragma("user_version", number)
 
     def _refuse_other_schema(self) -> None:
         """Who only reads can not bring an older schema up to date."""
         found, newest = self.schema_version(), catalogue.migrations("sqlite", _TOKENS)[-1][0]
-        if found > newest:
-            raise SchemaTooNew(found, newest)
+        refuse_newer(found, newest)
         self._refuse_stranger()
-        if found < newest:
-            raise Unavailable("The index is being made, or is of an older pqfs.", "Start anew: pqfs down, pqfs up")
+        refuse_older(found, newest)
 
     def _refuse_stranger(self) -> None:
         """A sound database that is no index of pqfs, put in its place."""

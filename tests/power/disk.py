@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fuse import compiled, has_headers
 from tests.power.mounts import Loop, unmount, unmount_anyhow
 
 _SOURCE = Path(__file__).with_name("disk.c")
@@ -34,17 +35,14 @@ def missing() -> str | None:
     programs = ("gcc", "pkg-config", "fusermount3", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs")
     if absent := [name for name in programs if shutil.which(name) is None]:
         return f"power-loss states need {', '.join(absent)}"
-    if subprocess.run(["pkg-config", "--exists", "fuse3"]).returncode != 0:
+    if not has_headers():
         return "power-loss states need the headers of libfuse 3"
     return None
 
 
 def compile_disk(folder: Path) -> Path:
-    """The program, made from its source in a folder of the caller's."""
-    program = folder / "disk"
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "fuse3"], capture_output=True, text=True, check=True)
-    subprocess.run(["gcc", "-O2", _SOURCE, "-o", program, *flags.stdout.split()], check=True)
-    return program
+    """The program, made in a folder of the caller's."""
+    return compiled(_SOURCE, folder)
 
 
 @dataclass(frozen=True, slots=True)

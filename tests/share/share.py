@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.fuse import compiled, has_headers
 from tests.power.mounts import unmount_anyhow
 
 _SOURCE = Path(__file__).with_name("share.c")
@@ -23,17 +24,14 @@ def missing() -> str | None:
         return "a share is mounted by root"
     if not Path("/dev/fuse").exists() or shutil.which("gcc") is None or shutil.which("pkg-config") is None:
         return "a share needs /dev/fuse, gcc and pkg-config"
-    if subprocess.run(["pkg-config", "--exists", "fuse3"]).returncode != 0:
+    if not has_headers():
         return "a share needs the headers of libfuse 3"
     return None
 
 
 def compile_share(folder: Path) -> Path:
-    """The program, made from its source in a folder of the caller's."""
-    program = folder / "share"
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "fuse3"], capture_output=True, text=True, check=True)
-    subprocess.run(["gcc", "-O2", _SOURCE, "-o", program, *flags.stdout.split()], check=True)
-    return program
+    """The program, made in a folder of the caller's."""
+    return compiled(_SOURCE, folder)
 
 
 class Share:
