@@ -34,6 +34,8 @@ _SETTLE_SOON = 0.002  # the least of it while none does; else a quarter of what 
 _GATHER = 0.005  # while the runner is busy, results are read this often and not one by one
 _SMOOTHING = 0.3
 _PAUSE = 1.0  # seconds without claims after trouble with the disk
+_ASIDE = 60.0  # seconds without claims from a queue whose handler can not be run here
+_NEXT_TRY = 10.0  # seconds within which it is known again whether it can
 _QUICK_DEATHS = 3
 
 
@@ -77,6 +79,7 @@ class Consumer:
         self._long_job: tuple[str, int] | None = None  # behind which all that waited was given back
         self._pause = Pause("consumer")
         self._idle_deaths = 0
+        self._has_set_aside = False  # since the pauses were heeded last
         self._handlers: dict[str, str] = {}  # what ran last in each queue: a runner that dies tells nothing
         self._idle_since: float | None = None
         self.completed = 0
@@ -118,6 +121,8 @@ class Consumer:
                 self._end_cancelled()
                 self._heed_pauses()
             self._collect()
+            if self._has_set_aside:
+                self._heed_pauses()
             self._watch_running()
             self._settle()
             if self._clock.boottime() >= self._paused_until:
@@ -141,7 +146,9 @@ class Consumer:
         is_long = self._idle_since is not None and now - self._idle_since > _PAUSE
         pulse.note(barriers=self._jobqueue.spool.pace.told())
         retiring = self._drain_by == float("inf") or None
-        pulse.beat(idle_since=self._idle_since if is_long else None, retiring=retiring)
+        # Between two tries it is no news that the first is over.
+        unfit = self._jobqueue.terms.aside(self._clock.now() - _NEXT_TRY) or None
+        pulse.beat(idle_since=self._idle_since if is_long else None, retiring=retiring, unfit=unfit)
 
     def _rest(self, error: PqfsError | None) -> None:
         self._pause_until(_PAUSE)
@@ -249,8 +256,18 @@ class Consumer:
         self._idle_deaths = 0
         if "handler" in message:
             self._handlers[job.queue] = message["handler"]
+        if "unfit" in message:
+            self._set_aside(job.queue, message["error"])
         self._finish(job, _outcome(message))
         self._measure(message.get("run_seconds", 0.0))
+
+    def _set_aside(self, queue: str, why: str) -> None:
+        """No job of this queue can be run here, so none is tried before somebody has had time to mend that."""
+        now = self._clock.now()
+        if queue not in self._jobqueue.terms.aside(now):
+            emit(Word.ALARM, what=f"the handler of queue {queue} can not be run; next try in {_ASIDE:g} s", cause=why)
+            self._jobqueue.terms.set_aside(queue, now + _ASIDE, why)
+            self._has_set_aside = True
 
     def _finish(self, job: Job, outcome: Outcome) -> None:
         """An attempt has ended; what an early end of ours makes of its outcome."""
@@ -375,13 +392,14 @@ class Consumer:
 
     def _heed_pauses(self) -> None:
         """Give back what waits for the runner when a queue of it was paused: nothing of that may start any more."""
+        self._has_set_aside = False
         if len(self._outstanding) < 2:
             return
         running = self._link.running()
         self._jobqueue.terms.look()
         paused = self._jobqueue.terms.shut(self._clock.now())
         if any(job.queue in paused for job in self._outstanding.values() if not running or job.id != running.job):
-            self._give_back("a queue was paused")
+            self._give_back("a queue was paused or set aside")
 
     def _give_back(self, reason: str) -> None:
         # Race: the runner comes to one of these after it is back in ready/, and would start a lease that is over.

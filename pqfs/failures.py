@@ -2,7 +2,8 @@
 
 Judged here and nowhere else, in this order: what the handler itself said; no room on the spool's volume; a limit of
 the queue; an error of the environment; what the program complained of last. A full disk that can be seen costs
-nothing, however often. One that only the program's words tell of (it removed what it had written, or another volume
+nothing, however often, and neither does a handler that is not there to be run: whoever removed it by an upgrade finds
+his jobs waiting. A full disk that only the program's words tell of (it removed what it had written, or another volume
 was full) counts as a loss, so that it does not go round for ever.
 """
 
@@ -14,7 +15,7 @@ import sys
 import traceback
 from typing import Any
 
-from pqfs.errors import Permanent, PqfsError, RetryLater
+from pqfs.errors import Misconfigured, Permanent, PqfsError, RetryLater
 from pqfs.handlers.limits import Limits
 from pqfs.model import Kind
 
@@ -31,6 +32,8 @@ _LINE = 200  # characters: how much of its last line stands in the error
 
 def judge(error: BaseException, limits: Limits, said: str, lack: str | None) -> dict[str, Any]:
     """What is told to the consumer of an attempt that ended with `error`: `kind`, `error`, `delay`, `exit_code`.
+
+    `unfit`: no job of this queue can be run by this consumer, for the reason in `error`.
 
     Args:
         error: what the handler raised, or what it left was refused with.
@@ -77,6 +80,8 @@ def _explain(error: BaseException, limits: Limits) -> dict[str, Any]:
         }  # fmt: skip
     if isinstance(error, Permanent):
         return {"kind": Kind.PERMANENT, "error": error.message, "exit_code": error.exit_status}
+    if isinstance(error, Misconfigured):
+        return {"kind": Kind.RELEASED, "error": error.message, "unfit": True}
     if isinstance(error, PqfsError):
         return {"kind": Kind.FAILED, "error": error.message, "exit_code": getattr(error, "exit_status", None)}
     if met := limits.named_by_error(error):

@@ -197,6 +197,14 @@ def _no_progress(vitals: Vitals) -> Iterator[str]:
         yield from _stands_still(vitals, each)
 
 
+def _handler_unfit(vitals: Vitals) -> Iterator[str]:
+    """A consumer could not run the handler of a queue: a program or a module that is not there."""
+    for each in vitals.ledger.consumers:
+        if each.status.is_alive and each.beat:
+            for queue, why in (each.beat.said.get("unfit") or {}).items():
+                yield f"{each.status.program} can run no job of queue {queue}: {why}"
+
+
 def _stands_still(vitals: Vitals, each: Running) -> Iterator[str]:
     health, who, beat = vitals.settings.health, each.status.program, each.beat
     if each.status.silent > each.status.lease:
@@ -362,6 +370,8 @@ RULES = (
     Rule("backlog-stuck", _ALARM, "jobs", _backlog_stuck, "See: pqfs logs consumer; pqfs why JOB"),
     Rule("no-progress", _ALARM, "jobs", _no_progress,
          "See: pqfs ps; pqfs logs consumer. Ending that process is safe."),
+    Rule("handler-unfit", _ALARM, "jobs", _handler_unfit,
+         "No job is charged for it, and it is tried every minute. Once it is mended: pqfs consumers restart"),
     Rule("janitor-overdue", _ALARM, "jobs", _janitor_overdue,
          "See: pqfs ps; pqfs logs janitor. Ending that process is safe."),
     Rule("rows-unconfirmed", _ALARM, "jobs", _rows_unconfirmed,

@@ -36,6 +36,7 @@ class Terms:
         self._rows: list[Queue] = []
         self._written: dict[str, str] | None = None
         self._set: dict[str, QueueSettings] = {}
+        self._aside: dict[str, tuple[float, str]] = {}
 
     def look(self) -> list[Queue]:
         """Read the queues' rows, and work by what they say from now on. What has not changed is not read again."""
@@ -57,8 +58,16 @@ class Terms:
         return self._set.get(name) or self._settings.queue(name)
 
     def shut(self, now: float) -> frozenset[str]:
-        """The queues to claim nothing from, as it was at the last look: paused, or not known here."""
-        return self.unread | {row.name for row in self._rows if row.is_paused(now)}
+        """The queues to claim nothing from, as it was at the last look: paused, not known here, or set aside."""
+        return self.unread | self.aside(now).keys() | {row.name for row in self._rows if row.is_paused(now)}
+
+    def set_aside(self, name: str, until: float, why: str) -> None:
+        """This process claims nothing from a queue until an instant: it could not run its handler."""
+        self._aside[name] = until, why
+
+    def aside(self, now: float) -> dict[str, str]:
+        """The queues that were set aside by this process until after `now`, and why."""
+        return {name: why for name, (until, why) in self._aside.items() if now < until}
 
     # ---------------------------------------------------------------- retention
 

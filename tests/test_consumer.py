@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -12,6 +13,7 @@ import apsw
 from pqfs.clock import SystemClock
 from pqfs.consumer import Consumer, register
 from pqfs.files import Files, SyncFailed
+from pqfs.handlersettings import CommandHandler
 from pqfs.index import Index, Parameters, Row
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
@@ -130,3 +132,30 @@ def test_a_consumer_that_ends_in_order_leaves_no_job_to_blame_for_it(jobqueue: J
     link.close()
 
     assert read_slot(jobqueue.spool.path("run/consumer.1.0123abcd.slot")) is None
+
+
+def test_a_handler_that_is_not_there_costs_no_job_an_attempt_and_no_other_queue_its_consumer(
+    jobqueue: JobQueue, spool: Spool, index: Index, settings: Settings, tmp_path: Path
+) -> None:
+    program = tmp_path / "ocr"
+    scans = replace(settings.defaults, handler=CommandHandler(command=(str(program), "{input}", "{output}")))
+    jobqueue = JobQueue(spool, index, replace(settings, queues={"scans": scans}))
+    with index.transaction():
+        index.create_queue("scans", SystemClock().now())
+    other = submitted(jobqueue, SystemClock().now())
+    waiting = [submitted(jobqueue, SystemClock().now(), queue="scans") for _ in range(5)]
+
+    consume_until_empty(jobqueue, tmp_path)
+
+    assert jobqueue.job(other.id).state is State.COMPLETED
+    left = [jobqueue.job(each.id) for each in waiting]
+    assert {(job.state, job.failures, job.crashes) for job in left} == {(State.PENDING, 0, 0)}
+    assert sum("was not found" in (job.error or "") for job in left) >= 1
+    assert jobqueue.terms.shut(SystemClock().now()) == {"scans"}
+
+    program.write_text('#!/bin/sh\ncp "$1" "$2"\n')
+    program.chmod(0o755)
+    consume_until_empty(JobQueue(spool, index, jobqueue.settings), tmp_path)
+
+    assert {jobqueue.job(each.id).state for each in waiting} == {State.COMPLETED}
+    invariants(spool, index)

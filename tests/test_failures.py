@@ -8,7 +8,7 @@ import os
 import pytest
 
 from pqfs import failures
-from pqfs.errors import HandlerVerdict, Permanent, RetryLater
+from pqfs.errors import HandlerVerdict, Misconfigured, Permanent, RetryLater
 from pqfs.handlers.command import CommandFailed
 from pqfs.handlers.limits import Limits
 from pqfs.model import Kind
@@ -47,6 +47,12 @@ def test_a_refusal_of_our_own_files_is_the_machines(path: str | bytes | None) ->
 
 def test_a_permission_that_a_handler_lacks_is_its_own_failure() -> None:
     assert _judged(errno.EACCES, "/etc/shadow") is Kind.FAILED
+
+
+def test_a_handler_that_is_not_there_costs_its_jobs_nothing() -> None:
+    answer = failures.judge(Misconfigured("There is no such program."), Limits(), "", None)
+
+    assert answer == {"kind": Kind.RELEASED, "error": "There is no such program.", "unfit": True}
 
 
 def test_a_handler_that_fails_while_the_machine_has_no_more_is_not_charged() -> None:

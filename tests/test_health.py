@@ -413,6 +413,18 @@ def test_a_consumer_that_holds_jobs_and_starts_none_is_an_alarm(stack: Stack, cl
     assert stack.names() == ["no-progress"]
 
 
+def test_a_handler_that_is_not_there_is_an_alarm_that_names_it_until_it_is(stack: Stack) -> None:
+    stack.pulses["consumer-00"].beat(unfit={"scans": "The command 'ocr' was not found."})
+
+    assert stack.names() == ["handler-unfit"]
+    assert stack.sentence("handler-unfit") == (
+        "consumer-00 can run no job of queue scans: The command 'ocr' was not found."
+    )
+
+    stack.beat()
+    assert stack.names() == []
+
+
 def test_a_consumer_whose_loop_stands_still_while_it_beats_is_an_alarm(stack: Stack, clock: SettableClock) -> None:
     for _ in range(61):
         clock.pass_by(10)

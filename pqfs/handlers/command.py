@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pqfs.errors import HandlerVerdict, Permanent, PqfsError, RetryLater
+from pqfs.errors import HandlerVerdict, Misconfigured, Permanent, PqfsError, RetryLater
 from pqfs.handlers import JobContext
 from pqfs.handlers.confinement import Confinement
 from pqfs.handlers.limits import Limits
@@ -60,6 +60,7 @@ class CommandRunner:
 
         Raises:
             CommandFailed, RetryLater, Permanent: as the exit code says.
+            Misconfigured: there is no such program to run.
         """
         program, *arguments = (self._fill(argument, context) for argument in self._template)
         environment = {**context.environment, **self._environment}
@@ -85,13 +86,10 @@ class CommandRunner:
         sought, path = locate(program, self._folder), environment.get("PATH")
         if found := shutil.which(sought, path=path):
             return os.path.abspath(found)
-        trouble, code = (
-            ("can not be executed", 126) if shutil.which(sought, os.F_OK, path) else ("was not found", 127)
-        )
-        raise CommandFailed(
+        trouble = "can not be executed" if shutil.which(sought, os.F_OK, path) else "was not found"
+        raise Misconfigured(
             f"The command {program!r} {trouble}; check `handler.command` of queue {queue!r} in pqfs.toml"
-            " and the PATH that pqfs runs with",
-            code,
+            " and the PATH that pqfs runs with."
         )
 
     def _run(self, command: Sequence[str], environment: dict[str, str], context: JobContext) -> _Ended:

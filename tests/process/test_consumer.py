@@ -218,8 +218,11 @@ def test_a_command_that_does_not_exist_says_so_in_words(make_stage: MakeStage) -
 
     stage.consumer()
 
-    eventually(lambda: _state(stage, "x.txt") is State.FAILED, "the job fails")
-    assert "The command 'no-such-program' was not found" in str(stage.jobs()[0].error)
+    eventually(lambda: "can not be run" in stage.log("consumer-00"), "the consumer says so")
+    eventually(lambda: _state(stage, "x.txt") is State.PENDING, "the job waits again")
+    job = stage.jobs()[0]
+    assert "The command 'no-such-program' was not found" in str(job.error)
+    assert (job.attempt, job.failures, job.crashes) == (1, 0, 0)
 
 
 def test_the_job_of_a_killed_consumer_runs_again_within_a_second_while_another_is_idle(make_stage: MakeStage) -> None:
