@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from pqfs import kernel
 from pqfs.custody import bar
 from pqfs.doorbell import ring
-from pqfs.errors import IndexDamaged, IndexGone, QueueNotFound, SchemaTooNew, Unavailable
+from pqfs.errors import IndexDamaged, IndexGone, QueueNotFound, Refused, SchemaTooNew, Unavailable
 from pqfs.events import Word, emit, trouble
 from pqfs.hosts import beat_host
 from pqfs.owners import ask_to_end
@@ -271,7 +271,10 @@ def _host_lives(app: App) -> Iterator[None]:
 
 
 def _listen(app: App, stop: Stop) -> None:
-    """Ring this host's doorbell when another host has made work. Who is not rung for polls."""
+    """Ring this host's doorbell when another host has made work. Who is not rung for polls.
+
+    Behind a proxy that shares sessions nobody can listen: its session would hear what nobody asks for.
+    """
     from pqfs.index.listening import Listener
 
     while not stop.requested:
@@ -280,6 +283,8 @@ def _listen(app: App, stop: Stop) -> None:
                 while not stop.requested:
                     if listener.heard(_ASK_EVERY):
                         ring(app.spool.path("run"))
+        except Refused:
+            return
         except Unavailable:
             time.sleep(_ASK_EVERY)
 

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from pqfs.errors import Unavailable
+from pqfs.errors import Refused, Unavailable
 from pqfs.index import wire
 from pqfs.index.postgres import CHANNEL
 
 
 class Listener:
-    """One connection that only listens. A word is lost while it is not there: whoever waits polls as well."""
+    """One connection that only listens. A word is lost while it is not there: whoever waits polls as well.
+
+    Raises:
+        Refused: a proxy stands between, through which no word comes.
+        Unavailable: the server does not answer.
+    """
 
     def __init__(self, address: str) -> None:
         try:
             self._connection: Any = wire.connect(wire.complete(address), autocommit=True)
         except wire.Error as error:
             raise Unavailable(f"The index's server does not answer: {wire.first_line(error)}.") from error
-        self._listen()
+        try:
+            self._listen()
+        except BaseException:
+            self.close()
+            raise
 
     def _listen(self) -> None:
         try:
+            (pid,) = self._connection.execute("SELECT pg_backend_pid()").fetchone()
+            if wire.is_pooled(self._connection, pid):
+                raise Refused("Nobody is woken through a proxy that shares sessions.")
             self._connection.execute(f"LISTEN {CHANNEL}")
         except wire.Error as error:
-            self._connection.close()
             raise Unavailable(f"The index's server lets nobody listen: {wire.first_line(error)}.") from error
 
     def heard(self, timeout: float) -> bool:

@@ -191,7 +191,7 @@ class Session:
             try:
                 self._reconnect()
             except Unavailable as error:
-                lost = Lost(error.message)
+                lost = Lost(error.message.rstrip("."))
                 time.sleep(pause)
         raise _unavailable(lost)
 
@@ -235,20 +235,23 @@ class Session:
     def _introduce(self) -> None:
         """Ask what the server is like, and tell it how long we wait.
 
-        Behind a proxy that gives each transaction another session, a session's settings would be somebody else's:
-        there they are told anew in each transaction. It is known by a process number that is not the session's own.
+        Behind a proxy that gives each transaction another session, what a session keeps would be somebody else's:
+        there settings are told anew in each transaction, and no statement is prepared for the next one.
         """
         pid, schema, commits, now = self._connection.execute(_WHO).fetchone()
         self._at_boot = now - SystemClock().boottime()
         if schema is None:
             raise Misconfigured("The index's address names a schema that is not there.", "Make it: CREATE SCHEMA …")
-        self.is_pooled = pid != self._connection.info.backend_pid
-        if not self.is_pooled:
+        self.is_pooled = wire.is_pooled(self._connection, pid)
+        if self.is_pooled:
+            self._connection.prepare_threshold = None
+        else:
             self._connection.execute(f"SET statement_timeout = '{_STATEMENT}'")
             if self._read_only:
                 self._connection.execute("SET default_transaction_read_only = on")
         flush = "off" if not self._durable else "on" if commits == "off" else commits
         settings = {**_WAITS, "statement_timeout": _STATEMENT, "synchronous_commit": flush}
+        settings |= {"transaction_read_only": "on"} if self._read_only else {}
         told = [f"SET LOCAL {name} = '{value}'" for name, value in settings.items()]
         self._begin = "; ".join(["BEGIN", *told, _ALONE, _FACTS])
 

@@ -41,6 +41,14 @@ def complete(address: str) -> str:
         ) from None  # the cause would show the address, with its password
 
 
+def is_pooled(connection: Any, pid: int) -> bool:
+    """Whether a proxy stands between that shares sessions. `pid`: the process that has answered, by its own word.
+
+    A proxy makes up the number that it tells at the beginning: it can not know who will answer later.
+    """
+    return bool(pid != connection.info.backend_pid)
+
+
 def first_line(error: Exception) -> str:
     """What an error says, without the lines that explain it."""
     return (str(error).strip().splitlines() or ["no reason was given"])[0].rstrip(".")
