@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pqfs.index import Index
+from pqfs.index import Engine, Index
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
 from pqfs.settings import Settings
 from pqfs.spool import Spool
+from tests.databases import ON_POSTGRES, emptied
 from tests.shell import Shell
 from tests.world import SettableClock
 
 if TYPE_CHECKING:
+    from pqfs.index.postgres import PostgresEngine
     from tests.server import Server
 
 
@@ -54,9 +56,21 @@ def spool(settings: Settings) -> Iterator[Spool]:
 
 
 @pytest.fixture
-def index(spool: Spool) -> Iterator[Index]:
+def connect(request: pytest.FixtureRequest, spool: Spool) -> Callable[[], Engine]:
+    """Opens the database of this test's index once more."""
+    if not ON_POSTGRES:
+        return lambda: SqliteEngine(spool.root / "index.db")
+    from pqfs.index.postgres import PostgresEngine
+
+    emptied(request.getfixturevalue("contract"))
+    server: Server = request.getfixturevalue("server")
+    return lambda: PostgresEngine(server.address("contract"))
+
+
+@pytest.fixture
+def index(connect: Callable[[], Engine]) -> Iterator[Index]:
     """The spool's index, migrated, with the default queue."""
-    opened = Index(SqliteEngine(spool.root / "index.db"))
+    opened = Index(connect())
     yield opened
     opened.close()
 
@@ -68,15 +82,15 @@ def jobqueue(spool: Spool, index: Index, settings: Settings) -> JobQueue:
 
 
 @pytest.fixture
-def second_index(spool: Spool, index: Index) -> Iterator[Callable[[], Index]]:
+def second_index(index: Index, connect: Callable[[], Engine]) -> Iterator[Callable[[], Index]]:
     """More connections to the same index, as other processes have them: `second_index()`."""
     opened: list[Index] = []
 
-    def connect() -> Index:
-        opened.append(Index(SqliteEngine(spool.root / "index.db")))
+    def more() -> Index:
+        opened.append(Index(connect()))
         return opened[-1]
 
-    yield connect
+    yield more
     for each in opened:
         each.close()
 
@@ -90,6 +104,17 @@ def server() -> Iterator[Server]:
 
     with Server.started() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def contract(server: Server) -> Iterator[PostgresEngine]:
+    """A database for indexes, one after the other, with a connection to it."""
+    from pqfs.index.postgres import PostgresEngine
+
+    server.run("CREATE DATABASE contract")
+    engine = PostgresEngine(server.address("contract"))
+    yield engine
+    engine.close()
 
 
 def _without_server() -> str | None:
@@ -111,6 +136,13 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     made = Shell(tmp_path, capsys)
     assert made("init") == 0
     return made
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On PostgreSQL (PQFS_TEST_INDEX) tests about an index that is a file are skipped."""
+    for item in items:
+        if ON_POSTGRES and item.get_closest_marker("sqlite"):
+            item.add_marker(pytest.mark.skip(reason="about an index that is a file"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -236,6 +236,7 @@ def test_a_named_queue_has_receipts_of_its_own(house: House) -> None:
 # -------------------------------------------------------------------- what is told, and when
 
 
+@pytest.mark.sqlite
 def test_nobody_is_told_of_an_output_that_can_not_be_seen_yet(house: House) -> None:
     submitted(house.jobqueue, house.clock.now())
     job = house.claim()

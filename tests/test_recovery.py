@@ -55,6 +55,7 @@ def restored(app: App) -> Iterator[App]:
     index.close()
 
 
+@pytest.mark.sqlite
 def test_a_job_completed_after_the_backup_does_not_run_again_when_it_is_restored(restored: App) -> None:
     (job,) = restored.jobqueue.claim("consumer.1.b", ["default"], 1, restored.clock.now())
     assert not restored.spool.start(job), "there is nothing in ready/ to run"
@@ -70,6 +71,7 @@ def test_a_job_completed_after_the_backup_does_not_run_again_when_it_is_restored
     assert restored.spool.path(f"outbox/{found.output}").exists()
 
 
+@pytest.mark.sqlite
 def test_a_payload_in_done_is_never_brought_back_to_wait(restored: App) -> None:
     (job,) = restored.index.jobs(State.PENDING, None, "~", 10)
 
@@ -96,6 +98,7 @@ def test_a_meta_file_with_absurd_values_holds_up_no_adoption(app: App) -> None:
     invariants(app.spool, app.index)
 
 
+@pytest.mark.sqlite
 def test_an_index_that_was_removed_while_open_takes_no_more_commits(app: App) -> None:
     app.spool.path("index.db").unlink()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +15,11 @@ from pqfs.index.sqlite import SqliteEngine
 from pqfs.settings import Settings
 from pqfs.spool import Spool
 from tests.crash.harness import World
+from tests.databases import ON_POSTGRES
+
+if TYPE_CHECKING:
+    from tests.crash.served import Database
+    from tests.server import Server
 
 NewWorld = Callable[..., World]
 
@@ -26,15 +33,32 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def database(request: pytest.FixtureRequest) -> Iterator[Database | None]:
+    """Where the index of every world is; None where each has its own."""
+    if not ON_POSTGRES:
+        yield None
+        return
+    from tests.crash.served import Database
+
+    server: Server = request.getfixturevalue("server")
+    server.run("CREATE DATABASE crash")
+    with closing(Database(server.address("crash"))) as found:
+        yield found
+
+
 @pytest.fixture
-def new_world(blank: Path, tmp_path: Path) -> Iterator[NewWorld]:
+def new_world(blank: Path, tmp_path: Path, database: Database | None) -> Iterator[NewWorld]:
     """Makes worlds: `new_world()`, `new_world(settings)`; closed and removed when the test is over."""
     numbers = itertools.count()
 
     def make(settings: Settings | None = None) -> World:
         root = tmp_path / f"{next(numbers)}" / "spool"
         shutil.copytree(blank, root)
-        return World(root, settings or Settings())
+        if database is None:
+            return World(root, settings or Settings())
+        database.begin(root)
+        return World(root, settings or Settings(), connect=database.connect, lose=database.lose)
 
     yield make
     shutil.rmtree(tmp_path, ignore_errors=True)

@@ -65,6 +65,16 @@ class Fuse:
             self.before(name)
         self.trace.append(name)
 
+    def is_answer_lost(self) -> bool:
+        """Whether nobody hears of the commit that has just happened."""
+        if self.unknown_at is None:
+            return False
+        self.unknown_at -= 1
+        if self.unknown_at:
+            return False
+        self.unknown_at = None
+        return True
+
     def arm(self, at: int | None) -> None:
         """Start to count anew and burn before effect `at`."""
         self.trace, self.at, self.before = [], at, None
@@ -120,22 +130,23 @@ class CrashingEngine(SqliteEngine):
 
     def __init__(self, path: Path, fuse: Fuse) -> None:
         self._fuse = fuse
-        self._commits = 0
         super().__init__(path, durable=False)
 
     def _commit(self) -> None:
         self._fuse.effect("C")
         super()._commit()
-        self._commits += 1
-        if self._fuse.unknown_at is not None:
-            self._fuse.unknown_at -= 1
-            if self._fuse.unknown_at == 0:
-                self._fuse.unknown_at = None
-                raise apsw.IOError("the commit happened, its answer got lost")
+        if self._fuse.is_answer_lost():
+            raise apsw.IOError("the commit happened, its answer got lost")
 
 
 Connect = Callable[[Path, Fuse], Engine]
 """Opens the index of a world: on SQLite at the path that it is given."""
+
+
+def remove_index(root: Path) -> None:
+    """Remove an index that is a file of its spool."""
+    for path in root.glob("index.db*"):
+        path.unlink()
 
 
 class Mortals(Owners):
@@ -156,10 +167,11 @@ class World:
 
     def __init__(
         self, root: Path, settings: Settings, clock: SettableClock | None = None, boot: str = BOOT,
-        connect: Connect = CrashingEngine,
+        connect: Connect = CrashingEngine, lose: Callable[[Path], None] = remove_index,
     ) -> None:  # fmt: skip
         self.root = root
         self._connect = connect
+        self._lose = lose
         self.boot = boot
         self.settings = replace(settings, spool=root, low_water=NO_ROOM_NEEDED)
         self.clock = clock or SettableClock()
@@ -203,8 +215,7 @@ class World:
     def lose_index(self) -> None:
         """Somebody removes the index while nothing runs; then others start."""
         self.close()
-        for path in self.root.glob("index.db*"):
-            path.unlink()
+        self._lose(self.root)
         self.die_again()
 
     def snapshot(self, to: Path) -> World:

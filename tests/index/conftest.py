@@ -8,44 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pqfs.index import Engine, Index
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.spool import Spool
-
-if TYPE_CHECKING:
-    from pqfs.index.postgres import PostgresEngine
-    from tests.server import Server
+from tests.databases import emptied
 
 Connect = Callable[[], Engine]
-_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ('pqfs_schema', 'chain')"
-_EMPTY = """
-SET session_replication_role = replica;
-{emptied};
-INSERT INTO queues (name, created_at) VALUES ('default', 0);
-UPDATE chain SET anchor = 0, anchor_at = 0, anchor_hash = '', head = 0, head_hash = '';
-SET session_replication_role = origin
-"""
-
-
-@pytest.fixture(scope="session")
-def contract(server: Server) -> Iterator[PostgresEngine]:
-    """A database for the contract, with a connection to it."""
-    from pqfs.index.postgres import PostgresEngine
-
-    server.run("CREATE DATABASE contract")
-    engine = PostgresEngine(server.address("contract"))
-    yield engine
-    engine.close()
-
-
-def emptied(engine: Any) -> None:
-    """Take everything out of a database, as if it had just been made."""
-    tables = [row[0] for row in engine._session.run(_TABLES)]
-    engine._session.run(_EMPTY.format(emptied="; ".join(f"DELETE FROM {name}" for name in tables)))  # noqa: S608 -- ours
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -1,0 +1,26 @@
+"""Where the indexes of tests lie: in a file of each spool, or in one database on PostgreSQL that all of them share.
+
+`PQFS_TEST_INDEX=postgres pytest …` runs what asks for an index, for verbs over it or for a world on PostgreSQL. There
+the one database is emptied before each test: to make one takes longer than most tests.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+ON_POSTGRES = os.environ.get("PQFS_TEST_INDEX") == "postgres"
+_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ('pqfs_schema', 'chain')"
+_EMPTY = """
+SET session_replication_role = replica;
+{emptied};
+INSERT INTO queues (name, created_at) VALUES ('default', 0);
+UPDATE chain SET anchor = 0, anchor_at = 0, anchor_hash = '', head = 0, head_hash = '';
+SET session_replication_role = origin
+"""
+
+
+def emptied(engine: Any) -> None:
+    """Take everything out of a database, as if it had just been made."""
+    tables = [row[0] for row in engine._session.run(_TABLES)]
+    engine._session.run(_EMPTY.format(emptied="; ".join(f"DELETE FROM {name}" for name in tables)))  # noqa: S608 -- ours
