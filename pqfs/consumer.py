@@ -13,6 +13,7 @@ files of jobs that it holds. Deletes only its own scratch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -113,6 +114,7 @@ class Consumer:
         try:
             self._heed(stop)
             self._tell(presence.pulse)
+            self._replace_runner()
             self._fill()
             if self._is_over(until_empty):
                 return False
@@ -171,7 +173,9 @@ class Consumer:
         more.hand_over(self._jobqueue.claim(more.owner, more.queues, more.limit, self._clock.now()))
 
     def _wants_more(self) -> bool:
-        if self._drain_by is not None or self._is_dry or self._clock.boottime() < self._paused_until:
+        if self._link.is_down or self._drain_by is not None or self._is_dry:
+            return False
+        if self._clock.boottime() < self._paused_until:
             return False
         return len(self._outstanding) < self._batch and not self._has_no_room() and not self._runs_long()
 
@@ -200,12 +204,13 @@ class Consumer:
         """Sleep until there is something to do; whether the bell rang or it is time to poll."""
         now = self._clock.boottime()
         gathering = bool(self._ended) and bool(self._outstanding)
-        readables: list[Readable] = [presence.bell] if gathering else [presence.bell, self._link.channel]
-        writables = [self._link.channel] if self._link.channel.has_unsent else []
+        channels = [] if self._link.is_down else [self._link.channel]
+        readables: list[Readable] = [presence.bell] if gathering else [presence.bell, *channels]
+        writables = [each for each in channels if each.has_unsent]
         timeout = min(self._next_deadline(now), _GATHER if gathering else self._poll_in())
         stop.wait(timeout, readables, writables)
-        if writables:
-            self._link.channel.flush()
+        for each in writables:
+            each.flush()
         rang = presence.bell.hear()
         return rang or (not gathering and self._clock.boottime() - now >= self._poll_in() * 0.9)
 
@@ -324,21 +329,27 @@ class Consumer:
                 started_at=self._clock.now() - seconds, run_seconds=seconds,
                 handler=self._handlers.get(victim.queue),
             )  # fmt: skip
-            self._discard_scratch(victim)
             self._finish(victim, outcome)
+            self._discard_scratch(victim)
         else:
             self._idle_deaths += 1
         if self._idle_deaths >= _QUICK_DEATHS:
             emit(Word.ALARM, what="the runner dies before it runs anything", cause=cause)
             self._give_back("the runner does not start")
             self._pause_until(_PAUSE * self._idle_deaths)
-        self._link.start()
-        self._link.send(list(self._outstanding.values()))
+
+    def _replace_runner(self) -> None:
+        """A runner in place of one that has died, and for it all that waits; not while there is trouble."""
+        if self._link.is_down and self._clock.boottime() >= self._paused_until:
+            self._link.start()
+            self._link.send(list(self._outstanding.values()))
 
     def _discard_scratch(self, job: Job) -> None:
+        """Remove what an attempt has written. What stays is never taken for a later one's, and goes when we end."""
         for suffix in ("part", "parts", "out"):
             path = self._jobqueue.spool.scratch_path(self._identity.owner, job.id, job.attempt, suffix)
-            self._jobqueue.spool.remove_tree(path)
+            with suppress(OSError):
+                self._jobqueue.spool.remove_tree(path)
 
     # ---------------------------------------------------------------- early ends
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
@@ -39,7 +40,7 @@ _DYING = 1.0  # seconds between the end of a runner's channel and its own
 
 
 class RunnerLink:
-    """One runner at a time; `start` again after `is_dead`. Use from the thread that will live longest.
+    """One runner at a time; after `is_dead` bury it, and start another. Use from the thread that lives longest.
 
     PR_SET_PDEATHSIG follows the *thread* that spawns: started from a short-lived one, the runner would die
     with it.
@@ -48,6 +49,7 @@ class RunnerLink:
     def __init__(self, spool: Spool, settings: Settings, owner: str, import_path: str) -> None:
         self._spool = spool
         self._owner = owner
+        self.is_down = True  # there is no runner: none was started since the last was buried
         self._slot, self._slot_descriptor = Slot.create(spool.path(f"run/{owner}.slot"))
         self._hello = {
             "root": str(spool.root),
@@ -63,25 +65,33 @@ class RunnerLink:
         spool.make_directory(f"work/{owner}")
 
     def start(self) -> None:
-        """Start a fresh runner."""
+        """Start a fresh runner.
+
+        Raises:
+            OSError: the machine has no room for one; there is none.
+        """
         self._slot.end()
         ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        descriptors = (theirs.fileno(), self._slot_descriptor)
-        command = [sys.executable, "-m", "pqfs.runner", *map(str, descriptors), str(os.getpid())]
-        self._process = subprocess.Popen(
-            command,
+        with theirs, ExitStack() as failing:
+            failing.callback(ours.close)
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            self._process = self._spawn((theirs.fileno(), self._slot_descriptor))
+            failing.pop_all()
+        self._killed_because: str | None = None
+        ours.setblocking(False)
+        self.channel = Channel(ours)
+        self.channel.send(self._hello)
+        self.is_down = False
+
+    def _spawn(self, descriptors: tuple[int, int]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pqfs.runner", *map(str, descriptors), str(os.getpid())],
             pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
             env=_runner_environment(self._owner),
             start_new_session=True,  # a handler that kills its group must not take the consumer along
         )
-        self._killed_because: str | None = None
-        theirs.close()
-        ours.setblocking(False)
-        self.channel = Channel(ours)
-        self.channel.send(self._hello)
 
     def send(self, jobs: Sequence[Job]) -> None:
         """Hand leased jobs to the runner, in this order."""
@@ -119,8 +129,8 @@ class RunnerLink:
 
     @property
     def is_dead(self) -> bool:
-        """Whether the runner has ended, or closed its side."""
-        return self.channel.is_closed
+        """Whether the runner has ended, or closed its side, and is not buried."""
+        return not self.is_down and self.channel.is_closed
 
     def ask_to_end(self) -> None:
         """Ask for an early end of the current attempt."""
@@ -151,6 +161,7 @@ class RunnerLink:
         end_descendants()
         said = list(self.channel.drain())
         self.channel.close()
+        self.is_down = True
         return said, self._killed_because or _cause(code)
 
     def close(self) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import apsw
+import pytest
 
 from pqfs.clock import SystemClock
 from pqfs.consumer import Consumer, register
 from pqfs.files import Files, SyncFailed
-from pqfs.handlersettings import CommandHandler
+from pqfs.handlers import JobContext
+from pqfs.handlersettings import CommandHandler, PythonHandler
 from pqfs.index import Index, Parameters, Row
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
@@ -70,15 +73,15 @@ class WatchedLink(RunnerLink):
         super().close()
 
 
-def consume_until_empty(jobqueue: JobQueue, tmp_path: Path) -> list[str]:
+def consume_until_empty(jobqueue: JobQueue, tmp_path: Path, kind: type[RunnerLink] = WatchedLink) -> list[str]:
     """Run a consumer until nothing is left to claim; what it left in its scratch."""
     clock, stop = SystemClock(), Stop()
     with Presence(jobqueue.spool.path("run"), "consumer-00", clock) as presence:
         owner = presence.identity.owner
         register(jobqueue.index, presence.identity, os.getpid(), None, 30.0, clock)
-        link = WatchedLink(jobqueue.spool, jobqueue.settings, owner, str(tmp_path))
+        link = kind(jobqueue.spool, jobqueue.settings, owner, str(tmp_path))
         Consumer(jobqueue, link, presence.identity, clock, None).run(stop, presence, until_empty=True)
-    return link.left
+    return getattr(link, "left", [])
 
 
 def test_after_a_failed_sync_an_output_is_made_again_and_never_synced_a_second_time(
@@ -158,4 +161,51 @@ def test_a_handler_that_is_not_there_costs_no_job_an_attempt_and_no_other_queue_
     consume_until_empty(JobQueue(spool, index, jobqueue.settings), tmp_path)
 
     assert {jobqueue.job(each.id).state for each in waiting} == {State.COMPLETED}
+    invariants(spool, index)
+
+
+def die(context: JobContext) -> str:
+    """A handler that takes its runner along, the first time."""
+    if context.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
+class Crowded(RunnerLink):
+    """The machine has no room for a second runner, the first time that one is wanted."""
+
+    starts = 0
+
+    def start(self) -> None:
+        self.starts += 1
+        if self.starts == 2:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        super().start()
+
+
+class Sticky(Spool):
+    """What an attempt has written can not be removed."""
+
+    def remove_tree(self, relative: str) -> None:
+        if relative.endswith((".part", ".parts")):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        super().remove_tree(relative)
+
+
+@pytest.mark.parametrize(("kind", "link"), [(Spool, Crowded), (Sticky, RunnerLink)])
+def test_trouble_while_a_runner_is_buried_costs_its_consumer_neither_its_jobs_nor_its_life(
+    kind: type[Spool], link: type[RunnerLink], spool: Spool, index: Index, settings: Settings, tmp_path: Path
+) -> None:
+    """Found by the system calls: EACCES on the dead attempt's scratch, and the loop waited on a closed channel."""
+    dying = replace(settings.defaults, handler=PythonHandler(python=f"{__name__}:die"))
+    house = kind(spool.root)
+    jobqueue = JobQueue(house, index, replace(settings, defaults=dying))
+    job = submitted(jobqueue, SystemClock().now())
+
+    consume_until_empty(jobqueue, tmp_path, link)
+    consume_until_empty(jobqueue, tmp_path)
+
+    ended = jobqueue.job(job.id)
+    assert (ended.state, ended.crashes, ended.attempt) == (State.COMPLETED, 1, 2)
+    house.close()
     invariants(spool, index)
