@@ -494,9 +494,18 @@ def register(
 
 
 def heartbeat(
-    index: Index, consumer: Consumer, identity: Identity, lease: float, clock: Clock, stop: Stop
-) -> Heartbeat:
-    """Renews the consumer's lease, three times a lease, over a connection of its own; in its slot first."""
+    index: Index, consumer: Consumer, identity: Identity, lease: float, clock: Clock, stop: Stop,
+    is_shared: bool = False,
+) -> Heartbeat:  # fmt: skip
+    """Renews the consumer's lease, three times a lease, over a connection of its own; in its slot first.
+
+    Where hosts share the index that connection holds the consumer's name, is asked for every second, and the lease is
+    renewed at once when it was lost.
+    """
+
+    def glance() -> bool:
+        consumer.beat()
+        return index.engine.keep()
 
     def beat() -> None:
         consumer.beat()
@@ -506,4 +515,4 @@ def heartbeat(
             emit(Word.LEASE_LOST, owner=identity.owner, what="this consumer was declared dead; it stops")
             stop.request()
 
-    return Heartbeat(lease / 3, beat)
+    return Heartbeat(lease / 3, beat, glance if is_shared else None)

@@ -100,7 +100,7 @@ class Courier:
     def turn(self) -> float:
         """Tell what is due, as far as nobody is busy; seconds until there may be more."""
         self._note_ended()
-        if not self._index.engine.leads("courier"):
+        if not self._index.engine.leads("courier", self._jobqueue.settings.host):
             return _POLL  # another host's tells; its death gives us the duty
         now = self._clock.now()
         is_early = False

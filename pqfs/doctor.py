@@ -21,6 +21,7 @@ from pqfs.handlers.command import locate, unfit
 from pqfs.handlers.confinement import trouble
 from pqfs.handlers.launch import landlock_version
 from pqfs.handlersettings import CommandHandler, HandlerSpec, PythonHandler
+from pqfs.hosts import leader
 from pqfs.modes import differences
 from pqfs.mounting import judge
 from pqfs.passwords import Users
@@ -123,11 +124,14 @@ def _index(settings: Settings) -> Iterator[Check]:
         problems = index.engine.integrity()
         version = index.engine.schema_version()
         remarks = index.engine.remarks()
+        leads = leader(settings, index)
     finally:
         index.close()
     said = f"Damaged: {problems[0]}" if problems else f"Sound, schema {version}, at {settings.index_place}."
     yield Check("index", Grade.BAD if problems else Grade.OK, said)
     yield from (Check("index", Grade.WARN, remark) for remark in remarks)
+    if leads is not None:
+        yield Check("hosts", Grade.OK, f"The janitor of {leads} leads.")
 
 
 def _socket(settings: Settings) -> Iterator[Check]:

@@ -22,6 +22,7 @@ from pqfs.errors import IndexGone, Unavailable, explained
 from pqfs.events import Word, emit, trouble
 from pqfs.firing import Firing
 from pqfs.health import LOOK_EVERY
+from pqfs.hosts import DUTY
 from pqfs.index.audit import Audit
 from pqfs.jobqueue import JobQueue
 from pqfs.model import Job, Place
@@ -85,6 +86,7 @@ class Janitor:
         self._boot_id = boot_id
         self._watched: dict[str, _Death] = {}
         self._known: set[str] = set()
+        self._leads = True
         self._look_at = 0.0
         self._upkeep_at = 0.0
         self._pause = Pause("looking after the spool")
@@ -134,29 +136,44 @@ class Janitor:
         """Seconds until then: soon where upkeep has more to do, somebody may be hung, or a schedule is due."""
         if has_more:
             return _SOON
-        usual, due = _MOMENT if self._silent_since else LOOK_EVERY, self._firing.next_at
+        in_doubt = bool(self._silent_since) or self._owners.is_in_doubt
+        usual, due = _MOMENT if in_doubt else LOOK_EVERY, self._firing.next_at if self._leads else None
         return usual if due is None else min(usual, max(_SOON, due - self._clock.now()))
 
     # ---------------------------------------------------------------- deaths
 
     def look(self) -> Repairs:
-        """Reap the dead, end the hung, make rows and files agree."""
-        repairs = Repairs()
+        """Reap the dead, end the hung, make rows and files agree.
+
+        Of several hosts' janitors one leads, another when it is gone; the others see to their own hosts, and watch.
+        Two that lead for a moment do each other no harm: the rows tell whether what one is about to do is still due.
+        """
+        leads = self._leads = self._index.engine.leads(DUTY, self._jobqueue.settings.host)
         self._end_hung()
-        for owner in self._recovery.dead_owners():
-            self._forget_watch(owner)
-            done = self._reap(owner)
-            self._done["reaped"] += not done.is_empty
-            repairs += done
+        dead = self._recovery.dead_owners()
+        repairs = sum(map(self._reap, (each for each in dead if leads or self._owners.is_of_here(each))), Repairs())
+        if not leads:
+            self._recovery.sweep_directories()
+            return repairs
         self._assignments.look()
         self._queueing.look(self._clock.now())
         self._done["scheduled"] += self._firing.look()
         return repairs + self._recovery.reconcile()
 
+    def look_until_sure(self, stop: Stop) -> None:
+        """Look once; again and again while the death of somebody on another host is not proved yet."""
+        self.look()
+        while self._owners.is_in_doubt and not stop.requested:
+            stop.wait(_MOMENT)
+            self.look()
+
     def _reap(self, owner: str) -> Repairs:
         """Reap one owner; what is wrong with it holds up no other."""
+        self._forget_watch(owner)
         try:
-            return self._recovery.reap(owner)
+            done = self._recovery.reap(owner)
+            self._done["reaped"] += not done.is_empty
+            return done
         except (IndexGone, Unavailable):
             raise
         except Exception:  # noqa: BLE001 -- the owner keeps its lock file and is reaped again at the next look
@@ -208,10 +225,10 @@ class Janitor:
     # ---------------------------------------------------------------- upkeep
 
     def _upkeep_if_due(self) -> bool:
-        """Retention and checkpoint, once a minute; whether there is more to do at once."""
+        """Retention (who leads) and checkpoint, once a minute; whether there is more to do at once."""
         if self._clock.boottime() < self._upkeep_at:
             return False
-        purged = self.purge()
+        purged = self.purge() if self._leads else 0
         self._done["purged"] += purged
         if purged >= _CHUNK:
             return True

@@ -16,10 +16,11 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Protocol
 
 _SUFFIX = ".lock"
 
@@ -70,10 +71,21 @@ class OwnerLock:
         os.close(self._descriptor)
 
 
+class Elsewhere(Protocol):
+    """Who knows of the owners on other hosts."""
+
+    def __call__(self, owner: str) -> Life:
+        """Whether an owner lives."""
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether there is somebody of whom more will be known in a moment."""
+
+
 class Owners:
     """Asks the kernel about the owners of one spool; `elsewhere` about those that are not of this `host`."""
 
-    def __init__(self, run: Path, host: str | None = None, elsewhere: Callable[[str], Life] | None = None) -> None:
+    def __init__(self, run: Path, host: str | None = None, elsewhere: Elsewhere | None = None) -> None:
         self._run = run
         self._host = host
         self._elsewhere = elsewhere
@@ -93,7 +105,7 @@ class Owners:
         try:
             descriptor = os.open(self._run / f"{owner}{_SUFFIX}", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            if host_of(owner) in (None, self._host):
+            if self.is_of_here(owner):
                 return _life_by_process(owner)
             return self._elsewhere(owner) if self._elsewhere else Life.UNKNOWN
         try:
@@ -107,6 +119,15 @@ class Owners:
     def is_dead(self, owner: str) -> bool:
         """Whether an owner's death is proved."""
         return self.life(owner) is Life.DEAD
+
+    def is_of_here(self, owner: str) -> bool:
+        """Whether it is this host that knows of an owner."""
+        return host_of(owner) in (None, self._host)
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether a death on another host may be proved by asking again in a moment."""
+        return self._elsewhere is not None and self._elsewhere.is_in_doubt
 
     def facts(self, owner: str) -> Facts | None:
         """What the lock file says; None when it is gone or unreadable."""

@@ -294,12 +294,12 @@ class Recovery:
         for name in self._spool.entries("claimed"):
             repairs += self._explain_claimed(name)
         self._sweep_meta()
-        self._sweep_directories()
+        self.sweep_directories()
         if repairs.moved or repairs.adopted:
             self._jobqueue.ring()  # what was on its way back can be claimed from now on
         return repairs
 
-    def _sweep_directories(self) -> None:
+    def sweep_directories(self) -> None:
         """Remove the empty directories of arrivers that are dead and adopted."""
         for arriver in sorted(self._adopted):
             if self._spool.remove_directory(f"ready/{arriver}") or not self._spool.exists(f"ready/{arriver}"):

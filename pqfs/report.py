@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from pqfs import naming
 from pqfs.clock import Clock, boot_id, iso
 from pqfs.footing import Footing
+from pqfs.hosts import leader
 from pqfs.inbox import Inbox
 from pqfs.index import Consumer, Index, Queue
 from pqfs.model import Job, State
@@ -151,6 +152,7 @@ class Overview:
     rejected: int
     rejected_capped: bool
     late: int
+    leader: str | None  # the host whose janitor leads, where several share the index
 
     def living(self, kind: str) -> list[Service]:
         """The living processes of a kind: `ingester`, `consumer`, `janitor`."""
@@ -181,6 +183,7 @@ def overview(source: Source) -> Overview:
         footing=gate.footing, inbox=inbox, inbox_capped=inbox_capped, rejected=rejected,
         rejected_capped=rejected_capped,
         late=sum(1 for job in source.index.unconfirmed(_LATE_LIMIT) if now - job.updated_at > LATE),
+        leader=leader(source.settings, source.index),
     )  # fmt: skip
 
 

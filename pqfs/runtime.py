@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,11 +169,17 @@ class Pause:
         return known
 
 
-class Heartbeat:
-    """Calls `beat` every few seconds from a thread of its own, whatever the process is doing."""
+_GLANCE = 1.0  # seconds between two glances
 
-    def __init__(self, every: float, beat: Callable[[], None]) -> None:
-        self._every, self._beat = every, beat
+
+class Heartbeat:
+    """Calls `beat` every few seconds from a thread of its own, whatever the process is doing.
+
+    `glance`, where there is one, is called every second; what has to be told at once is true, and `beat` is called.
+    """
+
+    def __init__(self, every: float, beat: Callable[[], None], glance: Callable[[], bool] | None = None) -> None:
+        self._every, self._beat, self._glance = every, beat, glance
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -186,11 +193,18 @@ class Heartbeat:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(self._every):
+        due = time.monotonic() + self._every
+        while not self._over.wait(self._pause(due)):
             try:
-                self._beat()
+                if (self._glance and self._glance()) or time.monotonic() >= due:
+                    due = time.monotonic() + self._every
+                    self._beat()
             except Exception:  # noqa: BLE001 -- the next beat may succeed; a lease lasts three
                 trouble("renewing the lease")
+
+    def _pause(self, due: float) -> float:
+        left = max(0.0, due - time.monotonic())
+        return min(_GLANCE, left) if self._glance else left
 
 
 def follow_supervisor() -> None:

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -23,6 +23,7 @@ from pqfs.doorbell import ring
 from pqfs.errors import IndexDamaged, IndexGone, QueueNotFound, Refused, SchemaTooNew, Unavailable
 from pqfs.events import Word, emit, trouble
 from pqfs.hosts import beat_host
+from pqfs.index import Index
 from pqfs.owners import ask_to_end
 from pqfs.pulse import SUFFIX, read_beat
 from pqfs.runtime import Heartbeat, Presence, Stop, follow_supervisor, program_name
@@ -125,7 +126,8 @@ def run_ingester(loaded: Loaded, drain: float | None = None) -> int:
         else:
             tell_footing(presence, app.spool.path("run"), inbox.footing)
             watch = Watch(inbox.path, inbox.footing.watch)
-            ingester.run(stop, presence.bell, watch)
+            with _seen_to_live(app, owner):
+                ingester.run(stop, presence.bell, watch)
             watch.close()
             taken = 0
         app.spool.remove_directory(f"ready/{owner}")
@@ -166,10 +168,12 @@ def run_consumer(loaded: Loaded, queues: Sequence[str] | None = None, until_empt
         identity = presence.identity
         lease = app.settings.consume.lease
         beats_index = open_index(app.settings)  # first: who has registered is whole, whatever becomes of the index
+        beats_index.engine.hold(identity.owner)
         register(app.index, identity, os.getpid(), queues, lease, app.clock)
         link = RunnerLink(app.spool, app.settings, identity.owner, str((app.config or Path.cwd() / "x").parent))
         consumer = Consumer(app.jobqueue, link, identity, app.clock, queues)
-        beats = heartbeat(beats_index, consumer, identity, lease, app.clock, stop)
+        is_shared = app.settings.host is not None
+        beats = heartbeat(beats_index, consumer, identity, lease, app.clock, stop, is_shared)
         beats.start()
         try:
             consumer.run(stop, presence, until_empty)
@@ -255,13 +259,14 @@ def run_courier(loaded: Loaded, until_empty: bool = False) -> None:
 
 
 @contextmanager
-def _host_lives(app: App) -> Iterator[None]:
-    """Other hosts hear of this one, three times a lease, over a connection of its own."""
+def _seen_to_live(app: App, owner: str, beat: Callable[[Index], None] = lambda index: None) -> Iterator[None]:
+    """Other hosts see that this process lives: its name is held by a connection of its own, that also beats."""
     if app.settings.host is None:
         yield
         return
     index = open_index(app.settings)
-    beats = Heartbeat(app.settings.consume.lease / 3, partial(beat_host, app.settings, index, app.clock))
+    index.engine.hold(owner)
+    beats = Heartbeat(app.settings.consume.lease / 3, partial(beat, index), index.engine.keep)
     beats.start()
     try:
         yield
@@ -289,19 +294,23 @@ def _listen(app: App, stop: Stop) -> None:
             time.sleep(_ASK_EVERY)
 
 
+def _beat_host(app: App, index: Index) -> None:
+    beat_host(app.settings, index, app.clock)
+
+
 def run_janitor(loaded: Loaded, once: bool = False) -> None:
     """Look after the spool until asked to stop, or once."""
     app = _open(loaded)
     with _barring(app), _service(app, "janitor", loaded) as (presence, stop):
         janitor = app.janitor(presence.identity.owner)
         if once:
-            janitor.look()
+            janitor.look_until_sure(stop)
             while janitor.purge():
                 pass
         else:
             threading.Thread(target=_look_through, args=(app, stop), name="looking through", daemon=True).start()
             if app.settings.index_server:
                 threading.Thread(target=_listen, args=(app, stop), name="listening", daemon=True).start()
-            with _host_lives(app):
+            with _seen_to_live(app, presence.identity.owner, partial(_beat_host, app)):
                 janitor.run(stop, presence.bell, _checkup(app, presence))
     app.close()

@@ -108,6 +108,8 @@ def _print(found: Overview, ingest: IngestSettings) -> None:
     _print_consumers(found)
     others = [each.program for each in found.services if not each.program.startswith("consumer")]
     terminal.put(f"alive      {', '.join(others) or 'no ingester and no janitor'}")
+    if found.leader is not None:
+        terminal.put(f"leads      the janitor of {found.leader}")
 
 
 def _print_queues(found: Overview) -> None:

@@ -60,8 +60,23 @@ class Engine(Protocol):
     def integrity(self, is_over: Callable[[], bool] = lambda: False) -> list[str]:
         """What the database says is wrong with itself; empty when nothing is, or when `is_over` says to stop."""
 
-    def leads(self, duty: str) -> bool:
-        """Whether this connection has, or gets, a duty that one of all hosts has at a time, while it lives."""
+    def leads(self, duty: str, host: str | None) -> bool:
+        """Whether this connection has, or gets, a duty that one of all hosts has at a time, while it lives.
+
+        What others see held is `led_by(duty, host)`.
+        """
+
+    def hold(self, name: str) -> None:
+        """Hold a name for as long as this connection lives, and again whenever it is made anew."""
+
+    def held(self) -> Callable[[str], bool]:
+        """Whose names are held just now, by any connection: to be asked of names."""
+
+    def keep(self) -> bool:
+        """Make the connection anew if it was lost; whether it was, since the last time that this was asked."""
+
+    def connections(self) -> int:
+        """How often it has been made: what was seen over an earlier one may have changed unseen."""
 
     def remarks(self) -> list[str]:
         """What a person should know of how this database stands, in sentences."""
@@ -71,6 +86,11 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Close the connection."""
+
+
+def led_by(duty: str, host: str | None) -> str:
+    """The name that is held by the host that has a duty."""
+    return f"{duty} of {host}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from pqfs.clock import Clock, SharedClock
 from pqfs.errors import Misconfigured, Refused
-from pqfs.index import Parameters, Row, catalogue
+from pqfs.index import Parameters, Row, catalogue, led_by
 from pqfs.index.schema import bring_up_to_date, refuse_newer, refuse_older
 from pqfs.index.session import Session
 
@@ -127,15 +127,36 @@ class PostgresEngine:
             f"{kind} {name} is not valid" for kind, name in self._session.run(_INVALID)
         ]
 
-    def leads(self, duty: str) -> bool:
-        """Whether this session has, or gets, a duty's lock, which goes with it. Behind a proxy all of them lead."""
-        return self._session.is_pooled or bool(self._session.run(_LEAD, [duty])[0][0])
+    def leads(self, duty: str, host: str | None) -> bool:
+        """Whether this session has, or gets, a duty's lock, which goes with it. Behind a proxy all of them lead.
+
+        Who leads and is stopped would keep the others from it: so who says nothing for a while has led.
+        """
+        session = self._session
+        return session.is_pooled or bool(session.run(_LEAD, [duty, session.key(led_by(duty, host)), _SILENCE])[0][0])
+
+    def hold(self, name: str) -> None:
+        """Show that its bearer lives, as long as this connection does and whenever it is made again."""
+        self._session.hold(name)
+
+    def held(self) -> Callable[[str], bool]:
+        """Whose names are held just now."""
+        return self._session.held()
+
+    def keep(self) -> bool:
+        """Make the connection again if it was lost; whether it was, since the last time that this was asked."""
+        return self._session.keep()
+
+    def connections(self) -> int:
+        """How often it has been made."""
+        return self._session.made
 
     def remarks(self) -> list[str]:
         """What is to be known of this server, in sentences: what it does not keep, or can not do for us."""
         found = []
         if self._session.is_pooled:
             found.append("A proxy stands between that shares sessions: nobody is woken through it, so hosts poll.")
+            found.append("It hides whose session lives: a host that is gone is known by its lease, not in seconds.")
         if self._session.run("SELECT current_setting('fsync')")[0][0] == "off":
             found.append("Its fsync is off: a loss of power there takes commits back that were told to last.")
         return found
@@ -214,7 +235,11 @@ def tables() -> list[str]:
     return [name for _, text in migrations() for name in re.findall(r"CREATE TABLE (\w+)", text)]
 
 
-_LEAD = "SELECT pg_try_advisory_lock(hashtext(current_schema()), hashtext(%s))"
+_LEAD = """
+SELECT CASE WHEN pg_try_advisory_lock(hashtext(current_schema()), hashtext(%s))
+THEN pg_try_advisory_lock_shared(%s) AND set_config('idle_session_timeout', %s, false) <> '' ELSE false END
+"""
+_SILENCE = "10s"  # leaders look every 5 s and more often
 _MISSING = "SELECT name FROM unnest(CAST(%s AS text[])) AS wanted (name) WHERE to_regclass(name) IS NULL"
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1 LIMIT 3"
 _INVALID = """

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any, TypeVar
 
 from pqfs.clock import SystemClock
@@ -35,6 +36,20 @@ SELECT pg_backend_pid(), current_schema(), current_setting('synchronous_commit')
 """
 _FACTS = "SELECT pg_current_xact_id(), CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
 _STATEMENT = "120s"
+# A machine that is gone says no word. Its sessions end, and give their locks back, once the server's kernel has asked
+# it in vain: after 5 s of silence, every 2 s, until nothing was acknowledged for 10 s. Source: tcp(7), TCP_KEEPIDLE
+# and TCP_USER_TIMEOUT, of which the latter ends it. A socket that is no TCP ignores all four.
+_DEATH = (
+    "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; "
+    "SET tcp_user_timeout = 10000"
+)
+_WHILE_ASKED = "SET client_connection_check_interval = '2s'"  # who waits for a lock is asked whether he still does
+_HOLD = "SELECT pg_try_advisory_lock_shared(%s)"
+_HELD = """
+SELECT (CAST(classid AS bigint) << 32) | CAST(objid AS bigint) FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 _PATIENCE = 30.0  # seconds for a server that was there to come back
 _FIRST_STEP, _LONGEST_STEP = 0.02, 1.0  # seconds between two tries to connect, growing
 _FLUSH = re.compile(r"synchronous_commit = '\w+'")
@@ -57,8 +72,12 @@ class Session:
         self._number: str | None = None  # the transaction under way
         self._at_boot = 0.0
         self._begin = ""
+        self._schema = ""
+        self._names: list[str] = []  # whose locks each session of ours takes
         self.is_pooled = False
+        self.made = 0  # how many sessions there have been
         self._connect()
+        self._seen = self.made
 
     # ---------------------------------------------------------------- transactions
 
@@ -179,6 +198,39 @@ class Session:
         """Give the connection up."""
         self._drop()
 
+    # ---------------------------------------------------------------- signs of life
+
+    def hold(self, name: str) -> None:
+        """Have the lock of a name for as long as a session of ours lives; each next one takes it again.
+
+        It is a shared one: the next session has it before the server may have noticed that the last is lost. Behind
+        a proxy that shares sessions there is none.
+        """
+        self._names.append(name)
+        if not self.is_pooled:
+            self.run(_HOLD, [self.key(name)])
+
+    def held(self) -> Callable[[str], bool]:
+        """Whose locks are held just now, by any session: to be asked of names."""
+        keys = {row[0] for row in self.run(_HELD)}
+        return lambda name: self.key(name) in keys
+
+    def key(self, name: str) -> int:
+        """A name's lock: its own in this schema."""
+        return int.from_bytes(blake2b(f"{self._schema} {name}".encode(), digest_size=8).digest(), signed=True)
+
+    def keep(self) -> bool:
+        """Ask for a sign of life, and make the session anew if it was lost; whether it was, since the last time."""
+        try:
+            self._try(lambda: self._connection.execute("SELECT 1"))
+        except Lost:
+            try:
+                self._reconnect()
+            except Unavailable:
+                return False
+        is_new, self._seen = self._seen != self.made, self.made
+        return is_new
+
     # ---------------------------------------------------------------- the connection
 
     def _insist(self, question: Callable[[], _Answer]) -> _Answer:
@@ -226,6 +278,7 @@ class Session:
             self._connection = wire.connect(self._address, autocommit=True)
             adapt(self._connection)
             self._introduce()
+            self.made += 1
         except BaseException as error:
             self._drop()
             if not isinstance(error, wire.Error):
@@ -242,18 +295,29 @@ class Session:
         self._at_boot = now - SystemClock().boottime()
         if schema is None:
             raise Misconfigured("The index's address names a schema that is not there.", "Make it: CREATE SCHEMA …")
+        self._schema = schema
         self.is_pooled = wire.is_pooled(self._connection, pid)
         if self.is_pooled:
             self._connection.prepare_threshold = None
         else:
-            self._connection.execute(f"SET statement_timeout = '{_STATEMENT}'")
-            if self._read_only:
-                self._connection.execute("SET default_transaction_read_only = on")
+            self._settle_down()
         flush = "off" if not self._durable else "on" if commits == "off" else commits
         settings = {**_WAITS, "statement_timeout": _STATEMENT, "synchronous_commit": flush}
         settings |= {"transaction_read_only": "on"} if self._read_only else {}
         told = [f"SET LOCAL {name} = '{value}'" for name, value in settings.items()]
         self._begin = "; ".join(["BEGIN", *told, _ALONE, _FACTS])
+
+    def _settle_down(self) -> None:
+        """What holds as long as this session: its settings, and the locks of its names."""
+        self._connection.execute(f"SET statement_timeout = '{_STATEMENT}'; {_DEATH}")
+        if self._read_only:
+            self._connection.execute("SET default_transaction_read_only = on")
+        try:
+            self._connection.execute(_WHILE_ASKED)
+        except wire.Error:
+            pass  # the server's system can not ask that
+        for name in self._names:
+            self._connection.execute(_HOLD, [self.key(name)])
 
 
 _HINT = "Is it running, and is the address right? See: pqfs doctor"

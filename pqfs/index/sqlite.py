@@ -176,9 +176,24 @@ class SqliteEngine:
             self._connection.set_progress_handler(None)
         return [] if found == ["ok"] else found
 
-    def leads(self, duty: str) -> bool:
+    def leads(self, duty: str, host: str | None) -> bool:
         """Always: on one host a program's name is one process's."""
         return True
+
+    def hold(self, name: str) -> None:
+        """Nothing: on one host the kernel tells who lives."""
+
+    def held(self) -> Callable[[str], bool]:
+        """Nobody's, as above."""
+        return lambda name: False
+
+    def keep(self) -> bool:
+        """It is not lost."""
+        return False
+
+    def connections(self) -> int:
+        """One."""
+        return 1
 
     def remarks(self) -> list[str]:
         """Nothing that is not told elsewhere."""

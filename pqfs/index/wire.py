@@ -20,9 +20,10 @@ except ImportError as missing:  # the extra is not installed, or libpq is not th
 Error: Any = psycopg.Error
 connect: Any = psycopg.connect
 _NUL = "\uffff"  # PostgreSQL's text has no NUL; this is no character, and stands for it
+# A server that is gone without a word is noticed after 10 s, by whoever waits for its answer or only listens.
 _KEPT = {
-    "connect_timeout": "5", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3",
-    "tcp_user_timeout": "20000", "application_name": "pqfs",
+    "connect_timeout": "5", "keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3",
+    "tcp_user_timeout": "10000", "application_name": "pqfs",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pqfs.errors import IndexBusy, IndexGone, Misconfigured, Refused, SchemaTooNew, Unavailable
-from pqfs.index import Index, catalogue
+from pqfs.index import Index, catalogue, led_by
 from pqfs.index.audit import Audit
 from pqfs.model import Arrival
 from tests.index.test_contract import arrive, claim, known
@@ -213,15 +213,64 @@ def test_a_copy_is_the_servers_to_make(index: Index) -> None:
         index.engine.backup("copy")
 
 
+# -------------------------------------------------------------------- signs of life
+
+
 def test_a_duty_is_one_connections_until_it_ends(index: Index, second_index: Callable[[], Index]) -> None:
     first, second = second_index(), second_index()
 
-    assert first.engine.leads("courier")
-    assert first.engine.leads("courier")
-    assert not second.engine.leads("courier")
-    assert second.engine.leads("another duty")
+    assert first.engine.leads("courier", "alpha")
+    assert first.engine.leads("courier", "alpha")
+    assert not second.engine.leads("courier", "beta")
+    assert second.engine.leads("another duty", "beta")
+    is_held = index.engine.held()
+    assert is_held(led_by("courier", "alpha"))
+    assert not is_held(led_by("courier", "beta"))
     first.close()
-    assert eventually(lambda: second.engine.leads("courier"), "the duty is taken over")
+    assert eventually(lambda: second.engine.leads("courier", "beta"), "the duty is taken over")
+
+
+def test_who_leads_and_says_nothing_has_led(
+    index: Index, second_index: Callable[[], Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pqfs.index import postgres
+
+    monkeypatch.setattr(postgres, "_SILENCE", "50ms")
+    stopped, other = second_index(), second_index()
+    assert stopped.engine.leads("duty", "alpha")
+    monkeypatch.undo()
+
+    assert eventually(lambda: other.engine.leads("duty", "beta"), "the duty is taken over")
+    assert not stopped.engine.leads("duty", "alpha")
+
+
+def test_a_name_is_held_as_long_as_its_connection_lives(index: Index, second_index: Callable[[], Index]) -> None:
+    bearer, twin = second_index(), second_index()
+    bearer.engine.hold("ann")
+    twin.engine.hold("ann")  # its next session, of which the server has not yet heard that it is the next
+
+    assert index.engine.held()("ann")
+    assert not index.engine.held()("bob")
+    bearer.close()
+    assert index.engine.held()("ann")
+    twin.close()
+    assert eventually(lambda: not index.engine.held()("ann"), "its name is free")
+
+
+def test_who_has_lost_a_connection_gets_another_and_has_its_name_again(
+    second_index: Callable[[], Index], server: Server
+) -> None:
+    engine = second_index().engine
+    engine.hold("cleo")
+    assert not engine.keep()
+    made = engine.connections()
+
+    end_sessions(server)
+
+    assert engine.keep()
+    assert not engine.keep()
+    assert engine.connections() == made + 1
+    assert engine.held()("cleo")
 
 
 def test_many_loose_commits_are_there_after_the_block(index: Index, second_index: Callable[[], Index]) -> None:

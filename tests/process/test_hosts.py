@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pqfs import hosts as hosts_of
 from pqfs.model import State
+from pqfs.pulse import read_beat
 from pqfs.runner import descendants
+from pqfs.settings import load
 from tests.process.stage import Stage, eventually
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ def work(context):
 SETTINGS = """
 index = "{address}"
 [consume]
-lease = "4s"
+lease = "{lease}"
 poll_every = "1s"
 [defaults]
 handler = {{python = "own_handlers:work"}}
@@ -99,6 +102,15 @@ class Host:
                 except ProcessLookupError:
                     continue
 
+    def looks_again(self) -> None:
+        """Wait until its janitor has begun and ended a look."""
+        before = self._looked()
+        eventually(lambda: self._looked() > before, f"the janitor of {self.name} looks")
+
+    def _looked(self) -> float:
+        beat = read_beat(self._run / "janitor.pulse")
+        return beat.at if beat else 0.0
+
     def wait(self) -> None:
         """Wait for the end of all of it."""
         for process in self.processes.values():
@@ -106,13 +118,14 @@ class Host:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, safe_server: Server) -> Iterator[Stage]:
+def stage(request: pytest.FixtureRequest, tmp_path: Path, safe_server: Server) -> Iterator[Stage]:
     """A spool whose index is a new database."""
     if os.getuid() != 0 or not shutil.which("unshare"):
         pytest.skip("namespaces need root and unshare")
     safe_server.run("DROP DATABASE IF EXISTS hosts WITH (FORCE)")
     safe_server.run("CREATE DATABASE hosts")
-    made = Stage(tmp_path, SETTINGS.format(address=safe_server.address("hosts")), SLOW)
+    lease = getattr(request, "param", "4s")
+    made = Stage(tmp_path, SETTINGS.format(address=safe_server.address("hosts"), lease=lease), SLOW)
     yield made
     made.abandon()
 
@@ -132,6 +145,12 @@ def processing(stage: Stage, host: str) -> list[str]:
     return [job.id for job in stage.jobs(State.PROCESSING) if str(job.owner).endswith(f".{host}")]
 
 
+def leader(stage: Stage) -> str | None:
+    """The host whose janitor leads."""
+    settings = load({"config": str(stage.root / "pqfs.toml")}, {}).settings
+    return hosts_of.leader(settings, stage.index)
+
+
 def finish(stage: Stage, hosts: tuple[Host, Host], wanted: int) -> None:
     eventually(lambda: len(stage.jobs(State.COMPLETED)) == wanted, "all jobs are completed", within=40)
     eventually(lambda: len(stage.outputs()) == wanted, "all outputs are published")
@@ -143,16 +162,22 @@ def finish(stage: Stage, hosts: tuple[Host, Host], wanted: int) -> None:
     stage.close()
 
 
-def test_the_jobs_of_a_killed_host_finish_on_the_other(stage: Stage, hosts: tuple[Host, Host]) -> None:
+@pytest.mark.parametrize("stage", ["10m"], indirect=True)
+def test_the_jobs_of_a_killed_host_finish_on_the_other_long_before_its_lease_is_over(
+    stage: Stage, hosts: tuple[Host, Host]
+) -> None:
     alpha, beta = hosts
     alpha.stack()
     for number in range(10):
         stage.drop(f"file-{number}")
     eventually(lambda: processing(stage, "alpha"), "alpha has begun")
     beta.stack()
+    beta.looks_again()
+    assert leader(stage) == "alpha"
     alpha.send(signal.SIGKILL)
     (stage.root / "go").touch()
 
+    eventually(lambda: leader(stage) == "beta", "beta leads")
     finish(stage, hosts, 10)
 
 

@@ -12,6 +12,7 @@ import pqfs
 from pqfs.clock import SystemClock
 from pqfs.errors import NotRunning
 from pqfs.footing import footing
+from pqfs.hosts import leader
 from pqfs.index.sqlite import library_version
 from pqfs.pulse import Beat, read_beats
 from pqfs.settings import Loaded
@@ -47,6 +48,7 @@ class Machine:
     schema: int
     identity: str
     durability: str
+    leader: str | None  # the host whose janitor leads, where several share the index
     versions: tuple[tuple[str, str], ...]
 
 
@@ -87,7 +89,7 @@ def _machine(app: App) -> Machine:
         index=_size(app.settings.index_file), log=_size(app.settings.index_log),
         schema=app.index.engine.schema_version(),
         identity=f"{identity[0]}, era {identity[1]}" if identity else "none yet",
-        durability=app.settings.durability, versions=tuple(_versions()),
+        durability=app.settings.durability, leader=leader(app.settings, app.index), versions=tuple(_versions()),
     )  # fmt: skip
 
 

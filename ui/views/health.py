@@ -102,6 +102,8 @@ def _machine() -> None:
         ("spool", plain(found.identity)),
         ("durability", plain(found.durability)),
     ]
+    if found.leader is not None:
+        rows.append(("the janitor that leads", plain(f"on {found.leader}")))
     table(("what", "is"), rows, "", "Disk and index")
     st.subheader("Versions", anchor=False)
     table(("program", "version"), [(name, plain(text)) for name, text in found.versions], "", "Versions")
