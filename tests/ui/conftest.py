@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit import config
 
 from pqfs.index import Settlement
@@ -19,7 +18,8 @@ from pqfs.spool import Spool
 from pqfs.wiring import App, open_app
 from tests.ui.browsing import browser, page, scheme, stack
 from tests.world import submitted
-from ui.store.sessions import sessions
+from ui.store import door, overview, sessions, tree, undertakings
+from ui.store.once import Once
 
 __all__ = ["browser", "page", "scheme", "stack"]
 
@@ -33,10 +33,17 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PQFS_LOGS", str(tmp_path / "logs"))
     config.set_option("server.address", "127.0.0.1")
     config.set_option("server.allowedHosts", [])
-    st.cache_resource.clear()
-    sessions.cache_clear()
+    _forget_all()
     yield tmp_path
-    st.cache_resource.clear()
+    _forget_all()
+
+
+def _forget_all() -> None:
+    """A console of its own for each test, in one process."""
+    kept = [each for module in (door, overview, sessions, tree, undertakings) for each in vars(module).values()]
+    for each in kept:
+        if isinstance(each, Once):
+            each.forget()
 
 
 @pytest.fixture

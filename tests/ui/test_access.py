@@ -16,6 +16,7 @@ from pqfs.wiring import App
 from tests.ui.admin import ADMIN_PAGES, SECRET, let_in, open_as_admin, sign_in
 from tests.ui.conftest import Fill
 from tests.ui.pages import again, open_page, words
+from ui.store.door import door
 from ui.store.sessions import sessions
 
 pytestmark = pytest.mark.slow
@@ -99,7 +100,7 @@ def test_the_half_for_all_has_no_way_in(app: App, root: Path, monkeypatch: pytes
     page = open_as_admin(root, "jobs")
     session = page.session_state["signed-in"]
     monkeypatch.setenv("PQFS_UI_ONLY", "ops")
-    st.cache_resource.clear()
+    door.forget()
 
     page = open_page("jobs", _session={"signed-in": session})
     assert "Signed in" not in words(page)
@@ -161,7 +162,7 @@ def vouching(app: App, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pytest.importorskip("authlib")
     monkeypatch.setenv("PQFS_UI_OIDC", "*@example.org")
     (root / "spool" / "secrets.toml").write_text(_SECRETS)
-    st.cache_resource.clear()
+    door.forget()
     return root
 
 
@@ -211,7 +212,7 @@ def test_who_is_no_longer_admitted_is_out_at_once_and_a_word_begins_no_second_se
     monkeypatch.setattr(st, "user", _User(email="bob@example.org", sub="2"))
     page = open_page("upkeep")
     monkeypatch.setenv("PQFS_UI_OIDC", "*@example.net")
-    st.cache_resource.clear()
+    door.forget()
     assert "Signed in" not in words(again(page))
 
 

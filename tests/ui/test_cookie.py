@@ -19,7 +19,7 @@ _ANN = Pass("ann", 1.0)
 @pytest.fixture
 def held() -> Sessions:
     """The sessions of this process, none yet."""
-    sessions.cache_clear()
+    sessions.forget()
     return sessions()
 
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import streamlit as st
 
 from pqfs.clock import boot_id
 from pqfs.model import State
@@ -19,6 +20,8 @@ from tests.opened import consumer, run
 from tests.ui.conftest import Fill
 from tests.ui.pages import PAGES, again, column, open_page, words
 from tests.world import new_id
+from ui.store.door import door
+from ui.store.undertakings import Author, begin, report
 
 _UI = Path(__file__).resolve().parent.parent.parent / "ui"
 
@@ -46,6 +49,18 @@ def test_a_broken_index_is_told_in_words_on_every_page(root: Path, name: str) ->
     said = words(open_page(name))
     assert "index" in said.lower()
     assert "Traceback" not in said and "apsw" not in said
+
+
+def test_a_browser_that_has_all_caches_cleared_takes_nothing_from_anybody(app: App) -> None:
+    opened, begun = door(), begin("Try", Author("ann"), lambda _app, _it: "Tried.").value
+    assert begun is not None
+
+    st.cache_resource.clear()  # what Streamlit does for whoever sends it `clear_cache`
+    st.cache_data.clear()
+
+    assert door() is opened
+    found = report(begun)
+    assert found and found.said == "Tried."
 
 
 def test_labels_name_every_widget(app: App, job: Fill) -> None:

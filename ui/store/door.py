@@ -13,12 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import streamlit as st
-
 from pqfs.errors import PqfsError, explained
 from pqfs.events import trouble
 from pqfs.settings import Loaded, load
 from pqfs.wiring import App, open_app
+from ui.store.once import Once
 
 Value = TypeVar("Value")
 _MOST_KEPT = 200  # answers
@@ -103,7 +102,7 @@ def answered(question: Callable[[], Value]) -> Answer[Value]:
         )
 
 
-@st.cache_resource(show_spinner=False)
+@Once
 def door() -> Door:
     """The door of this console; its spool comes from the settings, as for every command."""
     return Door(load())

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import streamlit as st
-
 from pqfs.clock import SystemClock
 from pqfs.errors import PqfsError
 from pqfs.health import NOT_RUNNING, Finding, Severity, examine
@@ -23,6 +21,7 @@ from pqfs.vitals import Program, Vitals
 from pqfs.vitals import look as look_at_vitals
 from pqfs.wiring import App
 from ui.store.door import Answer, answered, ask, door
+from ui.store.once import Once
 
 __all__ = ["NOT_RUNNING", "Branch", "Finding", "Forecast", "Look", "Output", "Overview", "Point", "Severity"]
 
@@ -82,12 +81,12 @@ class _Directories:
             return tuple(self._tree.branches())
 
 
-@st.cache_resource(show_spinner=False)
+@Once
 def _table() -> _Table:
     return _Table()
 
 
-@st.cache_resource(show_spinner=False)
+@Once
 def _directories() -> _Directories:
     return _Directories(door().loaded.settings.spool)
 

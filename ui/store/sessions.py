@@ -12,9 +12,9 @@ import hashlib
 import secrets
 import threading
 from dataclasses import dataclass, replace
-from functools import cache
 
 from ui.store.access import Pass
+from ui.store.once import Once
 
 LONGEST = 12 * 3600.0  # seconds, however busy somebody is
 _GOOD_FOR = 60.0  # seconds, of a ticket
@@ -123,7 +123,7 @@ def _hash(token: str) -> str:
     return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
 
 
-@cache
+@Once
 def sessions() -> Sessions:
-    """Those of this process. Not one of Streamlit's resources, which any page may have it forget."""
+    """Those of this process."""
     return Sessions()

@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import streamlit as st
-
 from pqfs.browse import Entry, Folder, Preview, Sort, folder, preview
 from pqfs.errors import PqfsError, explained
 from pqfs.events import trouble
@@ -24,6 +22,7 @@ from pqfs.model import State
 from pqfs.weighing import Pairing, Weight, compare, weigh
 from pqfs.wiring import App
 from ui.store.door import Answer, Door, ask, door, look_at
+from ui.store.once import Once
 
 __all__ = ["Check", "Entry", "Finding", "Folder", "Pairing", "Preview", "Scales", "Sort", "Weight"]
 
@@ -166,12 +165,12 @@ def _by_state(app: App) -> dict[State, int]:
     return {state: sum(jobs for _, each, jobs in found if each is state) for state in State}
 
 
-@st.cache_resource(show_spinner=False)
+@Once
 def _weighing() -> _Weighing:
     return _Weighing(door())
 
 
-@st.cache_resource(show_spinner=False)
+@Once
 def _checking() -> _Checking:
     return _Checking(door())
 

@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import streamlit as st
-
 from pqfs.errors import PqfsError, explained
 from pqfs.events import trouble
 from pqfs.settings import Loaded
 from pqfs.wiring import App, open_app
 from ui.store.door import Answer, look_at
+from ui.store.once import Once
 
 _MOST_KEPT = 50
 _NAMED = 50  # that were skipped and are named
@@ -175,7 +174,7 @@ class _Book:
             return self._kept.get(number)
 
 
-@st.cache_resource(show_spinner=False)
+@Once
 def _book() -> _Book:
     return _Book()
 
