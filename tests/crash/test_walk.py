@@ -291,4 +291,4 @@ def test_whatever_happens_nothing_is_lost_or_doubled(new_world: NewWorld) -> Non
 
 @pytest.mark.slow
 def test_whatever_happens_for_long_nothing_is_lost_or_doubled(new_world: NewWorld) -> None:
-    walk(new_world, 250, 60)
+    walk(new_world, 125, 60)

@@ -14,6 +14,7 @@ _ROOT = Path(__file__).parents[2]
 _COPIED = ("pqfs", "tests", "ui", "spool", "logs", "pyproject.toml", "README.md", "supervisord.conf")
 _TESTS_FAILED = 1  # pytest's exit code when tests ran and some failed: anything else is no catch
 _PATIENCE = 300.0  # seconds: a mutant that hangs a layer is caught by it, too
+_UNNEEDED = ("-p", "no:anyio", "-p", "no:cacheprovider")
 _MARKED = ("-m", "not root and not browser")  # a slow test may be the one that minds
 
 
@@ -75,8 +76,8 @@ class Workshop:
 
     def run(self, layer: tuple[str, ...]) -> tuple[int, str]:
         """Run tests in this copy until the first fails: pytest's exit code and the end of its words."""
-        pytest = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
-        command = [*pytest, *_MARKED, *layer]
+        pytest = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header"]
+        command = [*pytest, *_UNNEEDED, *_MARKED, *layer]
         environment = {**os.environ, "PYTHONPATH": str(self._root)}
         try:
             ended = subprocess.run(
