@@ -32,13 +32,17 @@ _LAZILY = {
 }  # fmt: skip
 
 
-def get_queue(address: str | Path | None = None, *, queue: str = DEFAULT_QUEUE) -> Queue:
+def get_queue(
+    address: str | Path | None = None, *, queue: str = DEFAULT_QUEUE, spool: str | Path | None = None
+) -> Queue:
     """Open a queue. Close it when done, or use it as a context manager.
 
     Args:
         address: the spool: `sqlite:////var/lib/pqfs/spool`, or its path; by default the one that the command line
-            would use (`PQFS_SPOOL`, pqfs.toml, ./spool).
+            would use (`PQFS_SPOOL`, pqfs.toml, ./spool). Or the database of its index, where that is on a server:
+            `postgresql://pqfs@db.example/pqfs`.
         queue: which of its queues.
+        spool: the spool that belongs to that database, as this host mounts it; by default the command line's.
 
     Raises:
         Misconfigured: there is no such spool, or no backend for such an address.
@@ -47,7 +51,7 @@ def get_queue(address: str | Path | None = None, *, queue: str = DEFAULT_QUEUE) 
     """
     from pqfs.backends import open_queue  # the index and all that belongs to it: handlers need none of it
 
-    return open_queue(address, queue)
+    return open_queue(address, queue, spool=spool)
 
 
 def __getattr__(name: str) -> Any:

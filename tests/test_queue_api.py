@@ -250,7 +250,7 @@ def test_without_an_address_it_is_the_spool_of_the_command_line(
 
 @pytest.mark.parametrize(
     ("address", "words"),
-    [("postgresql://host/db", "no backend"), ("sqlite:///", "no spool"), ("sqlite:////no/such/spool", "no spool")],
+    [("mysql://host/db", "no backend"), ("sqlite:///", "no spool"), ("sqlite:////no/such/spool", "no spool")],
 )
 def test_an_address_that_names_nothing_is_told(address: str, words: str) -> None:
     with pytest.raises(Misconfigured, match=words):
