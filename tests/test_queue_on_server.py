@@ -17,7 +17,7 @@ from pqfs.spool import Spool
 from pqfs.testing import SettableClock
 from pqfs.testing.contract import QueueContract
 from pqfs.wiring import open_app
-from tests.index.conftest import emptied
+from tests.databases import emptied
 from tests.world import invariants
 
 if TYPE_CHECKING:
