@@ -24,7 +24,7 @@ from pqfs.footing import is_shared
 from pqfs.index import Index
 from pqfs.spool import Spool
 
-_FILE = ".identity"
+IDENTITY = ".identity"
 _BARRED = "run/index.barred"
 
 
@@ -47,7 +47,7 @@ class Identity:
 def read_identity(spool: Spool) -> Identity | None:
     """The spool's mark; None when it has none, or one that can not be read."""
     try:
-        found = json.loads(spool.path(_FILE).read_bytes())
+        found = json.loads(spool.path(IDENTITY).read_bytes())
         return Identity(
             str(found["spool"]), int(found["era"]), bool(found["open"]), found.get("host"), found.get("moved")
         )  # fmt: skip
@@ -65,7 +65,7 @@ def write_identity(spool: Spool, mark: Identity) -> None:
         "host": mark.host,
         "moved": mark.moved,
     }
-    spool.replace_small(_FILE, f"{_FILE}.{os.getpid()}.tmp", json.dumps(told).encode() + b"\n")
+    spool.replace_small(IDENTITY, f"{IDENTITY}.{os.getpid()}.tmp", json.dumps(told).encode() + b"\n")
 
 
 class Relation(Enum):

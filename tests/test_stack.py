@@ -25,6 +25,7 @@ from pqfs.settings import Loaded, QueueSettings, Settings
 from pqfs.slot import Slot
 from pqfs.spool import Spool
 from pqfs.stack.configuration import SLOTS, Instance, render
+from pqfs.stack.lasting import refuse_vanished, remember
 from pqfs.stack.logs import follow, last_lines, log_files
 from pqfs.stack.presence import UNSUPERVISED, processes
 from pqfs.stack.starting import Stack
@@ -183,6 +184,26 @@ def test_a_spool_that_can_not_be_made_is_refused(short_path: Path, capsys: pytes
 
     assert _up(short_path, "--no-ui") == 2
     assert "can not be made" in capsys.readouterr().err
+
+
+def test_where_a_spool_has_lain_no_new_one_is_begun_unless_that_is_wanted(
+    short_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = _instance(short_path).settings
+    remember(settings)
+    settings.spool.rename(short_path / "volume")
+    settings.spool.mkdir()  # the mount point, without its volume
+
+    assert _up(short_path, "--no-ui") == 1
+    assert "Is its volume mounted?" in capsys.readouterr().err
+    assert list(settings.spool.iterdir()) == []
+
+    settings.spool.rmdir()
+    (short_path / "volume").rename(settings.spool)
+    refuse_vanished(settings)
+
+    elsewhere = replace(settings, spool=short_path / "elsewhere")
+    refuse_vanished(elsewhere)
 
 
 @pytest.mark.parametrize("command", ["down", "ps"])

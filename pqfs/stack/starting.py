@@ -29,6 +29,7 @@ from pqfs.places import DIRECTORIES
 from pqfs.runnerlink import check_confinement
 from pqfs.spool import Spool
 from pqfs.stack.configuration import Instance, check_paths, render
+from pqfs.stack.lasting import refuse_vanished, remember
 from pqfs.stack.shipped import lay_contract
 from pqfs.stack.supervisor import Process, Stopping, Supervisor, wait_for_end
 
@@ -94,6 +95,7 @@ class Stack:
             self._refuse_second()
             check_confinement(self.instance.settings)
             self._read_roster()
+            remember(self.instance.settings)
             self.instance.table.write_text(render(self.instance))
             self.instance.socket.unlink(missing_ok=True)  # nobody listens there any more
             yield self.instance.run / "supervisord.out"
@@ -126,6 +128,7 @@ class Stack:
         if settings.index_server is None:
             refuse_network(settings.index_file.parent)
         refuse_root(settings.spool)
+        refuse_vanished(settings)
         Spool.create(settings.spool)
         try:
             settings.logs.mkdir(parents=True, exist_ok=True)

@@ -100,6 +100,18 @@ def test_a_file_passes_through_and_down_leaves_nothing_behind(place: Place) -> N
     assert place.pqfs("down").returncode == 5
 
 
+def test_up_begins_no_new_spool_where_the_volume_of_the_old_one_is_not_mounted(place: Place) -> None:
+    place.pqfs("up", "-d", "--no-ui", "--consumers", "1")
+    place.pqfs("down")
+    (place.root / "spool").rename(place.root / "volume")
+
+    refused = place.pqfs("up", "-d", "--no-ui")
+
+    assert refused.returncode == 1
+    assert "Is its volume mounted?" in refused.stderr
+    (place.root / "volume").rename(place.root / "spool")
+
+
 def test_up_prints_three_lines_and_a_second_one_is_refused(place: Place) -> None:
     first = place.pqfs("up", "-d", "--no-ui", "--consumers", "1")
     assert first.stdout.count("\n") == 3
