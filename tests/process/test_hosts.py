@@ -57,10 +57,11 @@ PROGRAMS = (("janitor", "janitor"), ("ingest", "ingester"), ("consume", "consume
 
 
 class Host:
-    """One host: the processes in it, each in namespaces alike."""
+    """One host: the processes in it, each in namespaces alike. `spool`: where it has mounted the spool for itself."""
 
-    def __init__(self, stage: Stage, name: str) -> None:
+    def __init__(self, stage: Stage, name: str, spool: Path | None = None) -> None:
         self._stage = stage
+        self._spool = spool or stage.spool
         self.name = name
         self._run = stage.root / f"run-{name}"
         self._run.mkdir()
@@ -68,8 +69,9 @@ class Host:
 
     def start(self, command: str, program: str) -> None:
         """Start a process of this host and wait until it has an owner's lock."""
-        inner = f'mount --bind "$0" "$1" && hostname {self.name} && exec "$2" -m pqfs {command}'
-        arguments = [str(self._run), str(self._stage.spool / "run"), sys.executable]
+        mounts = 'mount --bind "$0" "$1" && mount --bind "$2" "$1/run"'
+        inner = f'{mounts} && hostname {self.name} && exec "$3" -m pqfs {command}'
+        arguments = [str(self._spool), str(self._stage.spool), str(self._run), sys.executable]
         environment = {**os.environ, "PQFS_CONFIG": str(self._stage.root / "pqfs.toml")}
         environment |= {"SUPERVISOR_PROCESS_NAME": program}
         with (self._stage.root / "logs" / f"{self.name}-{program}.log").open("ab") as log:
