@@ -14,6 +14,7 @@
     ├── Unavailable         wait, then try again              exit 1
     │   ├── IndexBusy
     │   ├── DiskFull
+    │   ├── SchemaInUse     an older pqfs works on the index
     │   └── NotRunning                                        exit 5
     ├── Corrupt             put it aside and ask a person     exit 6
     │   ├── SchemaTooNew
@@ -163,6 +164,17 @@ class NotRunning(Unavailable):
     """The stack is not running on this spool."""
 
     exit_code = 5
+
+
+class SchemaInUse(Unavailable):
+    """The index is an older pqfs's, which works on it: it stays as it is until that has ended."""
+
+    def __init__(self, found: int, hosts: Iterable[str]) -> None:
+        at = " and ".join(hosts)
+        super().__init__(
+            f"The index has schema {found}, and processes of the older pqfs that it is of work on it at {at}.",
+            "Stop them there (pqfs down), then start pqfs. Files that are dropped into the inbox wait meanwhile.",
+        )
 
 
 class Corrupt(PqfsError):

@@ -18,9 +18,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pqfs.clock import Clock, boot_id
-from pqfs.errors import Unavailable
-from pqfs.index import Consumer, Index, led_by
-from pqfs.index.hostrows import Host, HostRows
+from pqfs.errors import SchemaInUse, Unavailable
+from pqfs.index import Consumer, Engine, Index, led_by
+from pqfs.index.hostrows import SINCE, Host, HostRows
 from pqfs.owners import Life, Owners, host_of
 from pqfs.settings import Settings
 
@@ -130,6 +130,7 @@ def beat_host(settings: Settings, index: Index, clock: Clock) -> None:
     """Tell the other hosts that this one lives; nothing where the index serves one host only.
 
     Raises:
+        SchemaTooNew: a newer pqfs works with this index.
         Unavailable: another machine works under this one's name.
     """
     if settings.host is None:
@@ -137,6 +138,7 @@ def beat_host(settings: Settings, index: Index, clock: Clock) -> None:
     host = Host(settings.host, boot_id(), clock.now(), settings.consume.lease)
     with index.transaction():
         is_ours = HostRows(index.engine).beat(host)
+        index.engine.refuse_other_schema()  # Race: a newer pqfs brought it up to date before it could hear of us
     if not is_ours:
         raise Unavailable(
             f"Another machine works on this spool under the name {settings.host}, or did so a moment ago.",
@@ -149,3 +151,15 @@ def others_at_work(settings: Settings, index: Index, clock: Clock) -> list[str]:
     now = clock.now()
     others = (host for host in HostRows(index.engine).all() if host.name != settings.host)
     return [host.name for host in others if not host.is_silent(now)]
+
+
+def refuse_while_others_work(settings: Settings, engine: Engine, found: int) -> None:
+    """Consent to bring an index of an older pqfs up to date, unless another host works with it as it is.
+
+    Raises:
+        SchemaInUse: one does, or did so less than a lease ago.
+    """
+    if settings.host is None or found < SINCE:
+        return
+    if others := others_at_work(settings, Index(engine), engine.clock()):
+        raise SchemaInUse(found, others)

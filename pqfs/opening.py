@@ -25,9 +25,9 @@ from pqfs.custody import (
     relation,
     write_identity,
 )
-from pqfs.errors import IndexDamaged, IndexGone
+from pqfs.errors import IndexDamaged, IndexGone, SchemaInUse
 from pqfs.hosts import owners_of
-from pqfs.index import Index
+from pqfs.index import Engine, Index
 from pqfs.jobqueue import JobQueue
 from pqfs.settings import Settings
 from pqfs.spool import Spool
@@ -44,7 +44,7 @@ class Opening:
         spool: Spool,
         settings: Settings,
         clock: Clock,
-        connect: Callable[[], Index],
+        connect: Callable[..., Index],
         tell: Callable[[str], None],
     ) -> None:
         self._spool = spool
@@ -59,6 +59,7 @@ class Opening:
         Raises:
             IndexGone: it is broken, missing or another spool's.
             SchemaTooNew: a newer pqfs wrote it.
+            SchemaInUse: it is an older pqfs's, which works on it.
             Unavailable: another process makes or checks it.
         """
         custody = Custody(self._spool)
@@ -76,7 +77,7 @@ class Opening:
         return index, custody
 
     def _open_too(self, patience: float) -> Index:
-        index = self._connect()
+        index = self._connect(consent=_refuse_while_used)
         refuse_foreign(self._spool, index)
         if patience:
             examine(self._spool, index, patience)
@@ -159,6 +160,11 @@ def examine(spool: Spool, index: Index, patience: float) -> None:
         error = IndexDamaged(problem)
         bar(spool, error)
         raise error
+
+
+def _refuse_while_used(_engine: Engine, found: int) -> None:
+    """Others on this host have the index open: of an older pqfs, since the first of ours would have changed it."""
+    raise SchemaInUse(found, [os.uname().nodename])
 
 
 def _is_empty(spool: Spool) -> bool:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from pqfs import kernel
 from pqfs.custody import bar
 from pqfs.doorbell import ring
-from pqfs.errors import IndexDamaged, IndexGone, QueueNotFound, Refused, SchemaTooNew, Unavailable
+from pqfs.errors import IndexDamaged, IndexGone, QueueNotFound, Refused, SchemaInUse, SchemaTooNew, Unavailable
 from pqfs.events import Word, emit, trouble
 from pqfs.hosts import beat_host
 from pqfs.index import Index
@@ -67,14 +67,14 @@ def _open(loaded: Loaded) -> App:
     """The spool, opened for a process that is to run for long.
 
     Where supervisor would start us again and again, a broken or missing index is told once, and waited for: it may
-    be made again meanwhile, and then the work goes on.
+    be made again meanwhile, and then the work goes on. So is the end of those who work on an older pqfs's.
     """
     follow_supervisor()
     said = ""
     while True:
         try:
             return open_app(loaded)
-        except (IndexGone, SchemaTooNew) as error:
+        except (IndexGone, SchemaTooNew, SchemaInUse) as error:
             if "SUPERVISOR_ENABLED" not in os.environ:
                 raise
             if error.message != said:

@@ -17,8 +17,9 @@ from pqfs.custody import Custody, refuse_barred, refuse_foreign
 from pqfs.edition import Unread
 from pqfs.errors import Misconfigured
 from pqfs.events import Word, emit
-from pqfs.hosts import beat_host, owners_of
+from pqfs.hosts import beat_host, owners_of, refuse_while_others_work
 from pqfs.index import Index
+from pqfs.index.schema import Consent
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
 from pqfs.model import DEFAULT_QUEUE
@@ -77,23 +78,30 @@ def _log(sentence: str) -> None:
     emit(Word.RECONCILED, what=sentence)
 
 
-def open_index(settings: Settings, read_only: bool = False) -> Index:
+def open_index(settings: Settings, read_only: bool = False, consent: Consent | None = None) -> Index:
     """The spool's index.
 
+    Args:
+        settings: where it is.
+        read_only: ask questions only.
+        consent: to bring one of an older pqfs up to date; by default given unless another host works with it.
+
     Raises:
+        SchemaInUse: there is no consent.
         Misconfigured: its folder is not there, or is none in which an index can work.
     """
     is_durable = settings.durability == "strict"
+    consent = consent or partial(refuse_while_others_work, settings)
     if settings.index_server:
         from pqfs.index.postgres import PostgresEngine  # 80 ms, and the extra may not be installed
 
-        return Index(PostgresEngine(settings.index_server, is_durable, read_only))
+        return Index(PostgresEngine(settings.index_server, is_durable, read_only, consent))
     file = settings.index_file
     if not file.parent.is_dir():
         raise Misconfigured(
             f"There is no folder {file.parent} for the index.", "Make it, for the user that runs pqfs."
         )
-    return Index(SqliteEngine(file, is_durable, read_only))
+    return Index(SqliteEngine(file, is_durable, read_only, consent))
 
 
 def open_app(

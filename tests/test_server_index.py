@@ -11,8 +11,10 @@ import pytest
 from pqfs import runnerlink
 from pqfs.clock import SharedClock, SystemClock
 from pqfs.errors import Misconfigured
+from pqfs.index import catalogue
 from pqfs.settings import load, without_secret
 from pqfs.wiring import open_app
+from tests import newer
 from tests.shell import Shell
 from tests.world import invariants
 
@@ -73,6 +75,26 @@ def test_a_rebuild_begins_anew_and_never_in_another_spools_index(served: Shell, 
     assert served("index", "rebuild", "--fresh", "-y") == 6
     assert "another spool's" in served.err
     assert server.run("SELECT count(*) FROM jobs", "served") == [(1,)]
+
+
+def test_an_index_of_an_older_pqfs_stays_as_it_is_while_another_host_works_with_it(
+    served: Shell, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (served.root / "a.txt").write_text("a")
+    number = "SELECT number FROM pqfs_schema"
+    before = server.run(number, "served")
+    server.run("INSERT INTO hosts SELECT 'alpha', 'a boot', max(beat_at), 30 FROM hosts", "served")
+
+    with monkeypatch.context() as upgraded:
+        upgraded.setattr(catalogue, "migrations", newer.migrations)
+        assert served("submit", "a.txt") == 1
+        assert "of the older pqfs that it is of work on it at alpha" in " ".join(served.err.split())
+        assert server.run(number, "served") == before
+        server.run("UPDATE hosts SET beat_at = 0 WHERE name = 'alpha'", "served")
+        assert served("submit", "a.txt") == 0
+
+    assert server.run(number, "served") != before
+    assert served("submit", "a.txt") == 6
 
 
 def test_what_the_server_does_better_is_left_to_it(served: Shell) -> None:

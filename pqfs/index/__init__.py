@@ -57,6 +57,9 @@ class Engine(Protocol):
     def schema_version(self) -> int:
         """The number of the newest migration that was applied."""
 
+    def refuse_other_schema(self) -> None:
+        """Refuse a schema that is not ours. Raises SchemaTooNew; Unavailable of an older one."""
+
     def integrity(self, is_over: Callable[[], bool] = lambda: False) -> list[str]:
         """What the database says is wrong with itself; empty when nothing is, or when `is_over` says to stop."""
 

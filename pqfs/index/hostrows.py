@@ -21,6 +21,9 @@ class Host:
         return now - self.beat_at > self.lease
 
 
+SINCE = 9  # the migration that makes their table
+
+
 class HostRows:
     """The hosts of one index. `beat` must run inside a transaction."""
 

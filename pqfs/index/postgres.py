@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pqfs.clock import Clock, SharedClock
 from pqfs.errors import Misconfigured, Refused
 from pqfs.index import Parameters, Row, catalogue, led_by
-from pqfs.index.schema import bring_up_to_date, refuse_newer, refuse_older
+from pqfs.index.schema import Consent, alone, bring_up_to_date, refuse_newer, refuse_older
 from pqfs.index.session import Session
 
 _TOKENS = {
@@ -37,7 +37,7 @@ _PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 class PostgresEngine:
     """One connection. Not for use by two threads at once; each thread opens its own."""
 
-    def __init__(self, address: str, durable: bool = True, read_only: bool = False) -> None:
+    def __init__(self, address: str, durable: bool = True, read_only: bool = False, consent: Consent = alone) -> None:
         self._statements = {name: named(sql) for name, sql in catalogue.statements(_TOKENS).items()}
         self._batches = {name: named(sql) for name, sql in catalogue.batches(_TOKENS).items()}
         self._session = Session(address, durable, read_only)
@@ -45,9 +45,9 @@ class PostgresEngine:
         try:
             self._refuse_old_server()
             if read_only:
-                self._refuse_other_schema()
+                self.refuse_other_schema()
             else:
-                self._migrate()
+                self._migrate(consent)
         except BaseException:
             self.close()
             raise
@@ -178,9 +178,9 @@ class PostgresEngine:
 
     # ---------------------------------------------------------------- schema
 
-    def _migrate(self) -> None:
+    def _migrate(self, consent: Consent) -> None:
         """Apply what is missing, each step in one transaction; refuse a newer schema and a stranger's tables."""
-        bring_up_to_date(self, migrations(), self._apply)
+        bring_up_to_date(self, migrations(), self._apply, consent)
 
     def _apply(self, number: int, text: str, found: int) -> None:
         if found == 0:
@@ -196,8 +196,8 @@ class PostgresEngine:
                 "Give pqfs a database of its own, or a schema of its own: …?options=-csearch_path%3Dpqfs",
             )
 
-    def _refuse_other_schema(self) -> None:
-        """Who only reads can not bring an older schema up to date."""
+    def refuse_other_schema(self) -> None:
+        """Refuse a schema that is not ours: newer, or older and not to be changed now."""
         found, newest = self.schema_version(), migrations()[-1][0]
         refuse_newer(found, newest)
         refuse_older(found, newest)

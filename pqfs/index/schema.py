@@ -7,22 +7,31 @@ from collections.abc import Callable, Sequence
 from pqfs.errors import SchemaTooNew, Unavailable
 from pqfs.index import Engine
 
+Consent = Callable[[Engine, int], None]
+"""Asked under the write lock before an older schema (engine, number) is changed: raises while others work with it."""
+
+
+def alone(_engine: Engine, _found: int) -> None:
+    """The consent of who knows that nobody else uses the index."""
+
 
 def bring_up_to_date(
-    engine: Engine, steps: Sequence[tuple[int, str]], apply: Callable[[int, str, int], None]
+    engine: Engine, steps: Sequence[tuple[int, str]], apply: Callable[[int, str, int], None], consent: Consent
 ) -> None:
     """Apply the migrations that are missing, each in one transaction: `apply(number, text, the newest so far)`.
 
     Raises:
         SchemaTooNew: a newer pqfs wrote it.
     """
-    newest = steps[-1][0]
-    if engine.schema_version() == newest:
+    newest, before = steps[-1][0], engine.schema_version()
+    if before == newest:
         return
     for number, text in steps:
         with engine.transaction():
             found = engine.schema_version()
             refuse_newer(found, newest)
+            if 0 < found < number and found == before:
+                consent(engine, found)
             if found < number:
                 apply(number, text, found)
 

@@ -37,7 +37,7 @@ from pqfs.errors import (
 )
 from pqfs.footing import is_shared
 from pqfs.index import Parameters, Row, catalogue
-from pqfs.index.schema import bring_up_to_date, refuse_newer, refuse_older
+from pqfs.index.schema import Consent, alone, bring_up_to_date, refuse_newer, refuse_older
 from pqfs.naming import harmless
 from pqfs.settings import LOG_KEPT
 
@@ -59,7 +59,7 @@ class SqliteEngine:
 
     _connections: ClassVar[weakref.WeakSet[SqliteEngine]] = weakref.WeakSet()
 
-    def __init__(self, path: Path, durable: bool = True, read_only: bool = False) -> None:
+    def __init__(self, path: Path, durable: bool = True, read_only: bool = False, consent: Consent = alone) -> None:
         self.path = path
         _refuse_unsafe(path, any(other.path == path for other in self._connections))
         self._statements = catalogue.statements(_TOKENS)
@@ -71,9 +71,9 @@ class SqliteEngine:
         try:
             with _translated(self._connection):
                 if not read_only:
-                    self._migrate()
+                    self._migrate(consent)
                 else:
-                    self._refuse_other_schema()
+                    self.refuse_other_schema()
         except BaseException:
             self.close()
             raise
@@ -210,17 +210,17 @@ class SqliteEngine:
 
     # ---------------------------------------------------------------- schema
 
-    def _migrate(self) -> None:
+    def _migrate(self, consent: Consent) -> None:
         """Apply what is missing, each step in one transaction; refuse a newer schema."""
         self._refuse_stranger()
-        bring_up_to_date(self, catalogue.migrations("sqlite", _TOKENS), self._apply)
+        bring_up_to_date(self, catalogue.migrations("sqlite", _TOKENS), self._apply, consent)
 
     def _apply(self, number: int, text: str, found: int) -> None:
         self._connection.execute(text)
         self._connection.pragma("user_version", number)
 
-    def _refuse_other_schema(self) -> None:
-        """Who only reads can not bring an older schema up to date."""
+    def refuse_other_schema(self) -> None:
+        """Refuse a schema that is not ours: newer, or older and not to be changed now."""
         found, newest = self.schema_version(), catalogue.migrations("sqlite", _TOKENS)[-1][0]
         refuse_newer(found, newest)
         self._refuse_stranger()

@@ -49,13 +49,15 @@ class Stage:
         with self.app():
             pass  # makes the index
 
-    def start(self, command: str, program: str | None = None, *options: str) -> subprocess.Popen[bytes]:
-        """Start `pqfs <command>` under a program's name, as supervisor would."""
+    def start(
+        self, command: str, program: str | None = None, *options: str, module: str = "pqfs"
+    ) -> subprocess.Popen[bytes]:
+        """Start `pqfs <command>` under a program's name, as supervisor would. `module`: which pqfs."""
         environment = {**os.environ, "PQFS_CONFIG": str(self.root / "pqfs.toml")}
         environment |= {"SUPERVISOR_PROCESS_NAME": program or command}
         with (self.root / "logs" / f"{program or command}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pqfs", command, *options], env=environment, stdout=log, stderr=log
+                [sys.executable, "-m", module, command, *options], env=environment, stdout=log, stderr=log
             )
         self._processes.append(process)
         return process

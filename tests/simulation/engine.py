@@ -14,6 +14,7 @@ from pathlib import Path
 import apsw
 
 from pqfs.index import catalogue
+from pqfs.index.schema import alone
 from pqfs.index.sqlite import _TOKENS, SqliteEngine
 from tests.simulation.gate import Gate
 
@@ -32,7 +33,7 @@ class SimulatedEngine(SqliteEngine):
         self._connection = apsw.Connection(":memory:", statementcachesize=200)
         self._connection.pragma("foreign_keys", True)
         self._file = None
-        self._migrate()
+        self._migrate(alone)
         self._empty = self._connection.serialize("main")
 
     def begin_anew(self, here: Path, gate: Gate) -> None:
