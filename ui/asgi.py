@@ -8,9 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from starlette.middleware import Middleware
+from streamlit.file_util import get_static_dir
 from streamlit.starlette import App
 
 from ui import cookie
+from ui.files import Files
 
 
 @asynccontextmanager
@@ -24,4 +27,9 @@ async def _light(app: App) -> AsyncIterator[dict[str, Any]]:
     yield {}
 
 
-app = App(Path(__file__).resolve().with_name("app.py"), routes=cookie.routes(), lifespan=_light)
+app = App(
+    Path(__file__).resolve().with_name("app.py"),
+    routes=cookie.routes(),
+    middleware=[Middleware(Files, Path(get_static_dir()))],
+    lifespan=_light,
+)
