@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 _PAGES = Path(__file__).resolve().parent / "views"
-_DRAWN_WITH = ("pandas", "pyarrow", "PIL.Image", "streamlit.elements.arrow", "streamlit.elements.vega_charts")
+_DRAWN_WITH = ("pandas", "pyarrow", "PIL.Image", "streamlit.elements.arrow")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from html import unescape
 from pathlib import Path
@@ -12,6 +13,7 @@ from streamlit.util import calc_hash
 
 APP = str(Path(__file__).resolve().parent.parent.parent / "ui" / "app.py")
 PAGES = ("", "jobs", "spool", "queues", "consumers", "dead", "rejected", "logs", "health", "job")
+_TAG = re.compile(r"<[^>]*>")
 _FIRST_RUN = 60.0  # seconds; it imports the world
 
 
@@ -41,7 +43,7 @@ def words(page: AppTest) -> str:
     parts = [str(element.value) for kind in kinds for element in kind]
     parts += [f"{each.label} {each.value}" for each in page.metric]
     parts += [str(each.proto.label) for each in page.get("page_link")]
-    parts += [unescape(str(each.proto.body)) for each in page.get("html")]
+    parts += [unescape(_TAG.sub("", str(each.proto.body))) for each in page.get("html")]
     parts += [table.value.to_string() for table in page.table]
     return "\n".join([*parts, *(str(column) for grid in page.dataframe for column in grid.value.values.tolist())])
 

@@ -17,6 +17,7 @@ PAGES = (
     "Overview", "Jobs", "Spool", "Queues", "Consumers", "Dead letters", "Rejected", "Logs", "Health",
     "Submit", "Try a queue", "Upkeep", "Settings", "Users", "Audit trail",
 )  # fmt: skip
+_NARROW = ("Overview", "Jobs", "Spool", "Queues", "Health")
 _SERIOUS = ("serious", "critical")
 _LONGEST = f"{'x' * 251}.pdf"  # as long as a name can be, in one word
 
@@ -31,15 +32,27 @@ def test_no_page_has_a_serious_fault(stack: Stack, page: Any, scheme: str, tmp_p
     for name in PAGES:
         visit(page, name)
         _settle(page)
-        page.screenshot(path=pictures / f"{name.lower().replace(' ', '-')}-{scheme}.png")
+        _picture(page, pictures, f"{name}-{scheme}")
         found += [(name, *fault) for fault in _faults(axe.run(page).response)]
     found += [("a question", *fault) for fault in _faults(axe.run(_with_a_question(page)).response)]
+    _picture(page, pictures, f"question-{scheme}")
     found += [("a job", *fault) for fault in _faults(axe.run(_with_a_job(page)).response)]
+    _picture(page, pictures, f"job-{scheme}")
+    for name in _NARROW if "PQFS_TEST_PICTURES" in os.environ else ():
+        page.set_viewport_size({"width": 900, "height": 1000})
+        visit(page, name)
+        _settle(page)
+        _picture(page, pictures, f"{name}-{scheme}-narrow")
     page.get_by_role("button", name="Sign out").click()
     visit(page, "Sign in")
+    _picture(page, pictures, f"sign-in-{scheme}")
     found += [("Sign in", *fault) for fault in _faults(axe.run(page).response)]
 
     assert found == [], "\n".join(map(str, found))
+
+
+def _picture(page: Any, pictures: Path, name: str) -> None:
+    page.screenshot(path=pictures / f"{name.lower().replace(' ', '-')}.png")
 
 
 def _with_a_question(page: Any) -> Any:

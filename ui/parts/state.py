@@ -18,12 +18,19 @@ _LOOKS: dict[str, tuple[str, str, Colour]] = {
     "unprocessable": (":material/dangerous:", "⊗", "red"),
     "cancelled": (":material/block:", "⊘", "gray"),
 }
+_UNKNOWN: tuple[str, str, Colour] = (":material/help:", "?", "gray")
 
 
 def badge(state: str) -> None:
     """The state as a badge."""
-    icon, _, colour = _LOOKS.get(state, (":material/help:", "?", "gray"))
+    icon, _, colour = _LOOKS.get(state, _UNKNOWN)
     st.badge(state, icon=icon, color=colour)
+
+
+def badged(state: str) -> str:
+    """The same within a text."""
+    icon, _, colour = _LOOKS.get(state, _UNKNOWN)
+    return f":{colour}-badge[{icon} {state}]"
 
 
 def signed(state: str) -> str:

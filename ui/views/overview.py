@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from ui.parts import links
-from ui.parts.charts import pace_chart, run_chart
+from ui.parts.charts import charts
 from ui.parts.filters import asked, put
 from ui.parts.live import live, taken, told
-from ui.parts.state import STATES, badge
-from ui.parts.table import table
+from ui.parts.sheet import beside, figures, section
+from ui.parts.state import STATES, badged
 from ui.parts.words import counted, elapsed, number, plain, size, when
 from ui.store import overview
-from ui.store.overview import NOT_RUNNING, Branch, Finding, Forecast, Look, Severity
+from ui.store.overview import NOT_RUNNING, Branch, Finding, Forecast, Look, Output, Severity
 
 _BLANK = "\N{EM SPACE}"
 
@@ -40,12 +42,13 @@ def _now() -> None:
 
 
 def _head(seen: Look | None) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", key="life"):
-        if seen and seen.is_running:
-            st.badge("running", icon=":material/check_circle:", color="green")
-        else:
-            st.badge("stopped", icon=":material/stop_circle:", color="red")
-        st.caption(f"spool {plain(overview.spool())}")
+    is_running = seen is not None and seen.is_running
+    life = (
+        ":green-badge[:material/check_circle: running]"
+        if is_running
+        else ":red-badge[:material/stop_circle: stopped]"
+    )
+    st.caption(f"{life} spool {plain(overview.spool())}")
 
 
 def _alarms(findings: tuple[Finding, ...]) -> None:
@@ -61,31 +64,22 @@ def _alarms(findings: tuple[Finding, ...]) -> None:
 
 def _counts(seen: Look) -> None:
     jobs = {str(state): each for state, each in seen.overview.jobs.items()}
-    for state, column in zip(STATES, st.columns(len(STATES), gap="small"), strict=True):
-        with column, st.container(border=True, key=f"count-{state}"):
-            badge(state)
-            links.link("jobs", _bold(counted(jobs.get(state, 0), "job")), state=state)
-
-
-def _bold(told: str) -> str:
-    number_, _, noun = told.partition(" ")
-    return f"**{number_}** {noun}"
+    with st.container(horizontal=True, gap="small", key="counts"):
+        for state in STATES:
+            links.link("jobs", f"{badged(state)} **{counted(jobs.get(state, 0), 'job')}**", state=state)
 
 
 def _figures(seen: Look) -> None:
-    found, drain = seen.overview, seen.forecast
-    minute = found.last_minute
-    figures = (
-        ("Oldest wait", elapsed(found.oldest_wait), "How long the longest waiting job has been due."),
-        ("Completed / min", f"{minute.completed:,.0f}", f"{minute.failed:,.0f} failed in it."),
-        ("Taken in / min", f"{minute.ingested:,.0f}", f"{size(minute.bytes)} in it."),
-        ("Drained in", _drained(drain), drain.sentence),
-        ("Inbox", number(found.inbox, found.inbox_capped), "Files that are not taken yet."),
-        ("Rejected", number(found.rejected, found.rejected_capped), "What could not become a job."),
-        ("Free", size(found.free_bytes), "Room on the volume; below low water work pauses."),
-    )
-    for (label, value, help_), column in zip(figures, st.columns(len(figures)), strict=True):
-        column.metric(label, value, help=help_)
+    found, minute = seen.overview, seen.overview.last_minute
+    figures((
+        ("Oldest wait", elapsed(found.oldest_wait), "of a job that is due"),
+        ("Completed / min", f"{minute.completed:,.0f}", f"{minute.failed:,.0f} failed"),
+        ("Taken in / min", f"{minute.ingested:,.0f}", size(minute.bytes)),
+        ("Drained in", _drained(seen.forecast), seen.forecast.sentence),
+        ("Inbox", number(found.inbox, found.inbox_capped), "files not taken yet"),
+        ("Rejected", number(found.rejected, found.rejected_capped), "could not become a job"),
+        ("Free", size(found.free_bytes), "on the volume"),
+    ))  # fmt: skip
 
 
 def _drained(drain: Forecast) -> str:
@@ -116,42 +110,31 @@ def _period() -> None:
 
 def _charts() -> None:
     answer = overview.points(st.session_state.get("period") or next(iter(overview.PERIODS)))
-    if not told(answer) or answer.value is None:
-        return
-    left, right = st.columns(2, gap="large")
-    with left:
-        pace_chart(answer.value)
-    with right:
-        run_chart(answer.value)
+    if told(answer) and answer.value is not None:
+        charts(answer.value)
 
 
 def _beside() -> None:
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        _outputs()
-    with right:
-        _tree()
-
-
-def _outputs() -> None:
-    st.subheader("Newest outputs", anchor=False)
     answer = overview.newest_outputs()
-    rows = [(plain(each.name), plain(each.queue), size(each.size), when(each.at)) for each in answer.value or ()]
-    empty = "No output yet. Copy a file into the inbox: `cp FILE spool/inbox/`"
-    table(("output", "queue", "size", "published (UTC)"), rows, empty)
+    beside(_outputs(answer.value or ()), _tree())
     taken(answer)
 
 
-def _tree() -> None:
-    st.subheader("Spool", anchor=False)
+def _outputs(found: Sequence[Output]) -> str:
+    rows = [(each.name, each.queue, size(each.size), when(each.at)) for each in found]
+    empty = "No output yet. Copy a file into the inbox: cp FILE spool/inbox/"
+    return section("Newest outputs", ("output", "queue", "size", "published (UTC)"), rows, empty)
+
+
+def _tree() -> str:
     rows = []
     for branch in overview.branches().value or ():
         rows.append((_indented(branch), number(branch.files, branch.capped), branch.duty))
         if branch.hidden:
             rows.append((_BLANK, "", f"and {branch.hidden:,} more directories"))
-    table(("directory", "files", "what for"), rows, "There is no spool yet.")
+    return section("Spool", ("directory", "files", "what for"), rows, "There is no spool yet.")
 
 
 def _indented(branch: Branch) -> str:
-    name = plain(branch.path.rpartition("/")[2])
-    return f"{_BLANK}{name}/" if branch.depth else f"**{name}/**"
+    name = branch.path.rpartition("/")[2]
+    return f"{_BLANK if branch.depth else ''}{name}/"
