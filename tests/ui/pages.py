@@ -48,6 +48,11 @@ def words(page: AppTest) -> str:
     return "\n".join([*parts, *(str(column) for grid in page.dataframe for column in grid.value.values.tolist())])
 
 
+def drawn(page: AppTest) -> str:
+    """What the page draws in its own HTML."""
+    return "".join(str(each.proto.body) for each in page.get("html"))
+
+
 def column(page: AppTest, name: str, grid: int = 0) -> list[object]:
     """One column of a grid."""
     if len(page.dataframe) <= grid:

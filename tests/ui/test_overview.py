@@ -11,7 +11,7 @@ from pqfs.clock import boot_id
 from pqfs.owners import OwnerLock
 from pqfs.spool import Spool
 from pqfs.wiring import App
-from tests.ui.pages import open_page, words
+from tests.ui.pages import drawn, open_page, words
 
 
 def test_without_a_spool_the_page_says_how_to_make_one(root: Path) -> None:
@@ -49,8 +49,7 @@ def test_a_busy_spool_shows_counts_outputs_and_what_needs_a_person(app: App, ten
     janitor.release()
 
     assert "10,000" in said
-    told = "".join(str(each.proto.body) for each in page.get("html"))
-    assert "**x** &lt;b&gt;y&amp;amp;.txt" in told, "a name is shown as it is, not as markup"
+    assert "**x** &lt;b&gt;y&amp;amp;.txt" in drawn(page), "a name is shown as it is, not as markup"
     assert "no-consumer" in said.replace("\\", "")
     assert "no living consumer takes it" in said.replace("\\", "")
     assert "Drained in never" in said
@@ -77,8 +76,9 @@ def test_settings_that_contradict_themselves_are_a_sentence_and_no_trace(
 
 def test_what_the_last_hours_were_like_is_drawn_and_told(app: App) -> None:
     with app.index.transaction():
-        app.index.add_stats("default", time.time(), ingested=7, completed=5, failed=1, run_seconds=3.0)
+        app.index.add_stats("default", time.time() - 600, ingested=7, completed=5, failed=1, run_seconds=3.0)
 
+    assert "UTC: 7 taken in, 5 completed, 1 failed" in drawn(open_page("")), "told to who points there"
     for period in ("", "7 d"):
         said = words(open_page("", period=period))
         assert "7 taken in, 5 completed, 1 failed" in said

@@ -103,14 +103,16 @@ def _svg(box: str, drawn: str) -> str:
 
 def _drawn(line: Line, top: float) -> str:
     """A stroke through what is known; a value between two unknown ones is a dot."""
-    step, path, is_down = _WIDTH / max(1, len(line.values) - 1), "", False
+    step, strokes, dots = _WIDTH / max(1, len(line.values) - 1), "", ""
+    around = [None, *line.values, None]
     for at, value in enumerate(line.values):
         if value is not None:
             place = f"{at * step:.0f} {_WIDTH * (1 - value / top):.0f}"
-            path += f"L{place}" if is_down else f"M{place}h0"
-        is_down = value is not None
-    look = f'stroke="{line.colour}" stroke-width="2" stroke-linecap="round" stroke-dasharray="{line.dashes}"'
-    return f'<path d="{path}" {look}/>'
+            strokes += f"{'M' if around[at] is None else 'L'}{place}"
+            dots += f"M{place}h0" if around[at] is around[at + 2] is None else ""
+    look = f'stroke="{line.colour}" stroke-linecap="round"'
+    drawn = f'<path d="{strokes}" {look} stroke-width="2" stroke-dasharray="{line.dashes}"/>'
+    return drawn + (f'<path d="{dots}" {look} stroke-width="7"/>' if dots else "")
 
 
 def _reads(points: Sequence[Point], lines: Sequence[Line]) -> str:

@@ -8,7 +8,7 @@ STYLE = """
 .stMainBlockContainer h3 { font-size: 1.15rem; padding: 0.5rem 0 0.4rem; overflow-wrap: anywhere; }
 .stMainBlockContainer [data-testid="stVerticalBlock"] { gap: 0.7rem; }
 .st-key-counts { display: grid !important; gap: 0.6rem !important; }
-.st-key-counts *:has(> a), .st-key-counts > * { width: 100%; }
+.st-key-counts *:has(> a), .st-key-counts > * { width: 100%; margin: 0; }
 .st-key-counts, .figures { grid-template-columns: repeat(auto-fit, minmax(7.4rem, 1fr)); }
 .st-key-counts [data-testid="stPageLink"] a { padding: 0.4rem;
   border: 1px solid #8886; border-radius: 0.5rem; }
@@ -18,11 +18,12 @@ STYLE = """
 .figures dd { font-size: 1.5rem; margin: 0; padding: 0; line-height: 1.3; }
 .figures small { display: block; font-size: 0.8rem; opacity: 0.85; }
 .beside, .plots { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 2.5rem; }
+.beside h3 { margin: 0; }
 .beside table { width: 100%; border-collapse: collapse; font-size: 0.875rem; }
 .beside th, .beside td { text-align: left; vertical-align: top; padding: 0.3rem 0.6rem 0.3rem 0;
   border: 0 solid #8884; border-bottom-width: 1px; overflow-wrap: anywhere; }
 .beside th { font-weight: 400; opacity: 0.85; overflow-wrap: normal; }
-.beside td { min-width: 3rem; }
+.beside td:not(:first-child) { overflow-wrap: break-word; }
 .plots figure { display: grid; grid-template: auto 11rem auto auto / 2.8rem minmax(0, 1fr); margin: 0; }
 .plots figcaption { grid-column: 1 / -1; display: flex; flex-wrap: wrap; gap: 0 1.2rem; padding-bottom: 0.6rem; }
 .plots figcaption img { display: inline; vertical-align: middle; }

@@ -9,6 +9,7 @@ from ui.parts.live import live, taken, told
 from ui.parts.table import table
 from ui.parts.words import elapsed, plain, short, size, when
 from ui.store import health, overview
+from ui.store.health import Beat
 from ui.store.overview import Severity
 
 
@@ -62,17 +63,25 @@ def _pulses() -> None:
     st.subheader("Pulses", anchor=False)
     st.caption("When each program last did its work, and what it said of itself: the watch, alarms, quotas.")
     rows = [
-        (
-            plain(each.beat.program), f"{elapsed(each.ago)} ago", plain(each.beat.doing or ""),
-            plain(short(each.beat.trouble)), plain(short(_said(each.beat.said), 300)),
-        )
+        (plain(each.beat.program), f"{elapsed(each.ago)} ago", plain(_pulse(each.beat)))
         for each in health.pulses().value or ()
-    ]  # fmt: skip
-    table(("program", "last beat", "does", "trouble", "says"), rows, "No program has run here yet.", "Pulses")
+    ]
+    table(("program", "last beat", "says"), rows, "No program has run here yet.", "Pulses")
+
+
+def _pulse(beat: Beat) -> str:
+    costs = ", ".join(f"{way} {milliseconds:.2g} ms" for way, milliseconds in beat.said.get("barriers", {}).items())
+    told = (
+        f"does: {beat.doing}" if beat.doing else "",
+        f"trouble: {short(beat.trouble)}" if beat.trouble else "",
+        short(_said({name: each for name, each in beat.said.items() if name != "barriers"}), 300),
+        f"makes durable by: {costs}" if costs else "",
+    )
+    return "; ".join(each for each in told if each)
 
 
 def _said(said: object) -> str:
-    """What is not empty of it, as words: `barriers: fsync 0.78; done: upkeep 1`."""
+    """What is not empty of it, as words: `footing: watch inotify; done: upkeep 1`."""
     match said:
         case float():
             return f"{said:.2f}"

@@ -15,6 +15,7 @@ from ui.store.acts import everything
 from ui.store.door import Answer
 from ui.store.jobs import Job, Page, Wanted
 
+_WIDTHS = {"name": 320, "error": 220}  # pixels
 _SEARCH_EVERY = 10.0  # seconds between two looks at a filter that has to look at every name
 _FILTERS = ("state", "queue", "name", "since", "until", "group", "before")
 
@@ -101,7 +102,7 @@ def _list(wanted: Wanted) -> None:
     page = answer.value
     chosen = grid(
         "jobs", _columns(page.jobs), [job.id for job in page.jobs], _empty(page), "Jobs, newest first", "name",
-        {"state": state_column(), "name": st.column_config.TextColumn(width="large")},
+        {"state": state_column()} | {name: st.column_config.TextColumn(width=each) for name, each in _WIDTHS.items()},
     )  # fmt: skip
     if chosen:
         links.open_job(chosen)

@@ -48,7 +48,7 @@ def _scales() -> None:
         st.skeleton(height=300)
         st.caption("The tree is being weighed.")
         return
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns([2, 1], gap="medium")
     with left:
         _weights(found)
     with right:

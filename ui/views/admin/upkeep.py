@@ -26,7 +26,7 @@ def show() -> None:
 
 def _cleanup() -> None:
     st.subheader("Cleanup", anchor=False)
-    st.caption("The janitor removes each minute what the settings keep.… no longer keep. Here it is done now.")
+    st.caption("Each minute the janitor removes what is older than the settings `keep` allow. Here it is done now.")
     if st.button("Clean up now", key="cleanup"):
         dialog.ask("Cleanup", _draw_cleanup, "Clean up", "cleanup")
     links.command("pqfs cleanup --dry-run")
