@@ -24,7 +24,7 @@ from pqfs.events import Word, emit
 from pqfs.index import Consumer as ConsumerRow
 from pqfs.index import Index
 from pqfs.jobqueue import JobQueue, Lease
-from pqfs.model import Job, Kind, Outcome, Used
+from pqfs.model import Job, Kind, Outcome, State, Used
 from pqfs.pulse import Pulse
 from pqfs.runnerlink import RunnerLink
 from pqfs.runtime import Heartbeat, Identity, Pause, Presence, Readable, Stop
@@ -76,6 +76,7 @@ class Consumer:
         self._last_finish = 0.0  # seconds
         self._is_dry = False
         self._paused_until = 0.0
+        self._is_unsure = False  # whether there may be leases of ours that we have not heard of
         self._drain_by: float | None = None
         self._long_job: tuple[str, int] | None = None  # behind which all that waited was given back
         self._pause = Pause("consumer")
@@ -133,6 +134,7 @@ class Consumer:
             raise
         except (PqfsError, OSError) as error:
             # Nothing that was claimed or has ended is forgotten.
+            self._is_unsure = True
             self._rest(self._pause.blame(error))
         return True
 
@@ -167,10 +169,24 @@ class Consumer:
 
     def _fill(self) -> None:
         """Lease more work when half of the last is used up, and no commit is near that would do it on its way."""
+        if self._is_unsure and self._drain_by is None and self._clock.boottime() >= self._paused_until:
+            self._recall()
         if self._ended or len(self._outstanding) > self._batch // 2 or not self._wants_more():
             return
         more = self._lease()
         more.hand_over(self._jobqueue.claim(more.owner, more.queues, more.limit, self._clock.now()))
+
+    def _recall(self) -> None:
+        """Run what is leased to us and we do not know of: its claim was committed, and the answer got lost.
+
+        Nobody else would: we live. Who drains leaves it to recovery, which gives it back as soon as we are gone.
+        """
+        known = {*self._outstanding, *(job.id for job, _ in self._ended)}
+        ours = self._jobqueue.index.unconfirmed_of(self._identity.owner)
+        self._is_unsure = False
+        if forgotten := [job for job in ours if job.state is State.PROCESSING and job.id not in known]:
+            self._outstanding.update((job.id, job) for job in forgotten)
+            self._link.send(forgotten)
 
     def _wants_more(self) -> bool:
         if self._link.is_down or self._drain_by is not None or self._is_dry:

@@ -47,20 +47,21 @@ class FailingOnce(Files):
 
 
 class Forgetful(SqliteEngine):
-    """The commit that completes a job happens, and says that it did not."""
+    """The first commit that completes a job, or does another `act`, happens, and says that it did not."""
 
-    def __init__(self, path: Path) -> None:
-        self.is_completing = False
+    def __init__(self, path: Path, act: str = "complete") -> None:
+        self._act = act
+        self._is_acting = False
         super().__init__(path)
 
     def run_many(self, name: str, parameters: Iterable[Parameters]) -> list[Row]:
-        self.is_completing |= name == "complete"
+        self._is_acting |= name == self._act
         return super().run_many(name, parameters)
 
     def _commit(self) -> None:
         super()._commit()
-        if self.is_completing:
-            self.is_completing = False
+        if self._is_acting:
+            self._is_acting = False
             self._commit = super()._commit  # type: ignore[method-assign]
             raise apsw.IOError("disk I/O error")
 
@@ -124,6 +125,21 @@ def test_a_sync_that_fails_after_a_commit_whose_answer_got_lost_costs_no_output(
     assert (done.state, done.attempt) == (State.COMPLETED, 1)
     assert app.spool.entries("outbox") == [done.output]
     invariants(app.spool, app.index)
+
+
+def test_jobs_whose_claim_was_committed_and_its_answer_lost_are_run_by_who_has_claimed_them(
+    jobqueue: JobQueue, spool: Spool, settings: Settings, tmp_path: Path
+) -> None:
+    index = Index(Forgetful(spool.root / "index.db", "claim"))
+    forgetful = JobQueue(spool, index, settings)
+    job = submitted(forgetful, SystemClock().now())
+
+    consume_until_empty(forgetful, tmp_path)
+    index.close()
+
+    done = jobqueue.job(job.id)
+    assert (done.state, done.attempt) == (State.COMPLETED, 1)
+    invariants(spool, jobqueue.index)
 
 
 def test_a_consumer_that_ends_in_order_leaves_no_job_to_blame_for_it(jobqueue: JobQueue, tmp_path: Path) -> None:
