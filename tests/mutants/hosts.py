@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.workshop import Mutant
 
 _SESSION, _OWNERS, _SQL = "pqfs/index/session.py", "pqfs/owners.py", "pqfs/index/statements.sql"
+_LIFE, _CONSUMER = "pqfs/hosts.py", "pqfs/consumer.py"
 _INDEX, _HOSTS = "tests/index/test_postgres.py", "tests/test_hosts.py"
 
 MUTANTS = (
@@ -42,5 +43,54 @@ MUTANTS = (
         "WHERE hosts.boot_id = excluded.boot_id OR excluded.beat_at - hosts.beat_at > hosts.lease\n",
         "",
         (_HOSTS, "-k", "one_name"),
+    ),
+    Mutant(
+        "after an outage the first who is back buries the others",
+        _LIFE,
+        "        if connection != self._connection:\n",
+        "        if not self._connection:\n",
+        (_HOSTS, "-k", "after_an_outage"),
+    ),
+    Mutant(
+        "who loses his connection for a moment is dead",
+        _LIFE,
+        "_GRACE = 3.0",
+        "_GRACE = 0.0",
+        (_HOSTS, "-k", "takes_his_name_again"),
+    ),
+    Mutant(
+        "who never held his name is dead because he does not",
+        _LIFE,
+        "        return owner in self._held\n",
+        "        return True\n",
+        (_HOSTS, "-k", "lives_by_its_lease"),
+    ),
+    Mutant(
+        "the next session of an owner does not hold its name",
+        _SESSION,
+        "        for name in self._names:\n",
+        "        for name in self._names[:0]:\n",
+        (_INDEX, "-k", "has_its_name_again"),
+    ),
+    Mutant(
+        "who leads and is stopped leads for ever",
+        "pqfs/index/postgres.py",
+        "set_config('idle_session_timeout', %s, false)",
+        "set_config('application_name', %s, false)",
+        (_INDEX, "-k", "says_nothing"),
+    ),
+    Mutant(
+        "a janitor that does not lead takes over the work of another host",
+        "pqfs/janitor.py",
+        "if leads or self._owners.is_of_here(each)",
+        "if leads or each",
+        (_HOSTS, "-k", "does_not_lead"),
+    ),
+    Mutant(
+        "a claim whose answer got lost is nobody's",
+        _CONSUMER,
+        "            self._is_unsure = True\n",
+        "            self._is_unsure = False\n",
+        ("tests/test_consumer.py", "-k", "answer_lost"),
     ),
 )

@@ -1,6 +1,7 @@
-"""Two hosts on one spool and one PostgreSQL: what one leaves, the other ends; who was stopped publishes nothing.
+"""Two hosts on one spool and one PostgreSQL: what one leaves, the other ends; who was cut off publishes nothing.
 
-A host is a UTS and a mount namespace here: it has a name of its own, and a run/ of its own. The long run:
+A host is a UTS and a mount namespace here: it has a name of its own, a run/ of its own, and a way of its own to the
+server. The long run:
 `PQFS_TEST_BLOWS=200 pytest -m slow tests/process/test_hosts.py -k storm`.
 """
 
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,12 +27,27 @@ from pqfs.pulse import read_beat
 from pqfs.runner import descendants
 from pqfs.settings import load
 from tests.process.stage import Stage, eventually
+from tests.relay import Relay
 
 if TYPE_CHECKING:
     from tests.server import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
-BLOWS = int(os.environ.get("PQFS_TEST_BLOWS", "8"))
+BLOWS = int(os.environ.get("PQFS_TEST_BLOWS", "6"))
+KINDS = (
+    "process",
+    "sessions",
+    "parted",
+    "crash",
+    "host",
+    "torn",
+    "sleep",
+    "outage",
+    "process",
+    "sessions",
+    "restart",
+)
+LEASE = 4  # seconds
 END = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'pqfs' AND random() < 0.5"
 )
@@ -72,8 +89,7 @@ class Host:
         mounts = 'mount --bind "$0" "$1" && mount --bind "$2" "$1/run"'
         inner = f'{mounts} && hostname {self.name} && exec "$3" -m pqfs {command}'
         arguments = [str(self._spool), str(self._stage.spool), str(self._run), sys.executable]
-        environment = {**os.environ, "PQFS_CONFIG": str(self._stage.root / "pqfs.toml")}
-        environment |= {"SUPERVISOR_PROCESS_NAME": program}
+        environment = {**self.environment(), "SUPERVISOR_PROCESS_NAME": program}
         with (self._stage.root / "logs" / f"{self.name}-{program}.log").open("ab") as log:
             self.processes[program] = subprocess.Popen(
                 ["unshare", "--mount", "--uts", "sh", "-c", inner, *arguments],
@@ -83,6 +99,10 @@ class Host:
             )
         pid = self.processes[program].pid
         eventually(lambda: list(self._run.glob(f"{program}.{pid}.*.lock")), f"{program} on {self.name} has its lock")
+
+    def environment(self) -> dict[str, str]:
+        """What its processes are started with."""
+        return {**os.environ, "PQFS_CONFIG": str(self._stage.root / "pqfs.toml")}
 
     def stack(self) -> None:
         """Start one of each."""
@@ -119,6 +139,29 @@ class Host:
             process.wait(30)
 
 
+class Severable(Host):
+    """A host with a way of its own to the server, which can be taken away."""
+
+    def __init__(self, stage: Stage, name: str, server: Server) -> None:
+        super().__init__(stage, name)
+        self.relay = Relay(server.top / ".s.PGSQL.5432")
+        self._address = f"postgresql://{server.user}@127.0.0.1:{self.relay.port}/hosts"
+
+    def environment(self) -> dict[str, str]:
+        """What its processes are started with, and the address at which they find the server."""
+        return {**super().environment(), "PQFS_INDEX": self._address}
+
+    def cut_off(self, how: str) -> None:
+        """Part it from the server, or tear its connections as well."""
+        if how == "parted":
+            self.relay.part()
+        else:
+            self.relay.tear()
+
+
+Hosts = tuple[Severable, Severable]
+
+
 @pytest.fixture
 def stage(request: pytest.FixtureRequest, tmp_path: Path, safe_server: Server) -> Iterator[Stage]:
     """A spool whose index is a new database."""
@@ -126,18 +169,19 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path, safe_server: Server) -
         pytest.skip("namespaces need root and unshare")
     safe_server.run("DROP DATABASE IF EXISTS hosts WITH (FORCE)")
     safe_server.run("CREATE DATABASE hosts")
-    lease = getattr(request, "param", "4s")
+    lease = getattr(request, "param", f"{LEASE}s")
     made = Stage(tmp_path, SETTINGS.format(address=safe_server.address("hosts"), lease=lease), SLOW)
     yield made
     made.abandon()
 
 
 @pytest.fixture
-def hosts(stage: Stage) -> Iterator[tuple[Host, Host]]:
+def hosts(stage: Stage, safe_server: Server) -> Iterator[Hosts]:
     """Two hosts, nothing running on them yet."""
-    both = Host(stage, "alpha"), Host(stage, "beta")
+    both = Severable(stage, "alpha", safe_server), Severable(stage, "beta", safe_server)
     yield both
     for host in both:
+        host.relay.close()
         host.send(signal.SIGCONT)
         host.send(signal.SIGKILL)
         host.wait()
@@ -153,7 +197,7 @@ def leader(stage: Stage) -> str | None:
     return hosts_of.leader(settings, stage.index)
 
 
-def finish(stage: Stage, hosts: tuple[Host, Host], wanted: int) -> None:
+def finish(stage: Stage, hosts: Hosts, wanted: int) -> None:
     eventually(lambda: len(stage.jobs(State.COMPLETED)) == wanted, "all jobs are completed", within=40)
     eventually(lambda: len(stage.outputs()) == wanted, "all outputs are published")
     assert len(stage.jobs()) == wanted
@@ -166,7 +210,7 @@ def finish(stage: Stage, hosts: tuple[Host, Host], wanted: int) -> None:
 
 @pytest.mark.parametrize("stage", ["10m"], indirect=True)
 def test_the_jobs_of_a_killed_host_finish_on_the_other_long_before_its_lease_is_over(
-    stage: Stage, hosts: tuple[Host, Host]
+    stage: Stage, hosts: Hosts
 ) -> None:
     alpha, beta = hosts
     alpha.stack()
@@ -183,7 +227,7 @@ def test_the_jobs_of_a_killed_host_finish_on_the_other_long_before_its_lease_is_
     finish(stage, hosts, 10)
 
 
-def test_a_host_that_slept_beyond_its_lease_publishes_nothing(stage: Stage, hosts: tuple[Host, Host]) -> None:
+def test_a_host_that_slept_beyond_its_lease_publishes_nothing(stage: Stage, hosts: Hosts) -> None:
     alpha, beta = hosts
     alpha.stack()
     for number in range(10):
@@ -191,21 +235,90 @@ def test_a_host_that_slept_beyond_its_lease_publishes_nothing(stage: Stage, host
     eventually(lambda: processing(stage, "alpha"), "alpha has begun")
     alpha.send(signal.SIGSTOP)
     beta.stack()
-    (stage.root / "go").touch()
-    eventually(lambda: len(stage.jobs(State.COMPLETED)) == 10, "beta has done all of it", within=40)
-    attempts = {job.id: job.attempt for job in stage.jobs()}
+    attempts = done_by_beta(stage)
 
     alpha.send(signal.SIGCONT)
-    eventually(
-        lambda: alpha.processes["consumer-00"].poll() is not None, "alpha's consumer knows and ends", within=30
-    )
+    ends_by_itself(alpha)
 
-    assert all(str(job.owner).endswith(".beta") for job in stage.jobs())
     assert {job.id: job.attempt for job in stage.jobs()} == attempts
     finish(stage, hosts, 10)
 
 
-def test_what_one_host_takes_in_the_other_runs_at_once(stage: Stage, hosts: tuple[Host, Host]) -> None:
+def done_by_beta(stage: Stage) -> dict[str, int]:
+    """Let all handlers end, and wait for their outputs; the attempt that each job is at."""
+    (stage.root / "go").touch()
+    eventually(lambda: len(stage.jobs(State.COMPLETED)) == 10, "beta has done all of it", within=40)
+    assert all(str(job.owner).endswith(".beta") for job in stage.jobs())
+    return {job.id: job.attempt for job in stage.jobs()}
+
+
+def ends_by_itself(host: Host) -> None:
+    consumer = host.processes["consumer-00"]
+    eventually(lambda: consumer.poll() is not None, f"the consumer on {host.name} knows and ends", within=30)
+
+
+@pytest.mark.parametrize(("stage", "how"), [("4s", "parted"), ("10m", "torn")], indirect=["stage"])
+def test_a_job_that_runs_on_a_host_that_was_cut_off_runs_on_the_other_too_and_is_published_once(
+    stage: Stage, hosts: Hosts, how: str
+) -> None:
+    """Torn: the server has noticed, and the name is free. Parted: it has not, and the lease decides."""
+    alpha, beta = hosts
+    alpha.stack()
+    for number in range(10):
+        stage.drop(f"file-{number}")
+    eventually(lambda: processing(stage, "alpha"), "alpha has begun")
+    beta.stack()
+    beta.looks_again()
+    alpha.cut_off(how)
+    eventually(lambda: processing(stage, "beta"), "beta runs what alpha runs", within=40)
+    attempts = done_by_beta(stage)
+
+    alpha.relay.mend()
+    ends_by_itself(alpha)
+
+    assert {job.id: job.attempt for job in stage.jobs()} == attempts
+    finish(stage, hosts, 10)
+
+
+def test_an_outage_longer_than_all_leases_costs_what_runs_nothing(
+    stage: Stage, hosts: Hosts, safe_server: Server
+) -> None:
+    for number in range(10):
+        stage.drop(f"file-{number}")
+    for host in hosts:
+        host.stack()
+    eventually(lambda: all(len(processing(stage, host.name)) == 1 for host in hosts), "each runs one")
+    ran = {job.id: (job.owner, job.attempt) for job in stage.jobs(State.PROCESSING)}
+
+    outage(safe_server)
+    for host in hosts:
+        host.looks_again()
+    eventually(lambda: beaten_since(stage), "all leases are renewed")
+    for host in hosts:
+        host.looks_again()
+    (stage.root / "go").touch()
+    eventually(lambda: len(stage.jobs(State.COMPLETED)) == 10, "all jobs are completed", within=40)
+
+    ended = {job.id: (job.owner, job.attempt) for job in stage.jobs()}
+    assert {job: ended[job] for job in ran} == ran
+    assert not any(job.losses or job.failures or job.crashes for job in stage.jobs())
+    finish(stage, hosts, 10)
+
+
+def outage(server: Server) -> None:
+    """The server is away for longer than a lease lasts."""
+    server.stop("immediate")
+    time.sleep(LEASE + 1)
+    server.start()
+
+
+def beaten_since(stage: Stage) -> bool:
+    """Whether every consumer has renewed its lease in the last seconds."""
+    now = stage.index.engine.clock().now()
+    return all(now - row.beat_at < LEASE / 2 for row in stage.index.consumers())
+
+
+def test_what_one_host_takes_in_the_other_runs_at_once(stage: Stage, hosts: Hosts) -> None:
     alpha, beta = hosts
     (stage.root / "go").touch()
     alpha.start("ingest", "ingester")
@@ -221,14 +334,13 @@ def test_what_one_host_takes_in_the_other_runs_at_once(stage: Stage, hosts: tupl
 
 
 def test_a_storm_over_two_hosts_loses_nothing_and_doubles_nothing(
-    stage: Stage, hosts: tuple[Host, Host], safe_server: Server
+    stage: Stage, hosts: Hosts, safe_server: Server
 ) -> None:
     chance, dropped = random.Random(BLOWS), 0
     (stage.root / "go").touch()
     for host in hosts:
         host.stack()
-    kinds = ["process", "sessions", "crash", "process", "host", "sessions", "sleep", "restart"]
-    blows = (kinds * (BLOWS // len(kinds) + 1))[:BLOWS]
+    blows = list((KINDS * (BLOWS // len(KINDS) + 1))[:BLOWS])
     chance.shuffle(blows)
     for blow in blows:
         for _ in range(20):
@@ -244,7 +356,7 @@ def test_a_storm_over_two_hosts_loses_nothing_and_doubles_nothing(
     finish(stage, hosts, dropped)
 
 
-def _strike(blow: str, host: Host, server: Server, chance: random.Random, stage: Stage) -> None:
+def _strike(blow: str, host: Severable, server: Server, chance: random.Random, stage: Stage) -> None:
     if blow == "process":
         victim = host.processes[chance.choice(sorted(host.processes))]
         victim.kill()
@@ -254,13 +366,24 @@ def _strike(blow: str, host: Host, server: Server, chance: random.Random, stage:
         host.wait()
     elif blow == "sleep":
         host.send(signal.SIGSTOP)
-        gone = f".{host.name}"
-        eventually(
-            lambda: not any(row.owner.endswith(gone) for row in stage.index.consumers()), "it is given up", within=40
-        )
+        _given_up(host, stage)
         host.send(signal.SIGCONT)
+    elif blow in ("parted", "torn"):
+        host.cut_off(blow)
+        _given_up(host, stage)
+        host.relay.mend()
     elif blow == "sessions":
         server.run(END)
+    elif blow == "outage":
+        outage(server)
     else:
         server.stop("immediate" if blow == "crash" else "fast")
         server.start()
+
+
+def _given_up(host: Host, stage: Stage) -> None:
+    """Wait until nobody counts on a host any more."""
+    gone = f".{host.name}"
+    eventually(
+        lambda: not any(row.owner.endswith(gone) for row in stage.index.consumers()), "it is given up", within=60
+    )
