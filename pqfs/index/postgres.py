@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pqfs.clock import Clock, SharedClock
 from pqfs.errors import Misconfigured, Refused
 from pqfs.index import Parameters, Row, catalogue, led_by
+from pqfs.index.heads import Heads
 from pqfs.index.schema import Consent, alone, bring_up_to_date, refuse_newer, refuse_older
 from pqfs.index.session import Session
 
@@ -41,6 +42,7 @@ class PostgresEngine:
         self._statements = {name: named(sql) for name, sql in catalogue.statements(_TOKENS).items()}
         self._batches = {name: named(sql) for name, sql in catalogue.batches(_TOKENS).items()}
         self._session = Session(address, durable, read_only)
+        self._heads = Heads(self._statements, self._session.run)
         self._has_news = False
         try:
             self._refuse_old_server()
@@ -77,12 +79,16 @@ class PostgresEngine:
     def run(self, name: str, parameters: Parameters) -> list[Row]:
         """Run a named statement and return its rows."""
         self._has_news |= name in _NEWS
+        if name == "claimable":
+            return self._heads.claimable(**parameters)
+        self._heads.heed(name, [parameters])
         return self._session.run(self._statements[name], parameters)
 
     def run_many(self, name: str, parameters: Iterable[Parameters]) -> list[Row]:
         """Run a named statement for each set of parameters and return all rows."""
         listed = list(parameters)
         self._has_news |= bool(listed) and name in _NEWS
+        self._heads.heed(name, listed)
         if len(listed) > 1 and name in self._batches:
             arrays = {key: [each[key] for each in listed] for key in listed[0]}
             return self._session.run(self._batches[name], arrays)

@@ -9,7 +9,6 @@ the transaction, what became of it, so that no caller is told a failure of what 
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -52,7 +51,6 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 _PATIENCE = 30.0  # seconds for a server that was there to come back
 _FIRST_STEP, _LONGEST_STEP = 0.02, 1.0  # seconds between two tries to connect, growing
-_FLUSH = re.compile(r"synchronous_commit = '\w+'")
 # Ended by an administrator, by a crash, while starting, by a time-out of a silent transaction.
 _LOST = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 
@@ -132,7 +130,7 @@ class Session:
     def loosely(self) -> Iterator[None]:
         """Commits of this block wait for no flush."""
         strict = self._begin
-        self._begin = _FLUSH.sub("synchronous_commit = 'off'", strict)
+        self._begin = strict.replace(_ALONE, f"SET LOCAL synchronous_commit = 'off'; {_ALONE}")
         try:
             yield
         finally:
@@ -297,19 +295,21 @@ class Session:
             raise Misconfigured("The index's address names a schema that is not there.", "Make it: CREATE SCHEMA …")
         self._schema = schema
         self.is_pooled = wire.is_pooled(self._connection, pid)
-        if self.is_pooled:
-            self._connection.prepare_threshold = None
-        else:
-            self._settle_down()
         flush = "off" if not self._durable else "on" if commits == "off" else commits
         settings = {**_WAITS, "statement_timeout": _STATEMENT, "synchronous_commit": flush}
-        settings |= {"transaction_read_only": "on"} if self._read_only else {}
-        told = [f"SET LOCAL {name} = '{value}'" for name, value in settings.items()]
+        told = list[str]()
+        if self.is_pooled:
+            self._connection.prepare_threshold = None
+            settings |= {"transaction_read_only": "on"} if self._read_only else {}
+            told = [f"SET LOCAL {name} = '{value}'" for name, value in settings.items()]
+        else:
+            self._settle_down(settings)
         self._begin = "; ".join(["BEGIN", *told, _ALONE, _FACTS])
 
-    def _settle_down(self) -> None:
+    def _settle_down(self, settings: Mapping[str, str]) -> None:
         """What holds as long as this session: its settings, and the locks of its names."""
-        self._connection.execute(f"SET statement_timeout = '{_STATEMENT}'; {_DEATH}")
+        told = [f"SET {name} = '{value}'" for name, value in settings.items()]
+        self._connection.execute("; ".join([*told, _DEATH]))
         if self._read_only:
             self._connection.execute("SET default_transaction_read_only = on")
         try:

@@ -31,6 +31,23 @@ SELECT priority, ready_at, id, queue FROM jobs
 WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue AND confirmed = 1
 ORDER BY priority DESC, ready_at, id LIMIT :limit {skip_locked};
 
+-- name: claimable_from
+-- The same, of which none but of a higher priority comes before this one. Only PostgreSQL: see heads.py.
+SELECT * FROM (
+  SELECT priority, ready_at, id, queue FROM jobs
+  WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue AND confirmed = 1
+  AND priority > :priority ORDER BY priority DESC, ready_at, id LIMIT :limit {skip_locked}) AS above
+UNION ALL SELECT * FROM (
+  SELECT priority, ready_at, id, queue FROM jobs
+  WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue AND confirmed = 1
+  AND priority = :priority AND (ready_at, id) >= (:ready_at, :id) ORDER BY ready_at, id LIMIT :limit {skip_locked}
+  ) AS abreast
+UNION ALL SELECT * FROM (
+  SELECT priority, ready_at, id, queue FROM jobs
+  WHERE state = 'pending' AND due = 1 AND assigned_to IS NULL AND queue = :queue AND confirmed = 1
+  AND priority < :priority ORDER BY priority DESC, ready_at, id LIMIT :limit {skip_locked}) AS below
+LIMIT :limit;
+
 -- name: claimable_assigned
 -- The same of what is for one consumer alone.
 SELECT priority, ready_at, id, queue FROM jobs

@@ -107,6 +107,18 @@ def test_a_backlog(ground: Path) -> None:
     assert len(found["targets"]) == 8
 
 
+def test_a_backlog_on_postgresql(ground: Path) -> None:
+    line = "--levels 100 300 --claims 2 --worked 200 --sessions 1 --seconds 0.2 --move 50"
+
+    found = _run(ground, "postgres", *line.split())
+
+    assert [row["pending"] for row in found["rows"]] == ["100", "300", "300, 200 worked off"]
+    assert all(row["wall of 10, µs"] > row["server of 10, µs"] > 0 for row in found["rows"])
+    assert found["details"][0]["jobs/s"] > 0
+    assert [row["move"] for row in found["details"][1:]] == ["to SQLite", "to PostgreSQL"]
+    assert len(found["targets"]) == 8
+
+
 def test_viewers(ground: Path) -> None:
     found = _run(ground, "viewers", "--jobs", "50", "--runs", "1", "--viewers", "2", "--refreshes", "3")
 
