@@ -179,7 +179,7 @@ def overview(source: Source) -> Overview:
         services=tuple(Service(f.owner, f.program, f.pid, f.started_at) for f in source.owners.living()),
         free_bytes=source.spool.free_bytes(),
         below_low_water=source.spool.is_below(int(source.settings.low_water)),
-        index_bytes=_size(source.settings.index_file), log_bytes=_size(source.settings.index_log),
+        index_bytes=source.index.engine.bytes(), log_bytes=_size(source.settings.index_log),
         footing=gate.footing, inbox=inbox, inbox_capped=inbox_capped, rejected=rejected,
         rejected_capped=rejected_capped,
         late=sum(1 for job in source.index.unconfirmed(_LATE_LIMIT) if now - job.updated_at > LATE),

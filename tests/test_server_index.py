@@ -11,7 +11,7 @@ import pytest
 from pqfs import runnerlink
 from pqfs.clock import SharedClock, SystemClock
 from pqfs.errors import Misconfigured
-from pqfs.index import catalogue
+from pqfs.index import Consumer, catalogue
 from pqfs.settings import load, without_secret
 from pqfs.wiring import open_app
 from tests import newer
@@ -95,6 +95,21 @@ def test_an_index_of_an_older_pqfs_stays_as_it_is_while_another_host_works_with_
 
     assert server.run(number, "served") != before
     assert served("submit", "a.txt") == 6
+
+
+def test_status_says_on_which_host_a_consumer_is_and_not_that_it_is_idle(served: Shell) -> None:
+    with closing(open_app(load({"spool": str(served.spool)}))) as app, app.index.transaction():
+        now = app.clock.now()
+        far = Consumer(
+            "consumer-00.9.aaaaaaaa.alpha", "consumer-00", 9, "alpha", "a boot", None, now, now, 1.0, 30.0, 0
+        )
+        app.index.register(far)
+
+    assert served("status") == 0
+    [line] = [line for line in served.out.splitlines() if line.startswith("consumer ")]
+    assert "on alpha" in line
+    assert "idle" not in line
+    assert "index      0 B" not in served.out
 
 
 def test_what_the_server_does_better_is_left_to_it(served: Shell) -> None:

@@ -14,12 +14,13 @@ from pqfs.errors import Corrupt, IndexGone, PqfsError, Unavailable
 from pqfs.health import Finding, Severity, alarms, examine, exit_code
 from pqfs.model import State
 from pqfs.naming import harmless
+from pqfs.owners import host_of
 from pqfs.report import Overview, QueueStatus, Rates, overview, to_json
 from pqfs.stack.supervisor import programs
 from pqfs.vitals import look, look_without_index
 
 if TYPE_CHECKING:
-    from pqfs.settings import IngestSettings, Loaded
+    from pqfs.settings import Loaded, Settings
     from pqfs.wiring import App
 
 _EVERY = 2.0
@@ -34,7 +35,7 @@ def show(app: App, as_json: bool) -> int:
         terminal.put_json("status", **to_json(found), **_as_json(findings))
     else:
         _print_findings(findings)
-        _print(found, app.settings.ingest)
+        _print(found, app.settings)
     return exit_code(findings)
 
 
@@ -91,13 +92,13 @@ def _print_findings(findings: list[Finding]) -> None:
         )
 
 
-def _print(found: Overview, ingest: IngestSettings) -> None:
+def _print(found: Overview, settings: Settings) -> None:
     terminal.put(f"jobs       {_counts(found)}")
     oldest = "" if found.oldest_wait is None else f", the oldest has waited {_span(found.oldest_wait)}"
     terminal.put(f"waiting    {found.jobs[State.PENDING]}{oldest}")
     terminal.put(f"inbox      {found.inbox}{'+' if found.inbox_capped else ''} files")
     if not found.footing.is_usual:
-        terminal.put(f"lies on    {found.footing.told(ingest)}")
+        terminal.put(f"lies on    {found.footing.told(settings.ingest)}")
     terminal.put(f"rejected   {found.rejected}{'+' if found.rejected_capped else ''} files")
     terminal.put(f"a minute   {_rates(found.last_minute)}")
     terminal.put(f"an hour    {_rates(found.last_hour)}")
@@ -105,7 +106,7 @@ def _print(found: Overview, ingest: IngestSettings) -> None:
     terminal.put(f"disk       {size(found.free_bytes)} free{room}")
     terminal.put(f"index      {size(found.index_bytes)} and {size(found.log_bytes)} log")
     _print_queues(found)
-    _print_consumers(found)
+    _print_consumers(found, settings.host)
     others = [each.program for each in found.services if not each.program.startswith("consumer")]
     terminal.put(f"alive      {', '.join(others) or 'no ingester and no janitor'}")
     if found.leader is not None:
@@ -127,10 +128,13 @@ def _paused(queue: QueueStatus) -> str:
     return f"  paused by {queue.paused_by} since {terminal.when(queue.paused_at)}{until}{why}"
 
 
-def _print_consumers(found: Overview) -> None:
+def _print_consumers(found: Overview, here: str | None) -> None:
+    """What a consumer runs stands in run/, which is its own host's."""
     for each in found.consumers:
-        job = each.running
+        job, host = each.running, host_of(each.owner)
         doing = f"runs {job.name} ({job.job}) for {_span(job.seconds)}" if job else "idle"
+        if host != here:
+            doing = f"on {host}, where pqfs status tells what it runs"
         state = "" if each.is_alive else f" [{each.life.value}, silent for {_span(each.silent)}]"
         terminal.put(f"consumer   {each.program} pid {each.pid}{state}: {doing}, {each.completed} completed")
 

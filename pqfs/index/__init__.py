@@ -57,6 +57,9 @@ class Engine(Protocol):
     def schema_version(self) -> int:
         """The number of the newest migration that was applied."""
 
+    def bytes(self) -> int:
+        """How much room the database takes, without its log."""
+
     def refuse_other_schema(self) -> None:
         """Refuse a schema that is not ours. Raises SchemaTooNew; Unavailable of an older one."""
 

@@ -109,6 +109,10 @@ class PostgresEngine:
         with self.transaction():
             self._session.run("UPDATE pqfs_schema SET number = number")
 
+    def bytes(self) -> int:
+        """How much room our tables take on the server, their indexes with them."""
+        return int(self._session.run(_ROOM)[0][0])
+
     def backup(self, target: str) -> None:
         """Not offered: the server has tools of its own, which know how.
 
@@ -248,6 +252,10 @@ THEN pg_try_advisory_lock_shared(%s) AND set_config('idle_session_timeout', %s, 
 _SILENCE = "10s"  # leaders look every 5 s and more often
 _MISSING = "SELECT name FROM unnest(CAST(%s AS text[])) AS wanted (name) WHERE to_regclass(name) IS NULL"
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1 LIMIT 3"
+_ROOM = """
+SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class
+WHERE relnamespace = to_regnamespace(current_schema()) AND relkind = 'r'
+"""
 _INVALID = """
 SELECT 'The index', indexrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
 WHERE relnamespace = to_regnamespace(current_schema()) AND NOT indisvalid

@@ -145,6 +145,10 @@ class SqliteEngine:
         for name, value in values.items():
             self._connection.pragma(name, value)
 
+    def bytes(self) -> int:
+        """How long the file is; 0 when it is gone."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
     def backup(self, target: str) -> None:
         """Copy the database with SQLite's backup API, in steps that let writers through: one file, marked a copy."""
         with _translated(self._connection):

@@ -108,6 +108,12 @@ def in_state(index: Index, state: State) -> Job:
 # -------------------------------------------------------------------- arrival
 
 
+def test_it_tells_how_much_room_it_takes(index: Index) -> None:
+    index.engine.checkpoint()
+
+    assert index.engine.bytes() > 50_000  # its empty tables
+
+
 def test_an_arrival_becomes_a_pending_job_with_everything_it_brought(index: Index) -> None:
     name = b"\xff\n name"
 
