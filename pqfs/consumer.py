@@ -453,6 +453,8 @@ class Consumer:
         elif self._moved and not self._ended and not self._outstanding:
             moved, self._moved = self._moved, []
             self._jobqueue.confirm(moved)
+            if any(job.state is State.PENDING for job in moved):
+                self._is_dry = False  # what ended without success may be claimed again, and maybe at once
 
     def _end_attempts(self) -> None:
         began = self._clock.boottime()

@@ -219,7 +219,6 @@ def test_trouble_while_a_runner_is_buried_costs_its_consumer_neither_its_jobs_no
     job = submitted(jobqueue, SystemClock().now())
 
     consume_until_empty(jobqueue, tmp_path, link)
-    consume_until_empty(jobqueue, tmp_path)
 
     ended = jobqueue.job(job.id)
     assert (ended.state, ended.crashes, ended.attempt) == (State.COMPLETED, 1, 2)
