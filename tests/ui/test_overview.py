@@ -12,6 +12,7 @@ from pqfs.owners import OwnerLock
 from pqfs.spool import Spool
 from pqfs.wiring import App
 from tests.ui.pages import drawn, open_page, words
+from ui.store.overview import branches, newest_outputs
 
 
 def test_without_a_spool_the_page_says_how_to_make_one(root: Path) -> None:
@@ -83,3 +84,11 @@ def test_what_the_last_hours_were_like_is_drawn_and_told(app: App) -> None:
         said = words(open_page("", period=period))
         assert "7 taken in, 5 completed, 1 failed" in said
         assert "On average 0.5 s, over 6 jobs" in said
+
+
+def test_what_many_look_at_is_listed_once(app: App) -> None:
+    first = newest_outputs(), branches()
+    app.spool.path("outbox/20261122T043126.123456Z_0123456789ab_x.txt").write_text("out")
+
+    assert newest_outputs() is first[0], "a moment later it is the same look, with the time at which it was taken"
+    assert branches() is first[1]

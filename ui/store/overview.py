@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pqfs.clock import SystemClock
 from pqfs.errors import PqfsError
@@ -27,8 +28,11 @@ __all__ = ["NOT_RUNNING", "Branch", "Finding", "Forecast", "Look", "Output", "Ov
 
 PERIODS = {"1 h": 3600.0, "6 h": 21600.0, "24 h": 86400.0, "7 d": 604800.0}
 _FRESH = 1.0  # seconds for which a look serves all who ask
+_STEADY = 5.0  # seconds for which what each minute was like does
+_STILL, _REST = 2.0, 50.0  # seconds for which a listing does, at least; of what it took, so many times
 _NEWEST = 10
 _ASK_SUPERVISOR_EVERY = 10.0  # seconds: it answers about 64 slots, which costs more than all the rest
+Listed = TypeVar("Listed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +68,35 @@ class _Table:
 
 
 class _Directories:
-    """The directories of one spool. One that has not changed is not listed again."""
+    """The directories of one spool, listed once for all who ask, and not again if they have not changed.
+
+    One that is large and never still takes long each time: its answer is kept for longer, so that all the listing
+    takes a small part of the time, however many look.
+    """
 
     def __init__(self, root: Path) -> None:
         self._lock = threading.Lock()
         self._tree = Tree(root, SystemClock())
+        self._kept: dict[str, tuple[float, Answer[Any]]] = {}
 
-    def newest(self) -> tuple[Output, ...]:
+    def newest(self) -> Answer[tuple[Output, ...]]:
         """Newest first."""
-        with self._lock:
-            return tuple(self._tree.newest_outputs(_NEWEST))
+        return self._answer("newest", lambda: tuple(self._tree.newest_outputs(_NEWEST)))
 
-    def branches(self) -> tuple[Branch, ...]:
+    def branches(self) -> Answer[tuple[Branch, ...]]:
         """Each with the number of its files."""
+        return self._answer("branches", lambda: tuple(self._tree.branches()))
+
+    def _answer(self, name: str, question: Callable[[], Listed]) -> Answer[Listed]:
         with self._lock:
-            return tuple(self._tree.branches())
+            until, kept = self._kept.get(name, (0.0, None))
+            began = time.monotonic()
+            if kept is not None and began < until:
+                return kept
+            found = answered(question)
+            now = time.monotonic()
+            self._kept[name] = (now + max(_STILL, _REST * (now - began)), found)
+            return found
 
 
 @Once
@@ -104,17 +122,19 @@ def _look(app: App) -> Look:
 
 def points(period: str) -> Answer[tuple[Point, ...]]:
     """What the last hour or day was like."""
-    return ask(lambda app: trend(app.index, app.clock.now(), PERIODS[period]), f"points {period}", _FRESH)
+    return ask(lambda app: trend(app.index, app.clock.now(), PERIODS[period]), f"points {period}", _STEADY)
 
 
 def newest_outputs() -> Answer[tuple[Output, ...]]:
-    """The newest outputs of all queues."""
-    return answered(lambda: _directories().newest())
+    """The newest outputs of all queues, some seconds old."""
+    opened = answered(_directories)
+    return opened.value.newest() if opened.value else Answer(opened.at, None, opened.problem, opened.hint)
 
 
 def branches() -> Answer[tuple[Branch, ...]]:
     """The directories of the spool, with the number of their files: there without an index, too."""
-    return answered(lambda: _directories().branches())
+    opened = answered(_directories)
+    return opened.value.branches() if opened.value else Answer(opened.at, None, opened.problem, opened.hint)
 
 
 def spool() -> str:
