@@ -5,6 +5,13 @@ begins by taking one advisory lock, which its end gives back. So whatever is rea
 of the audit's chain) stays true until its commit, on any number of hosts, and no two of them can be each other's
 obstacle. Readers wait for nobody.
 
+They can not go side by side, even for claims of different queues. All of them change the same rows, the counts by
+state and the figures of the minute, and hold them until their commit: who completes begins with *processing* and who
+claims ends with it, so that two would wait for each other. And what is read before it is written would need a lock of
+its own each time: `concurrency` and `claim_rate`, the first of two duplicates, the number of the next notice, the
+audit's last hash. The price is that an index has one core of its server and one flush at a time, which batches share;
+who needs more gives another spool a database of its own, whose lock is another.
+
 Every commit is lasting, those of claims too: on one machine a loss of power ends with them whoever held them, but the
 holders of these live on when the server falls.
 """

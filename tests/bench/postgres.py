@@ -44,8 +44,8 @@ _COST = 1.2  # the target: cost beside the smallest level's, at most
 _BATCHES = (1, 10)
 _CHUNK = 100_000  # rows of one insert
 _STRIDE = 100  # jobs of one claim while a backlog is worked off
-_START = 3.0  # seconds for all sessions to be there
 _WARM = 20  # claims that are not counted: the server may change its plan after the fifth
+_PRESENT = "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND application_name = 'pqfs'"
 _OWNER = "consumer-00.1.0123abcd"
 _FILL = """
 INSERT INTO jobs (id, queue, name, arriver, state, place, confirmed, due, priority, attempt, failures, crashes,
@@ -142,20 +142,20 @@ def crowd(server: Server, sessions: int, seconds: float, stride: int) -> dict[st
     with closing(PostgresEngine(server.address(database))):
         fill(server, database, _CHUNK)
     with ProcessPoolExecutor(sessions, get_context("spawn")) as pool:
-        until = time.time() + _START + seconds
-        works = [pool.submit(work, server, database, until, seconds, stride) for _ in range(sessions)]
+        works = [pool.submit(work, server, database, sessions, seconds, stride) for _ in range(sessions)]
         done = [each.result() for each in works]
     server.run(f"DROP DATABASE {database}")
     jobs, used = sum(each[0] for each in done), sum(each[1] for each in done)
     return {"sessions": sessions, "jobs a claim": stride, "jobs/s": jobs / seconds, "server µs a job": used / jobs}
 
 
-def work(server: Server, database: str, until: float, seconds: float, stride: int) -> tuple[int, float]:
-    """Claim and complete in the last seconds before an instant: jobs, and microseconds of the server's time."""
+def work(server: Server, database: str, sessions: int, seconds: float, stride: int) -> tuple[int, float]:
+    """Claim and complete once all have come, for so long: jobs, and microseconds of the server's time."""
     with claimer(server, database) as who:
-        time.sleep(max(0.0, until - seconds - time.time()))
-        jobs, before = 0, who.used()
-        while time.time() < until:
+        while server.run(_PRESENT.format(database=database)) < [(sessions,)]:
+            time.sleep(0.05)
+        jobs, before, until = 0, who.used(), time.perf_counter() + seconds
+        while time.perf_counter() < until:
             claimed = who.claim(stride)
             who.finish(claimed)
             jobs += len(claimed)
