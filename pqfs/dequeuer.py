@@ -86,12 +86,13 @@ class Dequeuer:
     def _register(self) -> None:
         now, boottime = self._clock.now(), self._clock.boottime()
         self._slot.beat(boottime)
-        self._beaten_at = boottime
+        self._beaten_at = self._kept_at = boottime
         lease = self._jobqueue.settings.consume.lease
         row = ConsumerRow(
             self.owner, self._program, os.getpid(), socket.gethostname(), boot_id(), self._queues, now, now, boottime,
             lease, 0,
         )  # fmt: skip
+        self._jobqueue.index.engine.hold(self.owner)
         with self._jobqueue.index.transaction():
             self._jobqueue.index.register(row)
 
@@ -234,9 +235,12 @@ class Dequeuer:
                 self._end_overdue()
 
     def _renew(self) -> None:
-        """Beat, and look for leases that we do not know of: the answer to their claim, or to their end, got lost."""
+        """Beat, and look for leases that we do not know of: the answer to their claim, or to their end, got lost.
+
+        At once when the connection that holds our name was lost: it is asked for every second, where there are hosts.
+        """
         now = self._clock.boottime()
-        if now - self._beaten_at < self._jobqueue.settings.consume.lease / 3:
+        if now - self._beaten_at < self._jobqueue.settings.consume.lease / 3 and not self._has_lost_touch(now):
             return
         with self._jobqueue.index.transaction():
             alive = self._jobqueue.index.beat(self.owner, self._clock.now(), now, self._completed)
@@ -246,6 +250,12 @@ class Dequeuer:
         for job in self._jobqueue.index.unconfirmed_of(self.owner):
             if job.state is State.PROCESSING and job.id not in self._held:
                 self._hold(job, 0.0, None)
+
+    def _has_lost_touch(self, now: float) -> bool:
+        if now - self._kept_at < _PAUSE:
+            return False
+        self._kept_at = now
+        return self._jobqueue.index.engine.keep()
 
     def _begin_anew(self) -> None:
         """We were declared dead: what we held is others', and so is our name."""

@@ -11,6 +11,7 @@ import pytest
 from pqfs import get_queue
 from pqfs.backends import open_queue
 from pqfs.errors import IndexGone, Misconfigured
+from pqfs.index import Index
 from pqfs.interface import Queue
 from pqfs.settings import load
 from pqfs.spool import Spool
@@ -18,7 +19,7 @@ from pqfs.testing import SettableClock
 from pqfs.testing.contract import QueueContract
 from pqfs.wiring import open_app
 from tests.databases import emptied
-from tests.world import invariants
+from tests.world import eventually, invariants
 
 if TYPE_CHECKING:
     from pqfs.index.postgres import PostgresEngine
@@ -94,3 +95,21 @@ def test_the_index_of_another_spool_is_refused(tmp_path: Path, address: str) -> 
 def test_two_spools_are_one_too_many(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="another"):
         get_queue(str(tmp_path / "mine"), spool=tmp_path / "other")
+
+
+def test_who_leases_is_seen_to_live_by_other_hosts_and_soon_again_when_his_connection_was_lost(
+    tmp_path: Path, address: str, server: Server, engine: PostgresEngine
+) -> None:
+    Spool.create(tmp_path / "spool")
+    with get_queue(address, spool=tmp_path / "spool") as queue:
+        queue.enqueue(b"")
+        leased = queue.dequeue()
+        assert leased is not None
+        (consumer,) = Index(engine).consumers()
+        assert engine.held()(consumer.owner)
+
+        server.run("SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE application_name = 'pqfs'")
+
+        eventually(lambda: engine.held()(consumer.owner), "its name is held again")
+        queue.acknowledge(leased)
+    assert not engine.held()(consumer.owner)

@@ -82,7 +82,7 @@ class Engine(Protocol):
         """Make the connection anew if it was lost; whether it was, since the last time that this was asked."""
 
     def connections(self) -> int:
-        """How often it has been made: what was seen over an earlier one may have changed unseen."""
+        """How often it has been made after a failure: what was seen over an earlier one may have changed unseen."""
 
     def remarks(self) -> list[str]:
         """What a person should know of how this database stands, in sentences."""

@@ -165,7 +165,7 @@ class PostgresEngine:
         return self._session.keep()
 
     def connections(self) -> int:
-        """How often it has been made."""
+        """How often it has been made, but for the times that the server has dismissed it for its silence."""
         return self._session.made
 
     def remarks(self) -> list[str]:

@@ -242,6 +242,7 @@ def test_who_leads_and_says_nothing_has_led(
 
     assert eventually(lambda: other.engine.leads("duty", "beta"), "the duty is taken over")
     assert not stopped.engine.leads("duty", "alpha")
+    assert stopped.engine.connections() == 1, "nothing has failed, and what it has seen of others is still true"
 
 
 def test_a_name_is_held_as_long_as_its_connection_lives(index: Index, second_index: Callable[[], Index]) -> None:

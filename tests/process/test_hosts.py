@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from tests.server import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
-BLOWS = int(os.environ.get("PQFS_TEST_BLOWS", "6"))
+BLOWS = int(os.environ.get("PQFS_TEST_BLOWS", "4"))
 KINDS = (
-    "process",
-    "sessions",
+    "host",
     "parted",
     "crash",
-    "host",
+    "process",
+    "sessions",
     "torn",
     "sleep",
     "outage",
