@@ -65,6 +65,9 @@ class Wish:
         check_key(self.key)
 
 
+_KEPT = "What was submitted is kept, and becomes a job once the index can be written: do not submit it again."
+
+
 class Submitter:
     """Stages and submits: `with Submitter(jobqueue, "submit", clock) as me:`. Nothing is a job before `commit`."""
 
@@ -188,12 +191,20 @@ class Submitter:
 
         A duplicate that its queue links is answered with the id of the earlier job, one that it rejects is left out;
         `twins` tells of all of them.
+
+        Raises:
+            Unavailable: nobody knows whether they are jobs; where its hint says so, they will be.
         """
         staged, self._staged = self._staged, []
         if not staged:
             return []
         self.is_broken = True
-        self.twins = self._jobqueue.submit(self._lock.name, staged, self._clock.now(), acts)
+        try:
+            self.twins = self._jobqueue.submit(self._lock.name, staged, self._clock.now(), acts)
+        except Unavailable as error:
+            if not any(self._jobqueue.spool.exists(path) for _, path in staged):
+                error.hint = _KEPT  # they have moved to ready/, and recovery adopts what has
+            raise
         self.is_broken = False
         self._quotas = self._ask_quotas()
         linked = {twin.arrival.id: twin.earlier for twin in self.twins if twin.policy == "link"}

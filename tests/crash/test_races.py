@@ -5,6 +5,7 @@ Where a step of one actor must fall between two effects of another, the fuse's `
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 from pqfs.errors import IllegalTransition, Unavailable
 from pqfs.model import Job, Kind, Outcome, Place, State
 from pqfs.settings import KeepSettings, Settings
+from pqfs.submission import Submitter, Wish
 from tests.crash.conftest import NewWorld
 from tests.crash.harness import Crash, World, finish_all
 from tests.world import new_id, submitted
@@ -418,6 +420,21 @@ def test_an_ingest_whose_answer_got_lost_makes_one_job(world: World) -> None:
 
     ingester.sweep()
 
+    put_everything_right(world)
+    assert len(world.jobs()) == 1
+
+
+def test_who_submits_and_hears_no_answer_is_told_that_it_is_kept_and_it_becomes_one_job(world: World) -> None:
+    with (
+        pytest.raises(Unavailable) as told,
+        Submitter(world.jobqueue, "submit", world.clock) as submitter,
+    ):
+        submitter.stage(io.BytesIO(b"payload of a.txt"), b"a.txt", Wish())
+        world.fuse.unknown_at = 1
+        submitter.commit()
+    world.sent[b"a.txt"] = b"payload of a.txt"
+
+    assert "do not submit it again" in told.value.hint
     put_everything_right(world)
     assert len(world.jobs()) == 1
 
