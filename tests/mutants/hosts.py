@@ -93,4 +93,25 @@ MUTANTS = (
         "            self._is_unsure = False\n",
         ("tests/test_consumer.py", "-k", "answer_lost"),
     ),
+    Mutant(
+        "an index is brought up to date under an older pqfs on another host",
+        "pqfs/index/schema.py",
+        "                consent(engine, found)\n",
+        "                pass\n",
+        ("tests/test_server_index.py", "-k", "stays_as_it_is"),
+    ),
+    Mutant(
+        "a statement is prepared in a session that a proxy gives to somebody else",
+        _SESSION,
+        "            self._connection.prepare_threshold = None\n",
+        "            pass\n",
+        ("tests/process/test_proxy.py", "-m", "slow"),
+    ),
+    Mutant(
+        "a session that a proxy gives to others is made to listen",
+        "pqfs/index/listening.py",
+        "            if wire.is_pooled(self._connection, pid):\n",
+        "            if False:\n",
+        ("tests/process/test_proxy.py", "-m", "slow"),
+    ),
 )
