@@ -33,7 +33,7 @@ MUTANTS = (
     Mutant(
         "another host's owner is looked for among the processes of this one",
         _OWNERS,
-        "            if host_of(owner) in (None, self._host):\n",
+        "            if self.is_of_here(owner):\n",
         "            if owner:\n",
         (_HOSTS, "-k", "lock_file_here"),
     ),
