@@ -24,7 +24,7 @@ def _choose(page: Any, row: int) -> None:
 
 def test_a_dropped_file_appears_on_the_page_by_itself(stack: Stack, page: Any, tmp_path: Path, scheme: str) -> None:
     open_page(page, stack.address)
-    page.locator(".st-key-life").get_by_text("running").wait_for()
+    page.get_by_test_id("stMain").get_by_text("running").first.wait_for()
 
     stack.drop(f"hello :red[{scheme}].txt", "hello")
 
