@@ -471,10 +471,25 @@ class Consumer:
                 if not self._jobqueue.is_committed(job):
                     self._discard_scratch(job)
             raise
+        except FileNotFoundError:
+            if self._jobqueue.spool.exists(f"work/{self._identity.owner}"):
+                raise
+            # Race: we were declared dead, and our scratch was taken away with all that is in it. Without it nothing
+            # can be run any more: what we would claim now would fail, so this process ends and the next one begins.
+            self._ended = [(job, _without_output(outcome)) for job, outcome in self._ended]
+            self._drain(0.0)
+            return
         self._last_finish = self._clock.boottime() - began
         self.completed += sum(outcome.kind is Kind.DONE for _, outcome in self._ended)
         self._ended, self._settle_by = [], float("inf")
         self._moved = moved
+
+
+def _without_output(outcome: Outcome) -> Outcome:
+    """What is left of an attempt when what it has made is gone."""
+    if outcome.kind is not Kind.DONE:
+        return outcome
+    return Outcome(Kind.LOST, "what it had made was taken away", 0.0, outcome.started_at, outcome.run_seconds)
 
 
 def _outcome(message: Message) -> Outcome:

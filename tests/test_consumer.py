@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -20,7 +21,7 @@ from pqfs.handlersettings import CommandHandler, PythonHandler
 from pqfs.index import Index, Parameters, Row
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
-from pqfs.model import State
+from pqfs.model import Job, Outcome, State
 from pqfs.runnerlink import RunnerLink
 from pqfs.runtime import Presence, Stop
 from pqfs.settings import Settings
@@ -140,6 +141,33 @@ def test_jobs_whose_claim_was_committed_and_its_answer_lost_are_run_by_who_has_c
     done = jobqueue.job(job.id)
     assert (done.state, done.attempt) == (State.COMPLETED, 1)
     invariants(spool, jobqueue.index)
+
+
+class Robbed(JobQueue):
+    """Whoever believes a consumer dead takes its scratch away, right before it ends what it has run."""
+
+    is_robbed = False
+
+    def finish(self, ended: Sequence[tuple[Job, Outcome]], *more: Any) -> list[Job]:
+        """The first time there is nothing left."""
+        if not self.is_robbed:
+            self.is_robbed = True
+            self.spool.remove_tree(f"work/{ended[0][0].owner}")
+        return super().finish(ended, *more)
+
+
+def test_who_was_declared_dead_and_has_nothing_left_of_what_it_made_does_not_try_to_publish_it_for_ever(
+    spool: Spool, index: Index, settings: Settings, tmp_path: Path
+) -> None:
+    """Found by pulling a host's network: its consumer failed to sync what was gone, once a second."""
+    jobqueue = Robbed(spool, index, settings)
+    job = submitted(jobqueue, SystemClock().now())
+
+    consume_until_empty(jobqueue, tmp_path)
+
+    again = jobqueue.job(job.id)
+    assert (again.state, again.losses, again.failures) == (State.PENDING, 1, 0)
+    invariants(spool, index)
 
 
 def test_a_consumer_that_ends_in_order_leaves_no_job_to_blame_for_it(jobqueue: JobQueue, tmp_path: Path) -> None:
