@@ -11,6 +11,7 @@ import pytest
 from pqfs import runnerlink
 from pqfs.clock import SharedClock, SystemClock
 from pqfs.errors import Misconfigured
+from pqfs.hosts import DUTY
 from pqfs.index import Consumer, catalogue
 from pqfs.settings import load, without_secret
 from pqfs.wiring import open_app
@@ -50,6 +51,20 @@ def test_the_commands_work_and_show_the_address_without_its_password(served: She
         invariants(app.spool, app.index)
         assert isinstance(app.clock, SharedClock)
         assert abs(app.clock.now() - SystemClock().now()) < 5.0
+
+
+def test_status_and_doctor_name_the_host_that_leads(served: Shell, server: Server) -> None:
+    from pqfs.index.postgres import PostgresEngine
+
+    assert served.json("status")["leader"] is None
+    host = load({"spool": str(served.spool)}).settings.host
+    with closing(PostgresEngine(server.address("served"))) as janitor:
+        assert janitor.leads(DUTY, host)
+
+        served("status")
+        assert f"leads      the janitor of {host}" in served.out
+        served("doctor")
+        assert f"The janitor of {host} leads." in served.out
 
 
 def test_an_empty_database_beside_a_full_spool_is_no_index(served: Shell, server: Server) -> None:
