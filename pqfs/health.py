@@ -199,10 +199,13 @@ def _no_progress(vitals: Vitals) -> Iterator[str]:
 
 def _handler_unfit(vitals: Vitals) -> Iterator[str]:
     """A consumer could not run the handler of a queue: a program or a module that is not there."""
+    found: dict[tuple[str, str], list[str]] = {}
     for each in vitals.ledger.consumers:
-        if each.status.is_alive and each.beat:
-            for queue, why in (each.beat.said.get("unfit") or {}).items():
-                yield f"{each.status.program} can run no job of queue {queue}: {why}"
+        unfit = each.beat.said.get("unfit") if each.beat and each.status.is_alive else None
+        for about in (unfit or {}).items():
+            found.setdefault(about, []).append(each.status.program)
+    for (queue, why), programs in found.items():
+        yield f"{', '.join(programs)} can run no job of queue {queue}: {why}"
 
 
 def _stands_still(vitals: Vitals, each: Running) -> Iterator[str]:

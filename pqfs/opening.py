@@ -107,6 +107,8 @@ class Opening:
             # A sync of it may have failed: from memory it reads as whole, and a loss of power would take all that was
             # committed behind the gap. What moves into the database is written and synced anew.
             index.engine.checkpoint()
+        if mark is None:
+            self._refuse_vanished(index)
         found = relation(mark, index.identity(), has_log)
         if found is Relation.NEW and not index.counts():
             found = Relation.OLDER  # just made, beside whatever the tree holds
@@ -129,6 +131,15 @@ class Opening:
             raise IndexGone(
                 f"There is no index at {self._settings.index_place}, but the spool holds jobs.",
                 "Of a backup: pqfs index restore FILE. Without one, and no job is lost: pqfs index rebuild",
+            )
+
+    def _refuse_vanished(self, index: Index) -> None:
+        """An index of elsewhere knows jobs, and the place of their spool is empty: each would be given up as lost."""
+        is_beside = self._settings.index_server is None and self._settings.index_file.parent == self._spool.root
+        if not is_beside and index.identity() and index.counts() and _is_empty(self._spool):
+            raise IndexGone(
+                f"The index at {self._settings.index_place} knows jobs, and at {self._spool.root} there is nothing.",
+                "Is its volume mounted? Where the spool itself is lost: pqfs index rebuild --fresh",
             )
 
     def _is_new(self, index: Index) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,20 @@ def test_an_index_may_lie_elsewhere_and_every_verb_finds_it_there(apart: Shell, 
     assert apart.state(job) == "pending"
     assert list(apart.spool.glob("*index*")) == []
     assert {path.name[:8] for path in (tmp_path / "local").iterdir()} == {"index.db"}  # and what was put aside
+
+
+def test_an_empty_place_beside_an_index_that_knows_jobs_is_no_spool_that_lost_them(apart: Shell) -> None:
+    """The volume is not mounted: each job would have been given up as lost."""
+    job = apart.submit("a.txt")
+    apart.spool.rename(apart.root / "volume")
+
+    assert apart("init") == 6
+    assert "Is its volume mounted?" in apart.err
+    assert not (apart.spool / ".identity").exists()
+
+    shutil.rmtree(apart.spool)
+    (apart.root / "volume").rename(apart.spool)
+    assert apart.state(job) == "pending"
 
 
 def test_an_index_that_lies_elsewhere_is_nobody_elses_to_read(apart: Shell, tmp_path: Path) -> None:
