@@ -277,6 +277,7 @@ def test_what_is_not_heard_is_told_again_with_growing_pauses_then_put_aside(hous
     assert len({letter["id"] for letter in house.letters}) == 1
     assert len(house.letters) == HOOK.tries
     assert 2.5 <= pauses[0] <= 5.0 <= pauses[1] <= 10.0
+    assert pauses[2] == 0.0, "nothing is due any more"
     (aside,) = house.rows.untold(9)
     assert (aside.error, aside.tries) == ("it answered 500", 3)
     assert house.receipt()["state"] == "cancelled", "receipts wait for no hook"

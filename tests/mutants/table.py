@@ -27,17 +27,7 @@ from tests.mutants import (
     telling,
 )
 
-MUTANTS = (
-    *arrival.MUTANTS,
-    *attempts.MUTANTS,
-    *steering.MUTANTS,
-    *recovering.MUTANTS,
-    *queues.MUTANTS,
-    *fleet.MUTANTS,
-    *hosts.MUTANTS,
-    *notices.MUTANTS,
-    *outside.MUTANTS,
-    *telling.MUTANTS,
-    *access.MUTANTS,
-    *sets.MUTANTS,
-)
+TABLES = (
+    arrival, attempts, steering, recovering, queues, fleet, hosts, notices, outside, telling, access, sets,
+)  # fmt: skip
+MUTANTS = tuple(mutant for table in TABLES for mutant in table.MUTANTS)

@@ -7,9 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from tests.mutants import access, arrival, attempts, fleet, queues, recovering, steering
 from tests.mutants.__main__ import trials, unsound
-from tests.mutants.table import MUTANTS
+from tests.mutants.table import MUTANTS, TABLES
 from tests.mutants.workshop import Mutant, Workshop
 
 
@@ -33,9 +32,7 @@ def test_a_mutant_that_no_test_minds_is_told_and_a_layer_that_fails_anyway_too()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "protocols", [arrival, attempts, steering, recovering, queues, fleet, access], ids=lambda module: module.__name__
-)
+@pytest.mark.parametrize("protocols", TABLES, ids=lambda module: module.__name__)
 def test_every_mutant_is_caught(protocols: ModuleType) -> None:
     assert [
         f"{trial.mutant.name}: {trial.said}" for trial in trials(protocols.MUTANTS, 2) if not trial.is_caught
