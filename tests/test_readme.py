@@ -31,8 +31,8 @@ def blocks(language: str) -> list[str]:
 def test_the_two_commands_are_what_ci_runs() -> None:
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("python3 -m venv")]
 
-    assert [line.rpartition(" && ")[2] for line in lines] == [".venv/bin/pqfs up", ".venv/bin/pytest"]
-    assert "sed -n 's/^\\(python3 -m venv .*pytest\\)$/\\1/p' README.md" in (ROOT / ".ci" / "run").read_text()
+    assert [line.rpartition(" && ")[2] for line in lines] == [".venv/bin/pqfs up", ".venv/bin/pytest -n auto"]
+    assert "sed -n 's/^\\(python3 -m venv .*pytest [^&]*\\)$/\\1/p' README.md" in (ROOT / ".ci" / "run").read_text()
 
 
 def test_every_toml_example_loads(tmp_path: Path) -> None:
