@@ -28,6 +28,7 @@ from pqfs.model import Job, Kind, Outcome, State, Used
 from pqfs.pulse import Pulse
 from pqfs.runnerlink import RunnerLink
 from pqfs.runtime import Heartbeat, Identity, Pause, Presence, Readable, Stop
+from pqfs.vigil import Vigil
 
 _FIRST_BATCH = 4
 _SETTLE_WITHIN = 0.05  # seconds after a batch's first result, while more work waits
@@ -80,6 +81,7 @@ class Consumer:
         self._drain_by: float | None = None
         self._long_job: tuple[str, int] | None = None  # behind which all that waited was given back
         self._pause = Pause("consumer")
+        self._vigil = Vigil(jobqueue.index, clock)
         self._idle_deaths = 0
         self._has_set_aside = False  # since the pauses were heeded last
         self._handlers: dict[str, str] = {}  # what ran last in each queue: a runner that dies tells nothing
@@ -113,6 +115,7 @@ class Consumer:
     def _turn(self, stop: Stop, presence: Presence, until_empty: bool) -> bool:
         """One round of the loop; whether there is to be another."""
         try:
+            self._vigil.look()
             self._heed(stop)
             self._tell(presence.pulse)
             self._replace_runner()

@@ -29,6 +29,7 @@ from pqfs.modes import mend
 from pqfs.pulse import Pulse
 from pqfs.runtime import Pause, Stop
 from pqfs.settings import Settings
+from pqfs.vigil import Vigil
 
 _POLL = 2.0  # seconds until it looks although nobody has rung
 _SOON = 0.05  # seconds until it looks again for what is about to happen
@@ -60,6 +61,7 @@ class Courier:
         self._ended: deque[tuple[Notice, str | None]] = deque()
         self._wake: Callable[[], None] = lambda: None
         self._pause = Pause("telling what has happened")
+        self._vigil = Vigil(jobqueue.index, clock)
         self._upkeep_at = 0.0
 
     def run(self, stop: Stop, bell: Bell, until_empty: bool = False) -> None:
@@ -84,6 +86,7 @@ class Courier:
 
     def _turn_safely(self) -> float:
         try:
+            self._vigil.look()
             wait = self.turn()
             self._pause.say(None)
             if self._pulse:

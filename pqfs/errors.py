@@ -17,9 +17,9 @@
     │   ├── SchemaInUse     an older pqfs works on the index
     │   └── NotRunning                                        exit 5
     ├── Corrupt             put it aside and ask a person     exit 6
-    │   ├── SchemaTooNew
-    │   ├── IndexGone       the index was removed or exchanged, or is another spool's
-    │   │   └── IndexDamaged  it is there, and it is broken
+    │   ├── IndexGone       the index is not what it was: removed, exchanged, or another spool's
+    │   │   ├── IndexDamaged  it is there, and it is broken
+    │   │   └── SchemaTooNew  a newer pqfs works on it
     │   └── VolumeFault     a sync failed: the data may be gone
     └── HandlerVerdict      raised by handlers, to say how an attempt ended
         ├── RetryLater      try again after `delay` seconds; costs no failure
@@ -183,17 +183,6 @@ class Corrupt(PqfsError):
     exit_code = 6
 
 
-class SchemaTooNew(Corrupt):
-    """The index was written by a newer pqfs."""
-
-    def __init__(self, found: int, known: int) -> None:
-        super().__init__(
-            f"The index has schema {found}, this pqfs knows up to {known}.",
-            "Use the newer pqfs again, or start from a backup made before the upgrade.",
-        )
-        self.found, self.known = found, known
-
-
 class IndexGone(Corrupt):
     """The index was removed, or another put in its place, or it is missing beside a spool that holds jobs.
 
@@ -213,6 +202,17 @@ class IndexDamaged(IndexGone):
             "Make it again from the spool, which loses no job: pqfs index rebuild",
         )
         self.problem = problem
+
+
+class SchemaTooNew(IndexGone):
+    """A newer pqfs has brought the index up to date: this one knows less of it than stands in it."""
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(
+            f"The index has schema {found}, this pqfs knows up to {known}.",
+            "Install the newer pqfs here, too, and start it. There is no way back but a backup made before.",
+        )
+        self.found, self.known = found, known
 
 
 class VolumeFault(Corrupt):

@@ -40,6 +40,7 @@ from pqfs.runtime import Pause, Stop
 from pqfs.sidecar import Sidecar
 from pqfs.sidecars import Sidecars, Wait, mark_of
 from pqfs.tracing import trace_of
+from pqfs.vigil import Vigil
 from pqfs.watch import Watch
 
 _MANY = 64  # a sweep that takes this many drops the watch
@@ -106,6 +107,7 @@ class Ingester:
         self._stuck: set[bytes] = set()
         self._is_paused = False
         self._pause = Pause("sweeping the inbox")
+        self._vigil = Vigil(jobqueue.index, clock)
         jobqueue.spool.make_directory(f"ready/{owner}")
 
     # ---------------------------------------------------------------- loop
@@ -133,6 +135,7 @@ class Ingester:
     def _sweep_safely(self, bell: Bell) -> Sweep:
         try:
             bell.hear()
+            self._vigil.look()
             sweep = self.sweep()
             self._pause.say(None)
             return sweep

@@ -33,6 +33,7 @@ from pqfs.recovery import Recovery, Repairs
 from pqfs.retention import KEPT_AS, InputsKept, outdated
 from pqfs.runtime import Pause, Stop
 from pqfs.slot import read_slot_beat
+from pqfs.vigil import Vigil
 
 _SOON = 0.05  # seconds until the next chunk of upkeep
 _PAUSE = 1.0  # seconds until the next try after trouble with the machine
@@ -90,6 +91,7 @@ class Janitor:
         self._look_at = 0.0
         self._upkeep_at = 0.0
         self._pause = Pause("looking after the spool")
+        self._vigil = Vigil(jobqueue.index, clock)
         self._done = Counter(dict.fromkeys(("reaped", "purged", "upkeep", "scheduled"), 0))
         self._silent_since: dict[str, float] = {}  # consumers that were silent at the last look, and since which one
 
@@ -119,6 +121,7 @@ class Janitor:
             trouble("examining the spool")  # what keeps us from our work keeps us from this, too
 
     def _turn(self, stop: Stop, bell: Bell, checkup: Checkup) -> None:
+        self._vigil.look()
         if self._clock.boottime() >= self._look_at:
             checkup.begin()
             self._done.update(asdict(self.look()))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from pqfs import kernel
 from pqfs.custody import bar
 from pqfs.doorbell import ring
-from pqfs.errors import IndexDamaged, IndexGone, QueueNotFound, Refused, SchemaInUse, SchemaTooNew, Unavailable
+from pqfs.errors import IndexDamaged, IndexGone, QueueNotFound, Refused, SchemaInUse, Unavailable
 from pqfs.events import Word, emit, trouble
 from pqfs.hosts import beat_host
 from pqfs.index import Index
@@ -74,7 +74,7 @@ def _open(loaded: Loaded) -> App:
     while True:
         try:
             return open_app(loaded)
-        except (IndexGone, SchemaTooNew, SchemaInUse) as error:
+        except (IndexGone, SchemaInUse) as error:
             if "SUPERVISOR_ENABLED" not in os.environ:
                 raise
             if error.message != said:

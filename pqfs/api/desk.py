@@ -29,6 +29,7 @@ from pqfs.reception import Reception
 from pqfs.runtime import Heartbeat
 from pqfs.story import is_unpublished
 from pqfs.submission import Wish
+from pqfs.vigil import Vigil
 from pqfs.wiring import App
 
 PROGRAM = "api"
@@ -55,11 +56,14 @@ class Desk:
         self.dequeuer = Dequeuer(app.jobqueue, app.clock, self.lock, PROGRAM, outlived=True)
         self._ids = JobIds()
         self._on_lost = on_lost
+        self._vigil = Vigil(app.index, app.clock)
         self._tending = Heartbeat(_TEND_EVERY, self._tend)
         self._tending.start()
 
     def _tend(self) -> None:
         try:
+            with self.lock:
+                self._vigil.look()
             self.dequeuer.tend()
         except IndexGone:
             self._on_lost()

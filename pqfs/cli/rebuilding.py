@@ -31,7 +31,7 @@ from pqfs.custody import (
     unbar,
     write_identity,
 )
-from pqfs.errors import IndexDamaged, IndexGone, Refused, Unavailable
+from pqfs.errors import IndexDamaged, IndexGone, Refused, SchemaTooNew, Unavailable
 from pqfs.hosts import others_at_work
 from pqfs.index import Index
 from pqfs.index.sqlite import SqliteEngine
@@ -152,6 +152,8 @@ def _problem(site: Site) -> str | None:
             refuse_foreign(site.spool, index)
             refuse_others(site.settings, index)
             problems = index.engine.integrity()
+    except SchemaTooNew:
+        raise
     except IndexGone as error:
         return error.message
     except Unavailable as error:

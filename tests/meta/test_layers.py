@@ -47,7 +47,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("notices",),
     ("dispatch", "duplicates", "steering"),
     ("jobqueue", "witness", "quota", "failures", "modes"),
-    ("flaws", "sieve", "custody", "queueing", "schedules", "verbs", "hosts"),
+    ("flaws", "sieve", "custody", "queueing", "schedules", "verbs", "hosts", "vigil"),
     ("rebuild",),
     ("reckoning",),
     ("opening",),

@@ -101,6 +101,13 @@ MUTANTS = (
         ("tests/test_server_index.py", "-k", "stays_as_it_is"),
     ),
     Mutant(
+        "who slept through an upgrade works on",
+        "pqfs/vigil.py",
+        "        if now >= self._due:\n",
+        "        if now < self._due:\n",
+        ("tests/test_vigil.py", "-k", "slept_through"),
+    ),
+    Mutant(
         "a statement is prepared in a session that a proxy gives to somebody else",
         _SESSION,
         "            self._connection.prepare_threshold = None\n",

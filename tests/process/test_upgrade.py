@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pqfs.index import catalogue
+from pqfs.index.schema import alone
 from pqfs.model import State
+from pqfs.settings import load
+from pqfs.wiring import open_index
 from tests import newer
 from tests.process.stage import Stage, eventually
 from tests.process.test_hosts import SLOW
@@ -68,6 +71,27 @@ def test_a_newer_pqfs_leaves_the_index_to_the_older_until_that_has_ended_and_the
     assert stage.start("consume", "consumer-02").wait(60) == 6
     assert f"knows up to {before}" in stage.log("consumer-02")
     monkeypatch.setattr(catalogue, "migrations", newer.migrations)
+    stage.close()
+
+
+def test_an_older_pqfs_that_slept_through_an_upgrade_ends_by_itself_and_the_newer_does_its_work(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = {program: stage.start(command, program) for command, program in PROGRAMS.items()}
+    older["courier"] = stage.start("courier")
+    stage.drop("file")
+    eventually(lambda: stage.jobs(State.PROCESSING), "work has begun")
+    monkeypatch.setattr(catalogue, "migrations", newer.migrations)
+
+    open_index(load({"config": str(stage.root / "pqfs.toml")}, {}).settings, consent=alone).close()
+
+    assert {program: process.wait(60) for program, process in older.items()} == dict.fromkeys(older, 6)
+    assert all("Install the newer pqfs here" in stage.log(program) for program in older)
+    assert not stage.outputs()
+    (stage.root / "go").touch()
+    for command, program in PROGRAMS.items():
+        stage.start(command, program, module=NEWER)
+    eventually(lambda: stage.jobs(State.COMPLETED), "the newer one has done it")
     stage.close()
 
 
