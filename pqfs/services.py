@@ -152,7 +152,8 @@ def tell_footing(presence: Presence, run: Path, footing: Footing) -> None:
 
 def run_consumer(loaded: Loaded, queues: Sequence[str] | None = None, until_empty: bool = False) -> int:
     """Consume until asked to stop, or until nothing is left; how many jobs were completed."""
-    from pqfs.consumer import Consumer, heartbeat, register
+    from pqfs.consumer import Consumer
+    from pqfs.enrolment import heartbeat, register
     from pqfs.runnerlink import RunnerLink, check_confinement
 
     check_confinement(loaded.settings)

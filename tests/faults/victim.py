@@ -26,6 +26,7 @@ import pqfs.ground
 import pqfs.index.sqlite
 import pqfs.ingester
 import pqfs.janitor
+import pqfs.reports
 import pqfs.runner
 import pqfs.runnerlink
 import pqfs.services
@@ -84,6 +85,7 @@ def _exchange(module: ModuleType, **values: object) -> None:
 
 def _hurry(rounds: int) -> None:
     _exchange(pqfs.consumer, _PAUSE=2 * _SHORT)
+    _exchange(pqfs.reports, _REST=2 * _SHORT)
     _exchange(pqfs.failures, _PAUSE=0.0)
     _exchange(pqfs.index.sqlite, _WAIT=10 * _SHORT)
     if rounds:

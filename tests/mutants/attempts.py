@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutants.workshop import Mutant
 
 _JOBQUEUE, _SPOOL, _SQL = "pqfs/jobqueue.py", "pqfs/spool.py", "pqfs/index/statements.sql"
-_RUNNER, _CONSUMER, _SQLITE = "pqfs/runner.py", "pqfs/consumer.py", "pqfs/index/sqlite.py"
+_RUNNER, _HOLDING, _SQLITE = "pqfs/runner.py", "pqfs/holding.py", "pqfs/index/sqlite.py"
 
 MUTANTS = (
     Mutant(
@@ -207,7 +207,7 @@ MUTANTS = (
     ),
     Mutant(
         "a runner that was stopped is waited for",
-        _CONSUMER,
+        "pqfs/oversight.py",
         "        is_stopped = self._link.is_stopped()\n",
         "        is_stopped = False\n",
         ("tests/process/test_consumer.py", "-k", "attacks and stop"),
@@ -221,26 +221,26 @@ MUTANTS = (
     ),
     Mutant(
         "a dead runner charges whatever waits, not what ran",
-        _CONSUMER,
-        "        victim = self._outstanding.get(running.job) if running else None\n"
+        "pqfs/reports.py",
+        "        victim = self._holding.outstanding.get(running.job) if running else None\n"
         "        if victim is not None and running is not None and victim.attempt == running.attempt:",
-        "        victim = next(reversed(self._outstanding.values()), None)\n"
+        "        victim = next(reversed(self._holding.outstanding.values()), None)\n"
         "        if victim is not None and running is not None:",
         ("tests/process/test_consumer.py", "-k", "quarantined"),
     ),
     Mutant(
         "after a failed sync the same outputs are tried again",
-        _CONSUMER,
-        "                    self._discard_scratch(job)\n            raise\n",
-        "                    pass\n            raise\n",
-        ("tests/test_consumer.py", "-k", "failed_sync"),
+        _HOLDING,
+        "            if not self._jobqueue.is_committed(job):\n                self.discard_scratch(job)\n",
+        "            pass\n",
+        ("tests/test_holding.py", "-k", "failed_sync"),
     ),
     Mutant(
         "after a failed sync what was committed unheard is removed",
-        _CONSUMER,
-        "                if not self._jobqueue.is_committed(job):\n",
-        "                if True:\n",
-        ("tests/test_consumer.py", "-k", "answer_got_lost"),
+        _HOLDING,
+        "            if not self._jobqueue.is_committed(job):\n",
+        "            if True:\n",
+        ("tests/test_holding.py", "-k", "answer_got_lost"),
     ),
     Mutant(
         "a commit may be lost with the power",

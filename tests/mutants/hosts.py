@@ -89,9 +89,9 @@ MUTANTS = (
     Mutant(
         "a claim whose answer got lost is nobody's",
         _CONSUMER,
-        "            self._is_unsure = True\n",
-        "            self._is_unsure = False\n",
-        ("tests/test_consumer.py", "-k", "answer_lost"),
+        "            self._doubts.is_unsure = True\n",
+        "            self._doubts.is_unsure = False\n",
+        ("tests/test_doubts.py", "-k", "answer_lost"),
     ),
     Mutant(
         "an index is brought up to date under an older pqfs on another host",
