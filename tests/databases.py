@@ -10,7 +10,9 @@ import os
 from typing import Any
 
 ON_POSTGRES = os.environ.get("PQFS_TEST_INDEX") == "postgres"
-_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ('pqfs_schema', 'chain')"
+_TABLES = """
+SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'pqfs_schema' ORDER BY 1
+"""
 _EMPTY = """
 SET session_replication_role = replica;
 {emptied};
@@ -20,8 +22,13 @@ SET session_replication_role = origin
 """
 
 
+def tables(engine: Any) -> list[str]:
+    """The tables of an index on PostgreSQL whose rows are its contents."""
+    return [row[0] for row in engine._session.run(_TABLES)]
+
+
 def emptied(engine: Any) -> None:
     """Take everything out of a database, as if it had just been made."""
-    tables = [row[0] for row in engine._session.run(_TABLES)]
-    engine._session.run(_EMPTY.format(emptied="; ".join(f"DELETE FROM {name}" for name in tables)))  # noqa: S608 -- ours
+    full = [name for name in tables(engine) if name != "chain"]
+    engine._session.run(_EMPTY.format(emptied="; ".join(f"DELETE FROM {name}" for name in full)))  # noqa: S608 -- ours
     engine._heads.heed("insert_job", [])  # what it remembers of them

@@ -58,7 +58,7 @@ def new_world(blank: Path, tmp_path: Path, database: Database | None) -> Iterato
         if database is None:
             return World(root, settings or Settings())
         database.begin(root)
-        return World(root, settings or Settings(), connect=database.connect, lose=database.lose)
+        return World(root, settings or Settings(), home=database)
 
     yield make
     shutil.rmtree(tmp_path, ignore_errors=True)

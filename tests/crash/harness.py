@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import apsw
 
@@ -139,14 +140,31 @@ class CrashingEngine(SqliteEngine):
             raise apsw.IOError("the commit happened, its answer got lost")
 
 
-Connect = Callable[[Path, Fuse], Engine]
-"""Opens the index of a world: on SQLite at the path that it is given."""
+class Home(Protocol):
+    """Where the indexes of worlds lie."""
+
+    def connect(self, root: Path, fuse: Fuse) -> Engine:
+        """Open the index of the world in this directory."""
+
+    def lose(self, root: Path) -> None:
+        """Somebody removes it while nobody has it open."""
+
+    def photograph(self) -> Callable[[], None]:
+        """Remember what lies outside of the spool, as it is just now: what is returned brings that back."""
 
 
-def remove_index(root: Path) -> None:
-    """Remove an index that is a file of its spool."""
-    for path in root.glob("index.db*"):
-        path.unlink()
+class InSpool:
+    """Each in a file of its spool: who copies the spool has copied it."""
+
+    def connect(self, root: Path, fuse: Fuse) -> Engine:
+        return CrashingEngine(root / "index.db", fuse)
+
+    def lose(self, root: Path) -> None:
+        for path in root.glob("index.db*"):
+            path.unlink()
+
+    def photograph(self) -> Callable[[], None]:
+        return lambda: None
 
 
 class Mortals(Owners):
@@ -167,11 +185,10 @@ class World:
 
     def __init__(
         self, root: Path, settings: Settings, clock: SettableClock | None = None, boot: str = BOOT,
-        connect: Connect = CrashingEngine, lose: Callable[[Path], None] = remove_index,
+        home: Home | None = None,
     ) -> None:  # fmt: skip
         self.root = root
-        self._connect = connect
-        self._lose = lose
+        self.home = home or InSpool()
         self.boot = boot
         self.settings = replace(settings, spool=root, low_water=NO_ROOM_NEEDED)
         self.clock = clock or SettableClock()
@@ -187,7 +204,7 @@ class World:
 
     def _open(self) -> None:
         self.spool = Spool(self.root, CrashingFiles(self.fuse))
-        self.index = Index(self._connect(self.root / "index.db", self.fuse))
+        self.index = Index(self.home.connect(self.root, self.fuse))
         self.jobqueue = JobQueue(self.spool, self.index, self.settings, chance=lambda: 0.5)
         self.owners = Mortals(self.root / "run")
 
@@ -215,17 +232,12 @@ class World:
     def lose_index(self) -> None:
         """Somebody removes the index while nothing runs; then others start."""
         self.close()
-        self._lose(self.root)
+        self.home.lose(self.root)
         self.die_again()
 
-    def snapshot(self, to: Path) -> World:
-        """The same world once more: what is on disk, owners dead. This one must be dead, too."""
-        shutil.copytree(self.root, to, symlinks=True)
-        clock = SettableClock(self.clock.wall, self.clock.boot)
-        other = World(to, self.settings, clock)
-        other.sent, other.lost, other.deleted = dict(self.sent), set(self.lost), set(self.deleted)
-        other.taken = set(self.taken)
-        return other
+    def photograph(self) -> Picture:
+        """What is on disk and in the index, to begin from it as often as is wanted. All are dead, and closed."""
+        return Picture(self, self.home.photograph())
 
     # ---------------------------------------------------------------- actors
 
@@ -336,6 +348,25 @@ class World:
                 break
             self.clock.pass_by(max(0.0, wake - self.clock.now()) + 0.01)
         consumer.leave()
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A world as it was when everybody was dead."""
+
+    world: World
+    _bring_back: Callable[[], None]
+
+    def again(self, to: Path) -> World:
+        """The same world once more."""
+        was = self.world
+        shutil.copytree(was.root, to, symlinks=True)
+        self._bring_back()
+        clock = SettableClock(was.clock.wall, was.clock.boot)
+        other = World(to, was.settings, clock, home=was.home)
+        other.sent, other.lost, other.deleted = dict(was.sent), set(was.lost), set(was.deleted)
+        other.taken = set(was.taken)
+        return other
 
 
 class StandIn:

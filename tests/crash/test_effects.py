@@ -4,13 +4,12 @@ A protocol is arranged, its act runs with an armed fuse, everybody dies, others 
 must hold then: nothing lost, nothing twice, no budget charged but to what ran, and whatever was acknowledged
 (the act had returned) is still true. A failing point is named in the failure's last note.
 
-On PostgreSQL: `PQFS_TEST_INDEX=postgres pytest tests/crash`; of every eighth protocol: with `PQFS_TEST_EVERY=8`.
+On PostgreSQL: `PQFS_TEST_INDEX=postgres pytest tests/crash`.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.conftest import NewWorld
-from tests.crash.harness import Crash, Scene, World, after_crash
+from tests.crash.harness import Crash, Picture, Scene, World, after_crash
 from tests.crash.protocols import PROTOCOLS, Plan, Protocol, finishing
 from tests.world import new_id
 
@@ -69,10 +68,7 @@ def each(protocol: Protocol) -> str:
     return protocol.name
 
 
-CHOSEN = PROTOCOLS[:: int(os.environ.get("PQFS_TEST_EVERY", "1"))]
-
-
-@pytest.mark.parametrize("protocol", CHOSEN, ids=each)
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=each)
 def test_a_crash_before_any_effect_loses_nothing_and_doubles_nothing(protocol: Protocol, new_world: NewWorld) -> None:
     for n in itertools.count(1):
         stopped = stop(new_world, protocol, n)
@@ -87,14 +83,14 @@ def test_a_crash_before_any_effect_loses_nothing_and_doubles_nothing(protocol: P
             return
 
 
-def recover_until(stopped: Stopped, m: int | None, to: Path) -> tuple[World, str]:
-    """Recover a copy of what the first crash left, and crash again before effect `m` of that."""
-    again = stopped.world.snapshot(to / "spool")
+def recover_until(picture: Picture, plan: Plan, m: int | None, to: Path) -> tuple[World, str]:
+    """Recover what the first crash left, and crash again before effect `m` of that."""
+    again = picture.again(to / "spool")
     again.fuse.arm(m)
     last = ""
     try:
-        if stopped.plan.mend:
-            stopped.plan.mend(again)
+        if plan.mend:
+            plan.mend(again)
         again.recover()
     except Crash as crash:
         last = str(crash)
@@ -108,11 +104,12 @@ def crash_twice(protocol: Protocol, new_world: NewWorld, tmp_path: Path, every: 
         stopped = stop(new_world, protocol, n)
         scene = Scene.of(stopped.world)
         stopped.world.close()
-        whole, _ = recover_until(stopped, None, tmp_path / f"{n}")
+        picture = stopped.world.photograph()
+        whole, _ = recover_until(picture, stopped.plan, None, tmp_path / f"{n}")
         effects = len(whole.fuse.trace)
         drop(whole)
         for m in range(1 + n % every, effects + 1, every):
-            again, last = recover_until(stopped, m, tmp_path / f"{n}-{m}")
+            again, last = recover_until(picture, stopped.plan, m, tmp_path / f"{n}-{m}")
             again.die()
             points += 1
             try:
@@ -142,7 +139,7 @@ def test_a_second_crash_inside_recovery_changes_nothing(
 # -------------------------------------------------------------------- what a crash can not show
 
 
-@pytest.mark.parametrize("protocol", CHOSEN, ids=each)
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=each)
 def test_a_rename_that_happened_and_says_that_it_did_not_breaks_nothing(
     protocol: Protocol, new_world: NewWorld
 ) -> None:
