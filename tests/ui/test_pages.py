@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
-from pqfs.clock import boot_id
+from pqfs.clock import SystemClock, boot_id
 from pqfs.model import State
 from pqfs.naming import id12
 from pqfs.owners import OwnerLock
+from pqfs.pulse import Pulse
 from pqfs.settings import load
 from pqfs.spool import Spool
 from pqfs.wiring import App, open_app
@@ -135,6 +136,20 @@ def test_health_tells_rules_processes_and_versions(app: App, job: Fill) -> None:
     said = words(open_page("health")).replace("\\", "")
     assert "not-running" in said and "dead-letters" in said
     assert "SQLite" in said and "schema" in said and "work pauses below" in said
+
+
+def test_a_pulse_tells_instants_as_times(app: App) -> None:
+    clock = SystemClock()
+    pulse = Pulse(app.spool.path("run"), "janitor", "janitor.1.aa", boot_id(), clock)
+    at = clock.boottime()
+    pulse.beat(alarms={"handler-unfit": at - 180.5}, stepped={"by": -3600.2, "at": at - 600.5}, idle_since=at - 90.2)
+    pulse.close()
+
+    said = words(open_page("health")).replace("\\", "")
+
+    assert "alarms: handler-unfit for 3 min" in said
+    assert "clock set by -60 min 10 min ago" in said
+    assert "idle for 90 s" in said
 
 
 @pytest.mark.parametrize("path", sorted(_UI.rglob("*.py")), ids=lambda path: str(path.relative_to(_UI)))

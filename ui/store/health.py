@@ -21,7 +21,7 @@ from pqfs.stack.supervisor import Supervisor
 from pqfs.wiring import App
 from ui.store.door import Answer, ask, look_at
 
-__all__ = ["Beat", "Machine", "Pulse", "Row"]
+__all__ = ["Machine", "Pulse", "Row"]
 
 _LIBRARIES = ("apsw", "watchdog", "pydantic", "streamlit", "supervisor", "typer")
 
@@ -32,6 +32,10 @@ class Pulse:
 
     beat: Beat
     ago: float
+
+    def since(self, instant: float) -> float:
+        """Seconds since an instant (boot time) that the program told of."""
+        return self.ago + self.beat.at - instant
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import streamlit as st
 
 from ui.parts import links
@@ -9,8 +11,10 @@ from ui.parts.live import live, taken, told
 from ui.parts.table import table
 from ui.parts.words import elapsed, plain, short, size, when
 from ui.store import health, overview
-from ui.store.health import Beat
+from ui.store.health import Pulse
 from ui.store.overview import Severity
+
+_INSTANTS = ("alarms", "stepped", "idle_since")  # of a pulse, by boot time
 
 
 def show() -> None:
@@ -63,21 +67,36 @@ def _pulses() -> None:
     st.subheader("Pulses", anchor=False)
     st.caption("When each program last did its work, and what it said of itself: the watch, alarms, quotas.")
     rows = [
-        (plain(each.beat.program), f"{elapsed(each.ago)} ago", plain(_pulse(each.beat)))
+        (plain(each.beat.program), f"{elapsed(each.ago)} ago", plain(_pulse(each)))
         for each in health.pulses().value or ()
     ]
     table(("program", "last beat", "says"), rows, "No program has run here yet.", "Pulses")
 
 
-def _pulse(beat: Beat) -> str:
+def _pulse(pulse: Pulse) -> str:
+    beat = pulse.beat
     costs = ", ".join(f"{way} {milliseconds:.2g} ms" for way, milliseconds in beat.said.get("barriers", {}).items())
+    figures = {name: each for name, each in beat.said.items() if name not in ("barriers", *_INSTANTS)}
     told = (
         f"does: {beat.doing}" if beat.doing else "",
         f"trouble: {short(beat.trouble)}" if beat.trouble else "",
-        short(_said({name: each for name, each in beat.said.items() if name != "barriers"}), 300),
+        *_lasting(pulse),
+        short(_said(figures), 300),
         f"makes durable by: {costs}" if costs else "",
     )
     return "; ".join(each for each in told if each)
+
+
+def _lasting(pulse: Pulse) -> Iterator[str]:
+    """What has an instant, with the time that has passed since."""
+    said = pulse.beat.said
+    if held := said.get("alarms"):
+        yield "alarms: " + ", ".join(f"{name} for {elapsed(pulse.since(at))}" for name, at in held.items())
+    if step := said.get("stepped"):
+        by = f"{'-' if step['by'] < 0 else ''}{elapsed(abs(step['by']))}"
+        yield f"clock set by {by} {elapsed(pulse.since(step['at']))} ago"
+    if idle := said.get("idle_since"):
+        yield f"idle for {elapsed(pulse.since(idle))}"
 
 
 def _said(said: object) -> str:
