@@ -164,7 +164,8 @@ class SqliteEngine:
 
     def schema_version(self) -> int:
         """PRAGMA user_version: the number of the newest migration."""
-        return int(self._connection.pragma("user_version"))
+        with _translated(self._connection):
+            return int(self._connection.pragma("user_version"))
 
     def integrity(self, is_over: Callable[[], bool] = lambda: False) -> list[str]:
         """PRAGMA quick_check, given up when `is_over`; empty when nothing is wrong."""
