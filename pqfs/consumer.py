@@ -56,7 +56,7 @@ class Consumer:
         self._paused_until = 0.0
         self._drain_by: float | None = None
         self._pause = Pause("consumer")
-        self._vigil = Vigil(jobqueue.index, clock)
+        self._vigil = Vigil(jobqueue.spool, jobqueue.index, clock)
         self._idle_since: float | None = None
         self.completed = 0
 

@@ -61,7 +61,7 @@ class Courier:
         self._ended: deque[tuple[Notice, str | None]] = deque()
         self._wake: Callable[[], None] = lambda: None
         self._pause = Pause("telling what has happened")
-        self._vigil = Vigil(jobqueue.index, clock)
+        self._vigil = Vigil(jobqueue.spool, jobqueue.index, clock)
         self._upkeep_at = 0.0
 
     def run(self, stop: Stop, bell: Bell, until_empty: bool = False) -> None:

@@ -4,8 +4,9 @@
     run/index.barred    what is wrong with the index; nobody opens it while this is there
     .identity           the spool's own name for itself, the era of its index, and who, if anybody, has that open
 
-The era grows each time that the last process closes the index, and stands in the index and in the tree: an index of
-another era is a copy, older than the tree or younger. `is_open` without an owner says that the last stop was none.
+The era grows each time that the last process closes the index, and every minute while a janitor works; it stands in
+the index and in the tree. So an index of another era is a copy, older than the tree or younger, even if it was made
+in the midst of a run. `is_open` without an owner says that the last stop was none.
 """
 
 from __future__ import annotations
@@ -105,6 +106,52 @@ def refuse_foreign(spool: Spool, index: Index) -> None:
             f"The index is another spool's, not that of {spool.root}.",
             "Put this spool's own in its place, or make one from the spool: pqfs index rebuild",
         )
+
+
+def refuse_exchanged(spool: Spool, index: Index) -> None:
+    """Refuse an index that is older than the tree: a copy was put in its place since it was opened.
+
+    Raises:
+        IndexGone: it was, or one of another spool.
+    """
+    told = read_identity(spool)  # first: the index is never behind what the tree has told before
+    found = relation(told, index.identity(), has_log=True) if told else Relation.NEW
+    if found in (Relation.OLDER, Relation.FOREIGN):
+        raise IndexGone(
+            f"The index was exchanged while it was open: {found.value}.",
+            "It is brought up to date by the next start, once everybody has ended.",
+        )
+
+
+def begin_era(spool: Spool, index: Index) -> None:
+    """Have all copies of the index that were made before be older than the tree.
+
+    Raises:
+        IndexGone: the index itself is such a copy.
+    """
+    with index.transaction():
+        refuse_exchanged(spool, index)
+        era = _next_era(spool, index)
+    # Crash here: the index is one era ahead of a tree that is open, which is known for this.
+    if era is not None:
+        _tell_era(spool, era, is_open=True)
+
+
+def _next_era(spool: Spool, index: Index) -> int | None:
+    """Mark the index as of an era that was not yet; None for a spool that has no mark."""
+    mark, marked = read_identity(spool), index.identity()
+    if mark is None or marked is None:
+        return None
+    era = max(mark.era, marked[1]) + 1
+    index.identify(mark.spool, era)
+    return era
+
+
+def _tell_era(spool: Spool, era: int, is_open: bool) -> None:
+    """The same in the tree. Race: another host has begun a later one meanwhile."""
+    mark = read_identity(spool)
+    if mark and mark.era < era:
+        write_identity(spool, replace(mark, era=era, is_open=is_open, host=os.uname().nodename if is_open else None))
 
 
 def refuse_moved(spool: Spool, place: str) -> None:
@@ -226,11 +273,12 @@ class Custody:
         mark = read_identity(self._spool) if self._lock(fcntl.LOCK_EX) else None
         try:
             if mark and mark.is_open:
-                mark = replace(mark, era=mark.era + 1, is_open=False, host=None)
                 with index.transaction():
-                    index.identify(mark.spool, mark.era)
+                    refuse_exchanged(self._spool, index)
+                    era = _next_era(self._spool, index)
                 index.close()
-                write_identity(self._spool, mark)
+                if era is not None:
+                    _tell_era(self._spool, era, is_open=False)
         except (PqfsError, OSError):
             pass  # no room, or no index any more: the mark says that it is open, and the next start looks closer
         index.close()

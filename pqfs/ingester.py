@@ -107,7 +107,7 @@ class Ingester:
         self._stuck: set[bytes] = set()
         self._is_paused = False
         self._pause = Pause("sweeping the inbox")
-        self._vigil = Vigil(jobqueue.index, clock)
+        self._vigil = Vigil(jobqueue.spool, jobqueue.index, clock)
         jobqueue.spool.make_directory(f"ready/{owner}")
 
     # ---------------------------------------------------------------- loop

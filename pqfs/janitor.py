@@ -17,6 +17,7 @@ from typing import Protocol
 
 from pqfs.assignments import Assignments
 from pqfs.clock import Clock, parse_day
+from pqfs.custody import begin_era
 from pqfs.doorbell import Bell
 from pqfs.errors import IndexGone, Unavailable, explained
 from pqfs.events import Word, emit, trouble
@@ -91,7 +92,7 @@ class Janitor:
         self._look_at = 0.0
         self._upkeep_at = 0.0
         self._pause = Pause("looking after the spool")
-        self._vigil = Vigil(jobqueue.index, clock)
+        self._vigil = Vigil(jobqueue.spool, jobqueue.index, clock)
         self._done = Counter(dict.fromkeys(("reaped", "purged", "upkeep", "scheduled"), 0))
         self._silent_since: dict[str, float] = {}  # consumers that were silent at the last look, and since which one
 
@@ -228,13 +229,15 @@ class Janitor:
     # ---------------------------------------------------------------- upkeep
 
     def _upkeep_if_due(self) -> bool:
-        """Retention (who leads) and checkpoint, once a minute; whether there is more to do at once."""
+        """Retention and a new era (who leads), and checkpoint, once a minute; whether there is more to do at once."""
         if self._clock.boottime() < self._upkeep_at:
             return False
         purged = self.purge() if self._leads else 0
         self._done["purged"] += purged
         if purged >= _CHUNK:
             return True
+        if self._leads:
+            begin_era(self._spool, self._index)
         logged, moved = self._index.engine.checkpoint()
         emit(Word.CHECKPOINT, logged=logged, moved=moved)
         self._spool.keep_ballast(int(self._jobqueue.settings.low_water))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pqfs.clock import Clock
@@ -19,6 +19,7 @@ from pqfs.custody import (
     bar,
     read_identity,
     refuse_barred,
+    refuse_exchanged,
     refuse_foreign,
     refuse_moved,
     refuse_other_host,
@@ -26,13 +27,16 @@ from pqfs.custody import (
     write_identity,
 )
 from pqfs.errors import IndexDamaged, IndexGone, SchemaInUse
-from pqfs.hosts import owners_of
+from pqfs.hosts import others_at_work, owners_of
 from pqfs.index import Engine, Index
+from pqfs.index.census import Census
 from pqfs.jobqueue import JobQueue
 from pqfs.settings import Settings
+from pqfs.sieve import in_chunks
 from pqfs.spool import Spool
 
 AFTER_A_CRASH = 2.0  # seconds for a look through an index that nobody has closed
+_DUTY = "reckoning"  # what one host at a time does
 _PATIENCE = 60.0  # seconds for another process to make or check the index
 
 
@@ -79,6 +83,7 @@ class Opening:
     def _open_too(self, patience: float) -> Index:
         index = self._connect(consent=_refuse_while_used)
         refuse_foreign(self._spool, index)
+        refuse_exchanged(self._spool, index)
         if patience:
             examine(self._spool, index, patience)
         return index
@@ -108,13 +113,14 @@ class Opening:
             # committed behind the gap. What moves into the database is written and synced anew.
             index.engine.checkpoint()
         if mark is None:
-            self._refuse_vanished(index)
+            self._refuse_unknown(index)
         found = relation(mark, index.identity(), has_log)
         if found is Relation.NEW and not index.counts():
             found = Relation.OLDER  # just made, beside whatever the tree holds
         if found in (Relation.OLDER, Relation.NEWER) and not self._is_new(index):
             from pqfs.reckoning import Reckoning  # what no start but this one needs
 
+            self._refuse_beside_others(index, found)
             self._tell(f"Bringing the index up to date: {found.value}.")
             owners = owners_of(self._settings, index, index.engine.clock())
             jobqueue = JobQueue(self._spool, index, self._settings)
@@ -133,13 +139,31 @@ class Opening:
                 "Of a backup: pqfs index restore FILE. Without one, and no job is lost: pqfs index rebuild",
             )
 
-    def _refuse_vanished(self, index: Index) -> None:
-        """An index of elsewhere knows jobs, and the place of their spool is empty: each would be given up as lost."""
+    def _refuse_unknown(self, index: Index) -> None:
+        """An index of elsewhere knows jobs, and none of what is here: each of them would be given up as lost."""
         is_beside = self._settings.index_server is None and self._settings.index_file.parent == self._spool.root
-        if not is_beside and index.identity() and index.counts() and _is_empty(self._spool):
+        if is_beside or not (index.identity() and index.counts()):
+            return
+        if _is_empty(self._spool):
             raise IndexGone(
                 f"The index at {self._settings.index_place} knows jobs, and at {self._spool.root} there is nothing.",
                 "Is its volume mounted? Where the spool itself is lost: pqfs index rebuild --fresh",
+            )
+        if not any(_known(self._spool, index)):
+            raise IndexGone(
+                f"The index at {self._settings.index_place} knows jobs, but none of those at {self._spool.root}.",
+                "It seems to be another spool's: is its address right? If it is this one's: pqfs index rebuild",
+            )
+
+    def _refuse_beside_others(self, index: Index, found: Relation) -> None:
+        """What is brought up to date must not change meanwhile: other hosts notice, too, and end."""
+        if self._settings.host is None:
+            return
+        others = others_at_work(self._settings, index, index.engine.clock())
+        if others or not index.engine.leads(_DUTY, self._settings.host):
+            raise IndexGone(
+                f"{found.value.capitalize()}, and {' and '.join(others) or 'another host'} works on it.",
+                "It is brought up to date by the next start, once everybody has ended, or was silent for a lease.",
             )
 
     def _is_new(self, index: Index) -> bool:
@@ -176,6 +200,13 @@ def examine(spool: Spool, index: Index, patience: float) -> None:
 def _refuse_while_used(_engine: Engine, found: int) -> None:
     """Others on this host have the index open: of an older pqfs, since the first of ours would have changed it."""
     raise SchemaInUse(found, [os.uname().nodename])
+
+
+def _known(spool: Spool, index: Index) -> Iterator[bool]:
+    """Of some of the tree's payloads after the other, whether the index knows a job of theirs."""
+    census = Census(index.engine)
+    for chunk in in_chunks(spool.payloads()):
+        yield bool(census.of({name.job for _, name in chunk}))
 
 
 def _is_empty(spool: Spool) -> bool:

@@ -14,10 +14,11 @@ from pqfs.errors import Misconfigured
 from pqfs.hosts import DUTY
 from pqfs.index import Consumer, catalogue
 from pqfs.settings import load, without_secret
+from pqfs.spool import Spool
 from pqfs.wiring import open_app
 from tests import newer
 from tests.shell import Shell
-from tests.world import invariants
+from tests.world import invariants, new_id
 
 if TYPE_CHECKING:
     from tests.server import Server
@@ -78,6 +79,34 @@ def test_an_empty_database_beside_a_full_spool_is_no_index(served: Shell, server
     assert served("index", "rebuild") == 0
     assert served("jobs", "list") == 0
     assert "a.txt" in served.out
+
+
+@pytest.mark.parametrize("directory", ["inbox", "ready/submit.1.0123abcd"])
+def test_a_new_spool_that_holds_files_is_not_taken_for_the_one_of_an_index_with_jobs(
+    served: Shell, directory: str
+) -> None:
+    served.submit()
+    Spool.create(served.root / "other")
+    folder = served.root / "other" / directory
+    folder.mkdir(exist_ok=True)
+    (folder / f"{new_id(1.0)}.default.b.txt").write_text("b")
+
+    assert served("--spool", served.root / "other", "submit", "a.txt") == 6
+    assert "another spool" in served.err or "there is nothing" in served.err
+    assert served("jobs", "list") == 0
+    assert served.out.count("pending") == 1
+
+
+def test_who_opens_an_older_dump_waits_until_the_other_hosts_have_ended(served: Shell, server: Server) -> None:
+    served.submit()
+    server.run("UPDATE identity SET era = era - 2", "served")
+    server.run("INSERT INTO hosts SELECT 'alpha', 'a boot', max(beat_at), 30 FROM hosts", "served")
+
+    assert served("submit", "a.txt") == 6
+    assert "and alpha works on it" in " ".join(served.err.split())
+    server.run("UPDATE hosts SET beat_at = 0 WHERE name = 'alpha'", "served")
+    assert served("submit", "a.txt") == 0
+    assert "older than the tree" in served.err
 
 
 def test_a_rebuild_begins_anew_and_never_in_another_spools_index(served: Shell, server: Server) -> None:

@@ -56,7 +56,7 @@ class Desk:
         self.dequeuer = Dequeuer(app.jobqueue, app.clock, self.lock, PROGRAM, outlived=True)
         self._ids = JobIds()
         self._on_lost = on_lost
-        self._vigil = Vigil(app.index, app.clock)
+        self._vigil = Vigil(app.spool, app.index, app.clock)
         self._tending = Heartbeat(_TEND_EVERY, self._tend)
         self._tending.start()
 
