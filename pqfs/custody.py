@@ -23,6 +23,7 @@ from pqfs import kernel
 from pqfs.errors import IndexDamaged, IndexGone, PqfsError, Unavailable
 from pqfs.footing import is_shared
 from pqfs.index import Index
+from pqfs.settings import BESIDE
 from pqfs.spool import Spool
 
 IDENTITY = ".identity"
@@ -161,9 +162,10 @@ def refuse_moved(spool: Spool, place: str) -> None:
         IndexGone: somebody has.
     """
     mark = read_identity(spool)
-    if mark and mark.moved not in (None, place):
+    moved = str(spool.path("index.db")) if mark and mark.moved == BESIDE else mark and mark.moved
+    if moved not in (None, place):
         raise IndexGone(
-            f"The index of this spool is not at {place}: it was moved to {mark.moved}.",
+            f"The index of this spool is not at {place}: it was moved to {moved}.",
             "Set its address: index in pqfs.toml, or PQFS_INDEX. If it is gone for good: pqfs index rebuild --fresh",
         )
 
@@ -223,9 +225,10 @@ def is_barred(spool: Spool) -> bool:
     return spool.exists(_BARRED)
 
 
-def unbar(spool: Spool) -> None:
-    """The index has been made again, or is sound after all."""
-    spool.remove(_BARRED)
+def unbar(spool: Spool, reason: PqfsError | None = None) -> None:
+    """The index has been made again, or is sound after all. With a `reason`: only what was barred for that."""
+    if reason is None or (is_barred(spool) and spool.path(_BARRED).read_text().startswith(reason.message)):
+        spool.remove(_BARRED)
 
 
 # -------------------------------------------------------------------- use

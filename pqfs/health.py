@@ -314,6 +314,11 @@ def _dead_letters(vitals: Vitals) -> Iterator[str]:
         yield f"Jobs that have failed for good: {vitals.ledger.dead:,}."
 
 
+def _index_moving(vitals: Vitals) -> Iterator[str]:
+    if vitals.ledger.is_recorded:
+        yield "The index is being moved, or such a move was cut off: each row that changes is noted in it."
+
+
 def _footing_changed(vitals: Vitals) -> Iterator[str]:
     """Where a share was not mounted at the last start, or is not at this one, producers drop files elsewhere."""
     beat, chosen = vitals.pulse("ingester"), _said(vitals, "ingester", "footing")
@@ -387,6 +392,8 @@ RULES = (
     Rule("clock-stepped", _ALARM, "", _clock_stepped,
          "Is NTP running? Delayed jobs and retries follow the clock; leases do not."),
     Rule("index-ahead", _NOTICE, "", _index_ahead, "The clock was wrong for a while, or is now: see date."),
+    Rule("index-moving", _NOTICE, "", _index_moving,
+         "Was it cut off? The same pqfs index move again goes on; or the index stays: pqfs index move --abandon"),
     Rule("quota-reached", _NOTICE, "inbox", _quota_reached, "They are taken as room appears. See: pqfs why FILE"),
     Rule("footing-changed", _NOTICE, "inbox", _footing_changed, "Is everything mounted? See: pqfs doctor --mount"),
     Rule("dead-letters", _NOTICE, "", _dead_letters, "See: pqfs jobs list --state failed; pqfs why JOB"),

@@ -132,8 +132,8 @@ class Opening:
         """An empty index beside a full tree would forget what was completed. `file`: of one on SQLite."""
         if file and file.exists() and file.stat().st_size > 0:
             return
+        refuse_moved(self._spool, self._settings.index_place)
         if not _is_empty(self._spool):
-            refuse_moved(self._spool, self._settings.index_place)
             raise IndexGone(
                 f"There is no index at {self._settings.index_place}, but the spool holds jobs.",
                 "Of a backup: pqfs index restore FILE. Without one, and no job is lost: pqfs index rebuild",

@@ -75,8 +75,8 @@ def _open(loaded: Loaded) -> App:
         try:
             return open_app(loaded)
         except (IndexGone, SchemaInUse) as error:
-            if "SUPERVISOR_ENABLED" not in os.environ:
-                raise
+            if "SUPERVISOR_ENABLED" not in os.environ or (loaded.edition and loaded.edition.is_outdated):
+                raise  # whoever is started in our place reads the settings that are new
             if error.message != said:
                 emit(Word.ALARM, what=error.message, hint=error.hint)
                 said = error.message

@@ -18,6 +18,7 @@ from pqfs.edition import Edition
 from pqfs.errors import Corrupt, PqfsError, SchemaTooNew
 from pqfs.index import Queue
 from pqfs.index.notices import Notices
+from pqfs.index.recording import whose_changes
 from pqfs.model import DEAD, Job
 from pqfs.owners import Facts, Owners
 from pqfs.pulse import Beat, read_beats
@@ -88,6 +89,7 @@ class Ledger:
     unconfirmed: tuple[float, ...] = ()
     untold: int = 0  # notices that were put aside
     to_tell_since: float | None = None  # since when the next of the others could have been told
+    is_recorded: bool = False  # which rows change: for a move of the index, under way or cut off
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,7 @@ def _ledger(source: Source, beats: tuple[Beat, ...], now: float) -> Ledger:
         unconfirmed=tuple(job.updated_at for job in index.unconfirmed(_ROWS)),
         untold=untold,
         to_tell_since=to_tell_since,
+        is_recorded=whose_changes(index.engine) is not None,
     )
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pqfs.settings import load
+from pqfs.cli.addressing import readdress
+from pqfs.errors import IndexGone
+from pqfs.index.recording import whose_changes
+from pqfs.settings import Loaded, load
 from pqfs.wiring import open_app
 from tests.shell import Shell
 from tests.world import invariants
@@ -107,7 +111,7 @@ def test_half_a_move_is_never_taken_for_the_whole(shell: Shell, target: str, mon
     with monkeypatch.context() as patched:
         patched.setattr("pqfs.index.moving._Leveller._write", lambda self: 1)
         assert shell("index", "move", "sqlite", target, "--yes") == 1
-    assert "changed while it was moved" in shell.err
+    assert "not what they should be in its new place" in shell.err
 
     _at(monkeypatch, target)
 
@@ -149,9 +153,151 @@ def test_another_spools_index_is_never_written_over(shell: Shell, tmp_path: Path
     assert shell("fsck") == 0
 
 
-def test_nothing_moves_while_somebody_works(shell: Shell, tmp_path: Path) -> None:
-    shell.submit()
-    with closing(shell.app()):
+def test_who_does_not_let_go_of_the_index_keeps_it_where_it_is(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = shell.submit()
+    monkeypatch.setenv("PQFS_CONSUME__DRAIN", "0")
+    monkeypatch.setattr("pqfs.cli.rebuilding._DRAIN", 0.0)
+    with closing(shell.app()) as app:
         assert shell("index", "move", "sqlite", f"sqlite:///{tmp_path}/index.db", "--yes") == 1
+        assert "still uses the index" in shell.err
+        assert whose_changes(app.index.engine) is None
 
-    assert "alive" in shell.err
+    assert shell.state(job) == "pending"
+    assert not (shell.spool / "run" / "index.barred").exists()
+    assert shell("fsck") == 0
+
+
+def test_pqfs_toml_names_the_new_place_and_says_all_else_as_before(
+    shell: Shell, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shell.root)
+    config = shell.root / "pqfs.toml"
+    config.write_text('# ours\nspool = "spool"\n\n[keep]  # as long as this\ndone = "1d"\n')
+    config.chmod(0o640)
+    job = shell.submit()
+
+    assert shell("index", "move", "sqlite", target, "--yes") == 0, shell.err
+    assert "names its new address" in shell.err
+    assert shell.state(job) == "pending"
+    assert config.read_text().startswith(f'# ours\nspool = "spool"\n\nindex = "{target}"\n\n[keep]  # as long')
+    assert config.stat().st_mode & 0o777 == 0o640
+
+    assert shell("index", "move", target, "sqlite", "--yes") == 0, shell.err
+    assert 'index = "sqlite"' in config.read_text()
+    assert shell.state(job) == "pending"
+    _is_sound(shell)
+
+
+@pytest.mark.parametrize(
+    ("line", "address"),
+    [
+        ("", "postgresql://me:secret@host/x"),
+        ('"index" = "sqlite"\n', "sqlite:////x.db"),
+        ('note = """\nindex = 1\n"""\n', "sqlite:////x.db"),
+    ],
+    ids=["a password", "a quoted key", "a text that looks like the line"],
+)
+def test_a_settings_file_that_can_not_tell_it_is_left_as_it_is(tmp_path: Path, line: str, address: str) -> None:
+    config = tmp_path / "pqfs.toml"
+    config.write_text(line)
+    settings = load({"spool": str(tmp_path)}, {}).settings
+    loaded = Loaded(settings, {}, config)
+
+    assert not readdress(loaded, settings, replace(settings, index=address))
+    assert config.read_text() == line
+
+
+def test_an_address_of_the_environment_is_told_and_not_written(
+    shell: Shell, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shell.root)
+    (shell.root / "pqfs.toml").write_text('spool = "spool"\n')
+    _at(monkeypatch, "sqlite")
+    shell.submit()
+
+    assert shell("index", "move", "sqlite", target, "--yes") == 0, shell.err
+    assert "Now set its address" in shell.err
+    assert (shell.root / "pqfs.toml").read_text() == 'spool = "spool"\n'
+
+
+class Killed(BaseException):
+    """What a kill is to the code that it meets: nothing is cleared away."""
+
+
+def test_a_move_that_was_killed_can_be_abandoned_and_nothing_of_it_is_left(
+    shell: Shell, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = shell.submit()
+    _killed(shell, target, "pqfs.cli.moving.note", monkeypatch)
+    assert (shell.spool / "run" / "index.barred").exists()
+    assert shell("submit", "a.txt") == 6
+    assert "being moved" in shell.err
+
+    assert shell("index", "move", "--abandon") == 0, shell.err
+
+    assert shell("submit", "a.txt") == 0
+    assert shell.state(job) == "pending"
+    with closing(shell.app()) as app:
+        assert whose_changes(app.index.engine) is None
+    _is_sound(shell)
+
+
+def test_a_move_that_was_killed_beside_the_pipeline_holds_nobody_up_and_is_told(
+    shell: Shell, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = shell.submit()
+    _killed(shell, target, "pqfs.index.moving.Move.compare", monkeypatch)
+
+    assert shell.submit("b.txt") != job
+    assert shell("fsck") == 0
+    shell("status")
+    assert "index move --abandon" in shell.out
+
+
+def _killed(shell: Shell, target: str, before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kill a move right before it calls this: what it clears away at its end stays, too."""
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(before, die)
+        patched.setattr("pqfs.index.moving.Move.end", lambda _: None)
+        patched.setattr("pqfs.cli.rebuilding.unbar", lambda _: None)
+        with pytest.raises(Killed):
+            shell("index", "move", "sqlite", target, "--yes")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "pqfs.index.moving.Move.copy",
+        "pqfs.index.moving.Move.compare",
+        "pqfs.index.moving.Move.catch_up",
+        "pqfs.index.moving.Move.finish",
+        "pqfs.cli.moving.note",
+        "pqfs.cli.moving._hand_over",
+        "pqfs.cli.moving._remember",
+        "pqfs.cli.moving.put_aside",
+        "pqfs.cli.moving.readdress",
+    ],
+)
+def test_a_move_that_was_killed_anywhere_goes_on(
+    shell: Shell, target: str, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shell.root)
+    (shell.root / "pqfs.toml").write_text('spool = "spool"\n')
+    job = shell.submit()
+    _killed(shell, target, before, monkeypatch)
+
+    assert shell("index", "move", "sqlite", target, "--yes") == 0, shell.err
+
+    assert f'index = "{target}"' in (shell.root / "pqfs.toml").read_text()
+    assert shell.state(job) == "pending"
+    with closing(open_app(load())) as app:
+        assert whose_changes(app.index.engine) is None
+        invariants(app.spool, app.index)
+    with pytest.raises(IndexGone, match="was moved to"):
+        open_app(load({"index": "sqlite"}))

@@ -31,9 +31,10 @@ from pqfs.custody import (
     unbar,
     write_identity,
 )
-from pqfs.errors import IndexDamaged, IndexGone, Refused, SchemaTooNew, Unavailable
+from pqfs.errors import IndexDamaged, IndexGone, PqfsError, Refused, SchemaTooNew, Unavailable
 from pqfs.hosts import others_at_work
 from pqfs.index import Index
+from pqfs.index.recording import forget_changes
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
 from pqfs.model import State
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 _DRAIN = 60.0  # seconds beyond the drain of a consumer until the index is given free
 _LOOK = 0.5  # seconds between two looks at who has begun meanwhile
 _COPY = ".index.restored"
+_EXCHANGED = IndexGone("The index is being exchanged; work goes on when that is done.", "See: pqfs ps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,11 @@ def rebuild(context: typer.Context, fresh: bool, restart: bool, yes: bool) -> No
 
 
 @contextmanager
-def alone(settings: Settings, restart: bool) -> Iterator[Site]:
+def alone(settings: Settings, restart: bool, reason: PqfsError = _EXCHANGED) -> Iterator[Site]:
     """Nobody else works on the spool: a payload in claimed/ would come back while it runs.
 
     With `restart` those who work are asked to finish. Supervisor starts them again at once; they find the index
-    barred, wait, and go on when it is free.
+    barred for that `reason`, wait, and go on when it is free.
     """
     refuse_root(settings.spool)
     spool = Spool(settings.spool)
@@ -106,7 +108,7 @@ def alone(settings: Settings, restart: bool) -> Iterator[Site]:
     was_barred = is_barred(spool)
     try:
         if restart:
-            _ask_to_wait(spool, owners, custody, settings)
+            _ask_to_wait(spool, owners, custody, settings, reason)
         elif owners.living() or not custody.enter_alone():
             names = ", ".join(each.owner for each in owners.living()) or "a command"
             raise Refused(
@@ -124,8 +126,8 @@ def alone(settings: Settings, restart: bool) -> Iterator[Site]:
         spool.close()
 
 
-def _ask_to_wait(spool: Spool, owners: Owners, custody: Custody, settings: Settings) -> None:
-    bar(spool, IndexGone("The index is being exchanged; work goes on when that is done.", "See: pqfs ps"))
+def _ask_to_wait(spool: Spool, owners: Owners, custody: Custody, settings: Settings, reason: PqfsError) -> None:
+    bar(spool, reason)
     asked: set[str] = set()
     deadline = time.monotonic() + settings.consume.drain + _DRAIN
     while True:
@@ -267,6 +269,7 @@ def _checked_copy(site: Site, file: Path) -> Path:
             problems = index.engine.integrity()
             refuse_foreign(site.spool, index)
             with index.transaction():
+                forget_changes(index.engine)  # copied while it was moved
                 if marked := index.identity():
                     index.identify(marked[0], -1)  # a copy, however it was made: older than the tree
     except IndexDamaged as error:

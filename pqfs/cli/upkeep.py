@@ -183,18 +183,29 @@ def restore(
 
 @index.command(
     epilog="Examples: pqfs index move sqlite postgresql://pqfs@db.example/pqfs · "
-    "pqfs index move postgresql://pqfs@db.example/pqfs sqlite"
+    "pqfs index move postgresql://pqfs@db.example/pqfs sqlite · pqfs index move --abandon"
 )
 def move(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(help="Its present address, as in the settings.")],
-    target: Annotated[str, typer.Argument(help="Its new one: an empty database, or a file that is not there yet.")],
+    source: Annotated[str, typer.Argument(help="Its present address, as in the settings.")] = "",
+    target: Annotated[
+        str, typer.Argument(help="Its new one: an empty database, or a file that is not there yet.")
+    ] = "",
+    abandon: Annotated[bool, typer.Option("--abandon", help="Forget a move that was cut off: it stays.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Carry the index to another engine, whole, while the pipeline is stopped. Cut off, it goes on where it was."""
+    """Carry the index to another engine, whole, while pqfs works; only for the last changes it pauses.
+
+    Cut off, it goes on where it was.
+    """
     from pqfs.cli import moving
 
-    moving.move(context, source, target, yes)
+    if abandon:
+        moving.abandon(context)
+    elif source and target:
+        moving.move(context, source, target, yes)
+    else:
+        raise typer.BadParameter("two addresses are needed: where the index is, and where it shall be.")
 
 
 @index.command(epilog="Example: pqfs index version --json")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
-from pqfs.index.tables import TABLES
+from pqfs.index.tables import ROWS, TABLES
 
 COLUMNS = (
     "id", "queue", "name", "arriver", "state", "place", "confirmed", "priority", "attempt", "failures",
@@ -21,12 +21,13 @@ _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 
 def statements(tokens: Mapping[str, str]) -> dict[str, str]:
     """Every statement by its name, with the engine's tokens filled in."""
-    return _filled("statements.sql", tokens) | _of_tables({"count", "first", "next", "put", "drop"})
+    tables = _of_tables({"count", "first", "next", "get", "put", "drop"})
+    return _filled("statements.sql", tokens) | tables | _of_changes(tokens["engine"])
 
 
 def batches(tokens: Mapping[str, str]) -> dict[str, str]:
     """Statements of the same names for many sets of parameters, which come as one array each. Only PostgreSQL."""
-    return _filled("batches.sql", tokens) | _of_tables({"put_many"})
+    return _filled("batches.sql", tokens) | _of_tables({"get_many", "put_many"})
 
 
 def _of_tables(verbs: Container[str]) -> dict[str, str]:
@@ -34,6 +35,15 @@ def _of_tables(verbs: Container[str]) -> dict[str, str]:
     bare = [(verb.partition("_")[0], _bare(sql)) for verb, sql in _named("tables.sql") if verb in verbs]
     told = [(each.name, each.tokens) for each in TABLES]
     return {f"{verb}_{name}": sql.format_map(tokens) for name, tokens in told for verb, sql in bare}
+
+
+def _of_changes(engine: str) -> dict[str, str]:
+    """How an engine records which rows change, and ends that: what is done to each table, as one statement."""
+    bare = {name: _bare(sql) for name, sql in _named(f"changes.{engine}.sql")}
+    each = {name: [sql.format_map(table.tokens) for table in ROWS] for name, sql in bare.items() if "_of" in name}
+    return {
+        name: "\n".join([*each.get(f"{name}_of", []), sql]) for name, sql in bare.items() if "_of" not in name
+    } | {f"changed_{table.name}": sql for table, sql in zip(ROWS, each["changed_of"], strict=True)}
 
 
 def _filled(file: str, tokens: Mapping[str, str]) -> dict[str, str]:

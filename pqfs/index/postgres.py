@@ -30,6 +30,7 @@ from pqfs.index.schema import Consent, alone, bring_up_to_date, refuse_newer, re
 from pqfs.index.session import Session
 
 _TOKENS = {
+    "engine": "postgres",
     "blob": "BYTEA", "real": "DOUBLE PRECISION", "bigint": "BIGINT", "serial": "BIGINT PRIMARY KEY", "strict": "",
     "strict_without_rowid": "", "skip_locked": "FOR UPDATE SKIP LOCKED", "row": "id",
     "listed": "SELECT jsonb_array_elements_text(CAST(:list AS jsonb))",
@@ -181,6 +182,7 @@ class PostgresEngine:
     def start_over(self) -> None:
         """Remove all of the index from the database, in one transaction. It can not be used any more."""
         with self.transaction():
+            self.run("forget_changes", {})
             for name in [*tables(), "pqfs_schema"]:
                 self._session.run(f"DROP TABLE IF EXISTS {name} CASCADE")
             self._session.run("DROP FUNCTION IF EXISTS count_jobs")

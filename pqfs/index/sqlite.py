@@ -42,6 +42,7 @@ from pqfs.naming import harmless
 from pqfs.settings import LOG_KEPT
 
 _TOKENS = {
+    "engine": "sqlite",
     "blob": "BLOB", "real": "REAL", "bigint": "INTEGER", "serial": "INTEGER PRIMARY KEY", "strict": "STRICT",
     "strict_without_rowid": "STRICT, WITHOUT ROWID", "skip_locked": "", "row": "rowid",
     "listed": "SELECT value FROM json_each(:list)",

@@ -5,7 +5,7 @@ Not `counts`, which triggers keep. A test holds this against the schema.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -33,9 +33,15 @@ class Table:
             "table": self.name, "columns": ", ".join(self.columns), "keys": ", ".join(self.keys),
             "given": ", ".join(f":{column}" for column in self.columns),
             "given_keys": ", ".join(f":{key}" for key in self.keys),
-            "given_arrays": ", ".join(f"CAST(:{name} AS {_KIND[kind]}[])" for name, kind in self.columns.items()),
+            "cast_keys": ", ".join(f"CAST(:{key} AS {_KIND[self.columns[key]]})" for key in self.keys),
+            "old_keys": ", ".join(f"old.{key}" for key in self.keys),
+            "new_keys": ", ".join(f"new.{key}" for key in self.keys),
+            "given_arrays": self._arrays(self.columns), "given_key_arrays": self._arrays(self.keys),
             "replaced": ", ".join(f"{column} = excluded.{column}" for column in others),
         }  # fmt: skip
+
+    def _arrays(self, names: Iterable[str]) -> str:
+        return ", ".join(f"CAST(:{name} AS {_KIND[self.columns[name]]}[])" for name in names)
 
 
 def _table(name: str, keys: str, *columns: str) -> Table:
@@ -90,3 +96,5 @@ TABLES = (
     _table("hosts", "name", "text: name boot_id", "real: beat_at lease"),
     _table("identity", "only_one", "whole: only_one era", "text: spool"),
 )  # fmt: skip
+JOBS = next(each for each in TABLES if each.name == "jobs")
+ROWS = TABLES[:-1]  # all but the mark that tells whose index it is: who has that is taken for the whole

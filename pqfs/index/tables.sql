@@ -9,6 +9,13 @@ SELECT {columns} FROM {table} ORDER BY {keys} LIMIT :limit;
 -- name: next
 SELECT {columns} FROM {table} WHERE ({keys}) > ({given_keys}) ORDER BY {keys} LIMIT :limit;
 
+-- name: get
+SELECT {columns} FROM {table} WHERE ({keys}) = ({given_keys});
+
+-- name: get_many
+-- Only PostgreSQL: as below.
+SELECT {columns} FROM {table} WHERE ({keys}) IN (SELECT * FROM unnest({given_key_arrays}));
+
 -- name: put
 INSERT INTO {table} ({columns}) VALUES ({given}) ON CONFLICT ({keys}) DO UPDATE SET {replaced};
 

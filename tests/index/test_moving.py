@@ -37,10 +37,10 @@ def _fill(index: Index) -> None:
     with index.transaction():
         for table in TABLES:
             if not engine.run(f"first_{table.name}", {"limit": 1}):
-                engine.run_many(f"put_{table.name}", [_made_up(table, done[0].id, number) for number in range(1, 4)])
+                engine.run_many(f"put_{table.name}", [made_up(table, done[0].id, number) for number in range(1, 4)])
 
 
-def _made_up(table: Table, job: str, number: int) -> dict[str, object]:
+def made_up(table: Table, job: str, number: int) -> dict[str, object]:
     """A row of a table that the verbs above have not written."""
     values = {"text": f"{number}-\u20ac", "whole": number, "real": NOW + number / 3, "bytes": b"\0\xff"}
     row: dict[str, object] = {column: values[kind] for column, kind in table.columns.items()}
