@@ -33,6 +33,7 @@ from pqfs.outputs import NoOutput
 
 MEDIA = "application/problem+json"
 _SOON = {"Retry-After": "1"}
+_DESCRIBED = "See: /openapi.json"
 
 
 class Problem(BaseModel):
@@ -155,15 +156,22 @@ async def _on_ours(request: Request, error: Exception) -> JSONResponse:
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     said = [f"{'.'.join(map(str, each['loc'][1:])) or 'body'}: {each['msg']}" for each in error.errors()]
-    return _problem(422, "Invalid", "; ".join(said))
+    return _problem(422, "Invalid", f"{'; '.join(said)}.", _DESCRIBED)
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
-    if error.status_code == 405:
-        headers["Allow"] = ", ".join(_allowed(request))
-    return _problem(error.status_code, "Request", str(error.detail), headers=headers)
+    match error.status_code:
+        case 404:
+            return _problem(404, "NothingThere", "There is nothing at this address.", _DESCRIBED, headers)
+        case 405:
+            allowed = ", ".join(_allowed(request))
+            hint = f"It takes: {allowed}" if allowed else _DESCRIBED
+            detail = f"This address does not take {request.method}."
+            return _problem(405, "MethodNotTaken", detail, hint, {**headers, "Allow": allowed})
+        case status:
+            return _problem(status, "Request", f"{str(error.detail).rstrip('.')}.", _DESCRIBED, headers)
 
 
 def _allowed(request: Request) -> list[str]:

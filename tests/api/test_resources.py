@@ -107,6 +107,27 @@ def test_every_error_has_a_status() -> None:
         assert 400 <= problems.status_of(error) <= 507, kind
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "title", "detail", "hint"),
+    [
+        ("GET", "/v2/jobs", 404, "Nothing There", "There is nothing at this address.", "See: /openapi.json"),
+        ("POST", "/dequeue/", 405, "Method Not Taken", "This address does not take POST.", "It takes: GET"),
+        ("PUT", "/v1/schedules", 405, "Method Not Taken", "This address does not take PUT.", "It takes: GET, POST"),
+        ("GET", "/dequeue/?lease=x", 422, "Invalid", None, "See: /openapi.json"),
+    ],
+)
+def test_what_is_no_request_of_ours_is_told_like_any_error(
+    local: TestClient, method: str, path: str, status: int, title: str, detail: str | None, hint: str
+) -> None:
+    answer = local.request(method, path)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    said = answer.json()
+    assert (said["status"], said["title"], said["hint"]) == (status, title, hint)
+    assert said["type"] == f"urn:pqfs:{title.lower().replace(' ', '-')}"
+    assert detail is None or said["detail"] == detail
+
+
 def test_who_has_lost_his_index_is_to_end(service: Service, local: TestClient) -> None:
     lost: list[bool] = []
     service.desk._on_lost = lambda: lost.append(True)
