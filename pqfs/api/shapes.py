@@ -92,7 +92,10 @@ class Enqueued(BaseModel):
 
 
 class Leased(BaseModel):
-    """A job that is the caller's until `lease_end`. `payload` is told where it is short text."""
+    """A job that is the caller's until `lease_end`. `payload` is told where it is short text.
+
+    `is_set`: it is a tar file of files that came together.
+    """
 
     job_id: Annotated[str, Field(examples=[JOB])]
     attempt: Annotated[int, Field(ge=1)]
@@ -101,6 +104,7 @@ class Leased(BaseModel):
     size: int
     lease_end: str
     metadata: dict[str, Any]
+    is_set: bool
     payload: str | None
     payload_url: Annotated[str, Field(examples=[f"/v1/jobs/{JOB}/payload?attempt=1"])]
 

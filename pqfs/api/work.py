@@ -224,6 +224,7 @@ def _leased(desk: Desk, held: Held) -> Leased:
     return Leased(
         job_id=job.id, attempt=job.attempt, queue=job.queue, name=naming.printable(job.name), size=job.size,
         lease_end=iso(desk.dequeuer.end_of(held)), metadata=(job.options or {}).get("metadata", {}),
+        is_set=SET in (job.options or {}),
         payload=_short_text(path) if job.size <= _INLINE else None,
         payload_url=f"/v1/jobs/{job.id}/payload?attempt={job.attempt}",
     )  # fmt: skip

@@ -45,7 +45,7 @@ def test_json_is_a_job(local: TestClient) -> None:
         job = enqueued(local, data, metadata={"from": "lab"})
         found = leased(local)
         assert (found["job_id"], found["attempt"], found["payload"], found["name"]) == (job, 1, payload, name)
-        assert found["metadata"] == {"from": "lab"}
+        assert (found["metadata"], found["is_set"]) == ({"from": "lab"}, False)
 
 
 def test_the_file_of_a_form_is_a_job(service: Service, local: TestClient) -> None:
@@ -374,6 +374,7 @@ def test_several_files_for_a_queue_that_takes_sets_are_one_job(service: Service,
         assert {each.name: each.size for each in tar} == {name: len(data) for _, (name, data) in FILES}
     assert (job.name, SET in (job.options or {})) == (b"a.txt.tar", True)
     assert local.post("/enqueue/", files=FILES, data={"queue": "scans", "key": "k"}).json()["job_id"] == job.id
+    assert leased(local, queue="scans")["is_set"], "whoever gets the tar file is told that it is one of ours"
     assert service.left() == []
 
 
