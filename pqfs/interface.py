@@ -33,6 +33,7 @@ class LeasedJob:
     """A job that is ours until `lease_end`; `id` and `attempt` together name the lease.
 
     `path` is the payload: a file to be read and not written, which goes on to its place when the lease ends.
+    `is_set`: it is a tar file of files that came together.
     """
 
     id: str
@@ -43,6 +44,7 @@ class LeasedJob:
     path: Path
     lease_end: float
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    is_set: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from pqfs import naming
 from pqfs.dequeuer import Dequeuer, Held
+from pqfs.duplicates import SET
 from pqfs.errors import LeaseLost, QueueNotFound, Refused, TimedOut
 from pqfs.index import Act
 from pqfs.interface import LeasedJob, Payload, Queue, Stats
@@ -119,7 +120,7 @@ class SpoolQueue(Queue):
         metadata = (job.options or {}).get("metadata", {})
         return LeasedJob(
             job.id, job.attempt, job.queue, naming.printable(job.name), job.size, dequeuer.payload(held),
-            dequeuer.end_of(held), metadata,
+            dequeuer.end_of(held), metadata, SET in (job.options or {}),
         )  # fmt: skip
 
     def extend(self, leased: LeasedJob, seconds: float | None = None) -> LeasedJob:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -14,11 +15,13 @@ import pytest
 import pqfs
 from pqfs import JobContext, Permanent, RetryLater, State, cli, get_queue, handler
 from pqfs.backends import open_queue
+from pqfs.duplicates import SET
 from pqfs.errors import Misconfigured, QueueNotFound, Refused
 from pqfs.interface import LeasedJob, Queue
 from pqfs.outputs import NoOutput
 from pqfs.settings import load
 from pqfs.spool import Spool
+from pqfs.submission import Submitter, Wish
 from pqfs.testing import SettableClock, run, temporary_queue
 from pqfs.testing.contract import QueueContract
 from pqfs.wiring import open_app
@@ -292,6 +295,32 @@ def test_a_handler_is_run_inline() -> None:
 
     assert (ran.state, ran.output, ran.error, ran.progress) == (State.COMPLETED, b"WORDS", None, (0.5,))
     assert run(reads, "files", metadata={"from": "here"}).files == {"a": b"here"}
+
+
+def joins(context: JobContext) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(context.unpack().iterdir()))
+
+
+def test_a_handler_of_sets_is_run_inline() -> None:
+    ran = run(joins, {"1.png": b"one", "2.png": "two"})
+
+    assert (ran.state, ran.output) == (State.COMPLETED, b"onetwo")
+    assert "not a set" in (run(joins, "no tar file").error or "")
+
+
+def test_whoever_leases_a_set_is_told(queue: Queue, tmp_path: Path) -> None:
+    app = open_app(load({"spool": str(tmp_path / "spool")}, {}))
+    with Submitter(app.jobqueue, "submit", app.clock) as submitter:
+        submitter.stage(io.BytesIO(b"tar"), b"set.tar", Wish(options={SET: {}}))
+        submitter.stage(io.BytesIO(b"text"), b"a.txt", Wish())
+        submitter.commit()
+    app.close()
+
+    told = [leased.is_set for leased in (queue.dequeue(), queue.dequeue()) if leased]
+
+    queue.close()
+    assert told == [True, False]
+    at_rest(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pqfs import bundle
 from pqfs.backends import open_queue
 from pqfs.clock import Clock
 from pqfs.errors import Permanent, RetryLater
@@ -88,19 +89,37 @@ class Ran:
 
 
 def run(
-    handler: Callable[[JobContext], Written | bytes | str | None], payload: Payload, *,
+    handler: Callable[[JobContext], Written | bytes | str | None], payload: Payload | Mapping[str, bytes | str], *,
     name: str | None = None, metadata: Mapping[str, Any] | None = None,
 ) -> Ran:  # fmt: skip
-    """Have a handler process one payload, here and now.
+    """Have a handler process one payload, or one set (files by name), here and now.
 
     Errors of the handler are caught and told, as they are when pqfs runs it: `state` is then `pending` (it would be
     retried) or `failed`.
     """
     with tempfile.TemporaryDirectory(prefix="pqfs-") as folder, temporary_queue(Path(folder)) as queue:
+        is_set = isinstance(payload, Mapping)
+        if isinstance(payload, Mapping):
+            name, payload = name or "set.tar", _bundled(payload, Path(folder) / "set")
         queue.enqueue(payload, name=name, metadata=metadata)
         leased = queue.dequeue()
         assert leased is not None
-        return _attempt(handler, queue, leased, Path(folder) / "scratch")
+        return _attempt(handler, queue, replace(leased, is_set=is_set), Path(folder) / "scratch")
+
+
+def _bundled(files: Mapping[str, bytes | str], folder: Path) -> Path:
+    """The tar file that the ingester would make of these."""
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data.encode() if isinstance(data, str) else data)
+    target = folder.with_name("set.tar")
+    bundle.write(target, (part for name in files for part in _part(folder / name)), lambda: None)
+    return target
+
+
+def _part(path: Path) -> Iterator[bundle.Part]:
+    with path.open("rb") as file:
+        yield bundle.Part(path.name, file.fileno(), path.stat().st_size, None)
 
 
 def _attempt(handler: Callable[[JobContext], Any], queue: Queue, leased: LeasedJob, scratch: Path) -> Ran:
@@ -108,7 +127,7 @@ def _attempt(handler: Callable[[JobContext], Any], queue: Queue, leased: LeasedJ
     scratch.mkdir()
     context = JobContext(
         leased.id, leased.attempt, leased.queue, leased.name, leased.name.encode(), leased.path, scratch / "output",
-        scratch / "files", leased.metadata, {}, told.append,
+        scratch / "files", leased.metadata, {}, told.append, is_set=leased.is_set,
     )  # fmt: skip
     try:
         returned = handler(context)
