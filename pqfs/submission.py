@@ -20,7 +20,7 @@ from pqfs import kernel, naming
 from pqfs.clock import Clock, boot_id, iso
 from pqfs.delivery import deliver, inbox
 from pqfs.duplicates import ONCE, Twin
-from pqfs.errors import DiskFull, QueueFull, Refused, Unavailable
+from pqfs.errors import DiskFull, IndexGone, PqfsError, QueueFull, Refused, Unavailable, explained
 from pqfs.index import Act
 from pqfs.jobqueue import JobQueue
 from pqfs.model import DEFAULT_QUEUE, Arrival, check_key, check_priority, check_ready_at
@@ -66,6 +66,7 @@ class Wish:
 
 
 _KEPT = "What was submitted is kept, and becomes a job once the index can be written: do not submit it again."
+_PERHAPS = "It may be kept all the same. Look at the jobs before you submit it again; with a key that is safe."
 
 
 class Submitter:
@@ -82,6 +83,7 @@ class Submitter:
         self._staged: list[tuple[Arrival, str]] = []
         self.twins: list[Twin] = []  # the duplicates of the last commit
         self.is_broken = False  # a commit has failed, and may have happened
+        self.kept: list[str] = []  # of the last commit, which failed: durable all the same, for recovery to adopt
         self._quotas = self._ask_quotas()
 
     def __enter__(self) -> Self:
@@ -193,17 +195,23 @@ class Submitter:
         `twins` tells of all of them.
 
         Raises:
-            Unavailable: nobody knows whether they are jobs; where its hint says so, they will be.
+            Unavailable, IndexGone: nobody knows whether they are jobs. Those that are `kept` will be.
         """
-        staged, self._staged = self._staged, []
+        staged, self._staged, self.kept = self._staged, [], []
         if not staged:
             return []
         self.is_broken = True
         try:
             self.twins = self._jobqueue.submit(self._lock.name, staged, self._clock.now(), acts)
-        except Unavailable as error:
-            if not any(self._jobqueue.spool.exists(path) for _, path in staged):
-                error.hint = _KEPT  # they have moved to ready/, and recovery adopts what has
+        except (Unavailable, IndexGone) as error:  # of the index: all are durable in ready/, and recovery adopts them
+            if not self._left(staged):
+                self.kept = [arrival.id for arrival, _ in staged]
+                error.hint = _KEPT
+            raise
+        except (PqfsError, OSError) as error:
+            if (known := explained(error)) and len(self._left(staged)) < len(staged):
+                known.hint = _PERHAPS
+                raise known from error
             raise
         self.is_broken = False
         self._quotas = self._ask_quotas()
@@ -214,6 +222,10 @@ class Submitter:
             for arrival, _ in staged
             if arrival.id not in rejected
         ]
+
+    def _left(self, staged: Sequence[tuple[Arrival, str]]) -> list[str]:
+        """What has not moved on from the scratch."""
+        return [path for _, path in staged if self._jobqueue.spool.exists(path)]
 
 
 def _share(source: IO[bytes], copy: IO[bytes]) -> int | None:

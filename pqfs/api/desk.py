@@ -20,7 +20,8 @@ from pqfs import bundle
 from pqfs.api.problems import Gone, NotYet
 from pqfs.bundle import Part
 from pqfs.dequeuer import Dequeuer, Held
-from pqfs.errors import IndexGone, LeaseLost, PqfsError, QueueNotFound, Refused
+from pqfs.errors import IndexGone, LeaseLost, PqfsError, QueueNotFound, Refused, Unavailable
+from pqfs.events import Word, emit
 from pqfs.index import Act
 from pqfs.listing import NEWEST, Listing, Page, Wanted
 from pqfs.model import FINAL, Job, Kind, State
@@ -44,6 +45,14 @@ class Resubmitted:
 
     count: int
     skipped: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """The jobs that a request has made; or that it will have made once the index can be written again."""
+
+    jobs: list[str]
+    are_jobs: bool
 
 
 class Desk:
@@ -99,8 +108,11 @@ class Desk:
         with self.reception.open() as submitter:
             return submitter.begin()
 
-    def enqueue(self, named: Sequence[tuple[str, str]], wish: Wish, actor: str) -> list[str]:
+    def enqueue(self, named: Sequence[tuple[str, str]], wish: Wish, actor: str) -> Entered:
         """Make jobs of what was written where `begin` said, by id and name, in one commit; the ids that answer.
+
+        What the index could not be told of, but is durable, has entered, too: who sent it again would have it twice.
+        Not so with a key: sent again it is answered with the job that it then is.
 
         Raises:
             Refused: and then none of them is a job, but where only some are duplicates: those are left out.
@@ -120,11 +132,22 @@ class Desk:
                 submitter.forget()
                 raise
             acts = [Act(actor, "submit", job, wish.queue, after=State.PENDING) for job, _ in named]
-            made = submitter.commit(acts)
+            try:
+                made = submitter.commit(acts)
+            except (Unavailable, IndexGone) as error:
+                return self._entered_unheard(submitter.kept if wish.key is None else [], error)
             if not made:
                 reason = self.app.jobqueue.duplicates.reason(submitter.twins[0])
                 raise Refused(f"{reason[0].upper()}{reason[1:]}.")
-            return [each.id for each in made]
+            return Entered([each.id for each in made], True)
+
+    def _entered_unheard(self, kept: list[str], error: PqfsError) -> Entered:
+        if not kept:
+            raise error
+        emit(Word.ALARM, what="what was enqueued is kept, and is no job yet", jobs=len(kept), error=error.message)
+        if isinstance(error, IndexGone):
+            self._on_lost()
+        return Entered(kept, False)
 
     def takes_sets(self, queue: str) -> bool:
         """Whether several files for a queue are one job."""

@@ -51,6 +51,10 @@ _JSON = 1 << 24  # bytes of a body that is held in memory
 _INLINE = 1 << 16  # bytes of a payload that is told in the answer
 _ERROR = 2000  # characters
 _MULTIPART = "multipart/form-data"
+_KEPT = {
+    "model": Enqueued,
+    "description": "It is durable, and is a job once the index can be written: do not send it again.",
+}
 _ANY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -82,11 +86,15 @@ def _add_producing(routes: APIRouter, desk: Desk, access: Access, bounds: Bounds
 
     @routes.post(
         "/enqueue/", tags=["producers"],
-        responses={200: _leads_to("job"), **told(401, 403, 404, 408, 413, 415, 422, 429, 503, 507)},
+        responses={200: _leads_to("job"), 202: _KEPT, **told(401, 403, 404, 408, 413, 415, 422, 429, 503, 507)},
         openapi_extra={"requestBody": {"required": True, "content": body}},
     )  # fmt: skip
-    async def enqueue(request: Request, by: Caller = caller) -> Enqueued:
-        """Make a job of JSON, or of each file of a form. Once this answers, the job survives anything."""
+    async def enqueue(request: Request, response: Response, by: Caller = caller) -> Enqueued:
+        """Make a job of JSON, or of each file of a form. Once this answers, the job survives anything.
+
+        202: it is kept, and is a job under this id once the index can be written. After 503 nothing is, where no hint
+        says otherwise; with a `key` it may be sent again in any case.
+        """
         tray = _Tray(desk)
         try:
             names, wish = await _received(request, bounds, tray)
@@ -94,10 +102,12 @@ def _add_producing(routes: APIRouter, desk: Desk, access: Access, bounds: Bounds
             wish = _traced(wish, request)
             if len(names) > 1 and await desk.run(desk.takes_sets, wish.queue):
                 names, wish = await tray.bundled(names, wish)
-            made = await desk.run(desk.enqueue, tray.named(names), wish, by.actor)
+            entered = await desk.run(desk.enqueue, tray.named(names), wish, by.actor)
         finally:
             await tray.empty()
-        return Enqueued(message="Job enqueued" if len(made) == 1 else "Jobs enqueued", job_id=made[0], job_ids=made)
+        jobs, what = entered.jobs, "Job" if len(entered.jobs) == 1 else "Jobs"
+        response.status_code = 200 if entered.are_jobs else 202
+        return Enqueued(message=f"{what} {'enqueued' if entered.are_jobs else 'kept'}", job_id=jobs[0], job_ids=jobs)
 
 
 class _Tray:

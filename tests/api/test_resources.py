@@ -134,7 +134,7 @@ def test_who_has_lost_his_index_is_to_end(service: Service, local: TestClient) -
     path = service.app.spool.path("index.db")
     path.rename(path.with_name("elsewhere"))
     try:
-        answer = local.post("/enqueue/", json={"job_data": 1})
+        answer = local.post("/enqueue/", json={"job_data": 1, "key": "k"})
     finally:
         path.with_name("elsewhere").rename(path)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tarfile
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from pqfs.clock import parse_iso
 from pqfs.duplicates import SET
-from pqfs.errors import IndexBusy, LeaseLost
+from pqfs.errors import IndexBusy, IndexGone, LeaseLost, PqfsError
 from pqfs.keys import Role
 from pqfs.model import Kind, State
 from tests.api.service import Service
@@ -175,6 +177,40 @@ def test_what_was_moved_and_not_committed_is_adopted_and_answers_its_key(
     assert repairs.adopted == 1
     job = enqueued(local, "x", key="k")
     assert [each["id"] for each in local.get("/v1/jobs").json()["items"]] == [job]
+
+
+@pytest.mark.parametrize("error", [IndexBusy("busy"), IndexGone("it was removed")])
+def test_what_is_kept_without_a_key_is_answered_with_the_id_that_it_will_have(
+    service: Service, local: TestClient, monkeypatch: pytest.MonkeyPatch, error: PqfsError
+) -> None:
+    """A client that heard 503 sent it again, as clients do, and had two jobs."""
+
+    def broken(*_: object) -> None:
+        raise error
+
+    lost: list[bool] = []
+    service.desk._on_lost = lambda: lost.append(True)
+    with monkeypatch.context() as patched:
+        patched.setattr(service.app.index, "insert", broken)
+        answer = local.post("/enqueue/", json={"job_data": "x"})
+    assert (answer.status_code, answer.json()["message"]) == (202, "Job kept")
+    assert bool(lost) is isinstance(error, IndexGone)
+
+    assert service.app.janitor("none").look().adopted == 1
+
+    assert [each["id"] for each in local.get("/v1/jobs").json()["items"]] == answer.json()["job_ids"]
+
+
+def test_what_may_be_kept_says_so(service: Service, local: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.app.jobqueue, "ingest", refused)
+        answer = local.post("/enqueue/", json={"job_data": "x"})
+
+    assert (answer.status_code, service.left()) == (503, [])
+    assert "may be kept" in answer.json()["hint"]
 
 
 def test_a_claim_for_somebody_outside_waits_for_a_flush(
