@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -27,18 +28,20 @@ from pqfs.mounting import judge
 from pqfs.passwords import Users
 from pqfs.places import DIRECTORIES
 from pqfs.pulse import read_beats
+from pqfs.reach import out_of_reach, owner
 from pqfs.settings import Loaded, Settings
 from pqfs.spool import Spool
 from pqfs.stack.identity import identity
 
 _SOCKET_PATH = 108  # bytes of sun_path in unix(7)
+_NAMED = 5  # of what is out of reach
 _SANE_SINCE = 1_767_225_600.0  # 2026-01-01: a clock before this was never set
 
 
 def examine(loaded: Loaded) -> Iterator[Check]:
     """Every check, one after the other; a check that itself fails is bad and says why."""
     checks: list[Callable[[Settings], Iterator[Check]]] = [
-        _sqlite, _tree, _file_system, _permissions, _disk, _index, _socket, _clock, _barriers, _supervisor,
+        _sqlite, _tree, _file_system, _permissions, _reach, _disk, _index, _socket, _clock, _barriers, _supervisor,
         _containment, _sign_in, _health,
     ]  # fmt: skip
     for check in checks:
@@ -99,6 +102,18 @@ def _permissions(settings: Settings) -> Iterator[Check]:
         yield Check("permissions", Grade.WARN, said)
     if not closed:
         yield Check("permissions", Grade.OK, "This user may read and write the whole spool.")
+
+
+def _reach(settings: Settings) -> Iterator[Check]:
+    """What root has left in the spool of another user, who can then neither run nor move it."""
+    user = owner(settings)
+    if found := out_of_reach(settings, user):
+        named = " ".join(shlex.quote(str(path)) for path in found[:_NAMED])
+        more = f", and so for {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        said = f"{user.name}, whose spool this is, can not work with {len(found)} of its files and folders."
+        yield Check("reach", Grade.BAD, f"{said} Run: chown -h {user.name}: {named}{more}")
+    else:
+        yield Check("reach", Grade.OK, f"Nothing in the spool is out of reach of {user.name}, whose it is.")
 
 
 def _disk(settings: Settings) -> Iterator[Check]:

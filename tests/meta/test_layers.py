@@ -46,7 +46,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("terms", "delivery", "manifest"),
     ("notices",),
     ("dispatch", "duplicates", "steering"),
-    ("jobqueue", "witness", "quota", "failures", "modes"),
+    ("jobqueue", "witness", "quota", "failures", "modes", "reach"),
     ("flaws", "sieve", "custody", "queueing", "schedules", "verbs", "hosts"),
     ("rebuild", "vigil"),
     ("reckoning",),
