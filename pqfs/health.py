@@ -19,6 +19,7 @@ from pqfs.owners import Life
 from pqfs.vitals import Running, Vitals
 
 LOOK_EVERY = 5.0  # seconds between two looks of the janitor
+_A_RESTART = 5.0  # seconds for which a process is stopped where supervisor starts it anew
 NOT_RUNNING = "not-running"
 SETTINGS_CHANGED = "settings-changed"
 
@@ -109,8 +110,12 @@ def _janitor_overdue(vitals: Vitals) -> Iterator[str]:
 
 def _missing(vitals: Vitals, kind: str, so: str) -> Iterator[str]:
     """A kind of process that should be there is not, for longer than a restart takes."""
+    if not vitals.is_running or vitals.alive(kind):
+        return
     silence = vitals.silence(kind)
-    if vitals.is_running and not vitals.alive(kind) and silence > vitals.settings.health.patience:
+    if kind in (each.name for each in vitals.programs or () if each.state == "STOPPED") and silence > _A_RESTART:
+        yield f"The {kind} was stopped {_span(silence)} ago and stays so until somebody starts it, so {so}."
+    elif silence > vitals.settings.health.patience:
         yield f"No {kind} has been alive for {_span(silence)}, so {so}."
 
 

@@ -230,6 +230,18 @@ def test_an_ingester_or_janitor_that_is_gone_for_longer_than_a_restart_is_an_ala
     assert stack.names() == ["ingester-missing", "janitor-overdue"]
 
 
+def test_an_ingester_that_somebody_has_stopped_is_an_alarm_at_once(stack: Stack) -> None:
+    """Supervisor will not start it again: there is nothing to wait for."""
+    stack.end("ingester")
+    stopped = [Program("ingester", "STOPPED", ""), Program("janitor", "RUNNING", "")]
+
+    assert stack.names(stopped) == []  # it may be about to be started anew
+    stack.pass_by(6, but=["ingester"])
+
+    assert stack.names(stopped) == ["ingester-missing"]
+    assert stack.names() == [], "who can not ask supervisor waits for longer"
+
+
 # -------------------------------------------------------------------- the inbox
 
 
