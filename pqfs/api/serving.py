@@ -10,19 +10,30 @@ from pqfs import kernel
 from pqfs.api.access import is_loopback
 from pqfs.api.application import application
 from pqfs.api.desk import Desk
+from pqfs.custody import is_barred
 from pqfs.errors import Misconfigured
 from pqfs.events import Word, emit
 from pqfs.keys import Keys
 from pqfs.runtime import Stop, follow_supervisor
 from pqfs.settings import Loaded
+from pqfs.spool import Spool
 from pqfs.wiring import open_app
 
 _DRAIN = 20  # seconds for answers under way
 _MOST = 500  # connections at once; the next one is told 503
+_TICKS = 5  # of a tenth of a second, between two looks whether the index is barred
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens, once it does."""
+    """Says where it listens, once it does; ends when nobody may use the index for a while."""
+
+    def __init__(self, config: uvicorn.Config, spool: Spool) -> None:
+        super().__init__(config)
+        self._spool = spool
+
+    async def on_tick(self, counter: int) -> bool:
+        is_over = counter % _TICKS == 0 and is_barred(self._spool)
+        return await super().on_tick(counter) or is_over
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -52,7 +63,7 @@ def serve(loaded: Loaded, host: str | None = None, port: int | None = None) -> N
         application(desk, keys), host, port, log_level="warning", access_log=False, server_header=False,
         limit_concurrency=_MOST, timeout_graceful_shutdown=_DRAIN, timeout_keep_alive=30, lifespan="off",
     )  # fmt: skip
-    server = _Server(config)
+    server = _Server(config, app.spool)
     try:
         stop = Stop()
         stop.listen()  # at its end uvicorn sends the signal on, to whoever listened before it
