@@ -12,7 +12,7 @@ which other programs on the machine hardly change; `wall` holds the flush of the
 
 With `--sessions` so many processes work one backlog off at once, `--stride` jobs a claim, and nothing else is done:
 the rate that the index allows, however many consumers there are. `--move` times what `pqfs index move` does with so
-many rows, there and back: the copy, and the comparison that proves it.
+many rows, there and back, while others work: the steps beside them, and the pause.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pqfs.dispatch import Dispatch
-from pqfs.index import Completion, Index
-from pqfs.index.moving import bring_level, size_of
+from pqfs.index import Completion, Engine, Index
+from pqfs.index.moving import moving, size_of
 from pqfs.index.postgres import PostgresEngine
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.model import DEFAULT_QUEUE, Job, Kind, Outcome, Place, State
@@ -46,6 +45,7 @@ _CHUNK = 100_000  # rows of one insert
 _STRIDE = 100  # jobs of one claim while a backlog is worked off
 _WARM = 20  # claims that are not counted: the server may change its plan after the fifth
 _PRESENT = "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND application_name = 'pqfs'"
+_LAST = 1000  # jobs that are worked off in the last moments before a pause
 _OWNER = "consumer-00.1.0123abcd"
 _FILL = """
 INSERT INTO jobs (id, queue, name, arriver, state, place, confirmed, due, priority, attempt, failures, crashes,
@@ -163,7 +163,10 @@ def work(server: Server, database: str, sessions: int, seconds: float, stride: i
 
 
 def moves(server: Server, jobs: int) -> Iterator[dict[str, Value]]:
-    """Seconds that an index of so many jobs takes from PostgreSQL to SQLite, and back."""
+    """Seconds of each step in which an index of so many jobs moves from PostgreSQL to SQLite, and back.
+
+    A tenth of the jobs is worked off meanwhile, and as much as a pipeline does in its last moments before the pause.
+    """
     for name in ("old", "new"):
         server.run(f"CREATE DATABASE {name}")
     with TemporaryDirectory(prefix="pqfs-bench-") as folder, ExitStack() as opened:
@@ -171,8 +174,30 @@ def moves(server: Server, jobs: int) -> Iterator[dict[str, Value]]:
         file = opened.enter_context(closing(SqliteEngine(Path(folder) / "index.db")))
         fill(server, "old", jobs)
         for way, source, target in (("to SQLite", old, file), ("to PostgreSQL", file, new)):
-            copied, compared = (_seconds(partial(bring_level, source, target, lambda rows: None)) for _ in range(2))
-            yield {"move": way, "rows": size_of(target), "copy, s": copied, "comparison, s": compared}
+            yield {"move": way, **steps(source, target, jobs)}
+
+
+def steps(source: Engine, target: Engine, jobs: int) -> dict[str, Value]:
+    """The steps of one move, others at work between them."""
+    others, told = (
+        Claimer(Index(source), Dispatch(Index(source), Terms(Index(source), Settings())), 0),
+        dict[str, Value](),
+    )
+    with moving(source, target) as move:
+        told["copy, s"] = _seconds(lambda: move.copy(_nothing))
+        for _ in range(0, jobs // 10, _STRIDE):
+            others.finish(others.claim(_STRIDE))
+        told["comparison, s"] = _seconds(lambda: move.compare(_nothing))
+        told["rows changed"] = move.waiting()
+        told["catching up, s"] = _seconds(lambda: move.catch_up(_nothing))
+        for _ in range(0, min(jobs, _LAST), _STRIDE):
+            others.finish(others.claim(_STRIDE))
+        told["pause, s"] = _seconds(lambda: (move.finish(_nothing), move.end()))
+    return {"rows": size_of(target), **told}
+
+
+def _nothing(_: int) -> None:
+    """Who does not look at the progress."""
 
 
 def _seconds(act: Callable[[], object]) -> float:
