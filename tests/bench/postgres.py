@@ -23,13 +23,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pqfs.dispatch import Dispatch
 from pqfs.index import Completion, Engine, Index
-from pqfs.index.moving import moving, size_of
+from pqfs.index.moving import Move, moving, size_of
 from pqfs.index.postgres import PostgresEngine
 from pqfs.index.sqlite import SqliteEngine
 from pqfs.model import DEFAULT_QUEUE, Job, Kind, Outcome, Place, State
@@ -192,8 +193,14 @@ def steps(source: Engine, target: Engine, jobs: int) -> dict[str, Value]:
         told["catching up, s"] = _seconds(lambda: move.catch_up(_nothing))
         for _ in range(0, min(jobs, _LAST), _STRIDE):
             others.finish(others.claim(_STRIDE))
-        told["pause, s"] = _seconds(lambda: (move.finish(_nothing), move.end()))
+        told["pause, s"] = _seconds(partial(_pause, move))
     return {"rows": size_of(target), **told}
+
+
+def _pause(move: Move) -> None:
+    """What the index has to wait for."""
+    move.finish(_nothing)
+    move.end()
 
 
 def _nothing(_: int) -> None:

@@ -18,6 +18,7 @@ from tests.mutants import (
     attempts,
     fleet,
     hosts,
+    moving,
     notices,
     outside,
     queues,
@@ -28,6 +29,6 @@ from tests.mutants import (
 )
 
 TABLES = (
-    arrival, attempts, steering, recovering, queues, fleet, hosts, notices, outside, telling, access, sets,
+    arrival, attempts, steering, recovering, queues, fleet, hosts, moving, notices, outside, telling, access, sets,
 )  # fmt: skip
 MUTANTS = tuple(mutant for table in TABLES for mutant in table.MUTANTS)
