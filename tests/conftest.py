@@ -107,6 +107,12 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def address(request: pytest.FixtureRequest) -> str | None:
+    """Of a database in which simulated worlds have their indexes; None where these are in memory."""
+    return str(request.getfixturevalue("server").address()) if ON_POSTGRES else None
+
+
+@pytest.fixture(scope="session")
 def contract(server: Server) -> Iterator[PostgresEngine]:
     """A database for indexes, one after the other, with a connection to it."""
     from pqfs.index.postgres import PostgresEngine

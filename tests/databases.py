@@ -7,6 +7,8 @@ the one database is emptied before each test: to make one takes longer than most
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 ON_POSTGRES = os.environ.get("PQFS_TEST_INDEX") == "postgres"
@@ -20,6 +22,18 @@ INSERT INTO queues (name, created_at) VALUES ('default', 0);
 UPDATE chain SET anchor = 0, anchor_at = 0, anchor_hash = '', head = 0, head_hash = '';
 SET session_replication_role = origin
 """
+
+
+@contextmanager
+def server_if_asked() -> Iterator[str | None]:
+    """The address of a database on a server of its own, where PostgreSQL is asked for; else None. For programs."""
+    if not ON_POSTGRES:
+        yield None
+        return
+    from tests.server import Server
+
+    with Server.started() as server:
+        yield server.address()
 
 
 def tables(engine: Any) -> list[str]:

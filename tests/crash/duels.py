@@ -18,7 +18,7 @@ from pqfs.model import Job, Kind, Outcome, State
 from pqfs.settings import KeepSettings, QueueSettings, Settings
 from tests.crash.harness import Scene, StandIn, after_crash
 from tests.crash.protocols import ready
-from tests.simulation.engine import SimulatedEngine
+from tests.simulation.engine import SimulatedIndex
 from tests.simulation.gate import Actor, Fate, Told
 from tests.simulation.history import determined, swallowed
 from tests.simulation.universe import Universe, Worker
@@ -266,7 +266,7 @@ def duels() -> list[Duel]:
 class Ring:
     """Plays rounds, each in a fresh universe."""
 
-    def __init__(self, root: Path, engine: SimulatedEngine) -> None:
+    def __init__(self, root: Path, engine: SimulatedIndex) -> None:
         self._root = root
         self._engine = engine
 
@@ -335,8 +335,11 @@ def _up_to(actor: Actor, n: int) -> bool:
     return False
 
 
-def fight_out(ring: Ring, duel: Duel, every: int = 1) -> Iterator[tuple[Round, Exception | None]]:
-    """Play every round of a duel (one in `every` of the crossed ones), and tell what broke in each."""
+def fight_out(ring: Ring, duel: Duel, every: int = 1, turn: int = 0) -> Iterator[tuple[Round, Exception | None]]:
+    """Play every round of a duel (one in `every` of the crossed ones), and tell what broke in each.
+
+    `turn`: which ones are played of them.
+    """
     for is_reversed in (False, True):
         for n in range(1, LONGEST):
             alone = Round(duel, n, NEVER, is_reversed, dies=False)
@@ -346,7 +349,7 @@ def fight_out(ring: Ring, duel: Duel, every: int = 1) -> Iterator[tuple[Round, E
                 break
             dying = Round(duel, n, NEVER, is_reversed, dies=True)
             yield dying, _tried(ring, dying)[1]
-            for m in range(1 + n % every, LONGEST, every):
+            for m in range(1 + (n + turn) % every, LONGEST, every):
                 crossed = Round(duel, n, m, is_reversed, dies=False)
                 stopped, error = _tried(ring, crossed)
                 yield crossed, error

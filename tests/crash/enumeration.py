@@ -5,15 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from tests.crash.duels import Ring, duels, fight_out
 from tests.crash.protocols import PROTOCOLS
 from tests.crash.trials import Bench, doubles, singles, tried
-from tests.simulation.engine import SimulatedEngine
-from tests.simulation.gate import Gate
-from tests.simulation.many import scratch
+from tests.simulation.ground import ground
 
 POINTS, PAIRS, ROUNDS = "crash points", "double faults", "interleavings"
 
@@ -25,6 +24,7 @@ class Task:
     kind: str
     name: str
     every: int
+    turn: int = 0  # which ones are tried, where not all of them are
 
 
 @dataclass(slots=True)
@@ -35,19 +35,18 @@ class Tally:
     broken: list[str] = field(default_factory=list)
 
 
-def tasks(every: int, only: str = "") -> list[Task]:
+def tasks(every: int, only: str = "", turn: int = 0) -> list[Task]:
     """Everything there is to do."""
     named = [(kind, each.name) for kind in (POINTS, PAIRS) for each in PROTOCOLS]
     named += [(ROUNDS, each.name) for each in duels()]
-    return [Task(kind, name, every) for kind, name in named if only in name]
+    return [Task(kind, name, every, turn) for kind, name in named if only in name]
 
 
-def run(task: Task) -> Tally:
-    """Do one task in a directory of its own."""
+def run(task: Task, address: str | None = None) -> Tally:
+    """Do one task in a directory of its own. `address`: of a database, for an index on PostgreSQL."""
     tally = Tally()
-    with scratch() as root:
-        engine = SimulatedEngine(root / "index.db", Gate())
-        bench, ring = Bench(root / "world", engine), Ring(root / "world", engine)
+    with ground(address) as here:
+        bench, ring = Bench(here.root / "world", here.index), Ring(here.root / "world", here.index)
         for tried, error in _enumerated(task, bench, ring):
             tally.counts[task.kind] += 1
             if error is not None:
@@ -59,17 +58,17 @@ def run(task: Task) -> Tally:
 def _enumerated(task: Task, bench: Bench, ring: Ring) -> Iterator[tuple[object, Exception | None]]:
     if task.kind == ROUNDS:
         (duel,) = (each for each in duels() if each.name == task.name)
-        return fight_out(ring, duel, task.every)
+        return fight_out(ring, duel, task.every, task.turn)
     (protocol,) = (each for each in PROTOCOLS if each.name == task.name)
-    found = singles(bench, protocol) if task.kind == POINTS else doubles(bench, protocol, task.every)
-    return tried(bench, found)
+    found = singles if task.kind == POINTS else doubles
+    return tried(bench, found(bench, protocol, task.every, task.turn))
 
 
-def run_all(every: int, jobs: int, only: str = "") -> Tally:
+def run_all(todo: Sequence[Task], jobs: int, address: str | None = None) -> Tally:
     """All of it, on several processes, with a line for each kind of task that broke."""
-    whole, todo = Tally(), tasks(every, only)
+    whole = Tally()
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        for done, tally in enumerate(pool.imap_unordered(run, todo), 1):
+        for done, tally in enumerate(pool.imap_unordered(partial(run, address=address), todo), 1):
             whole.counts += tally.counts
             whole.broken += tally.broken
             for broken in tally.broken:

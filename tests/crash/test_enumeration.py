@@ -17,16 +17,16 @@ MEETINGS = (
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_no_fault_at_any_effect_loses_or_doubles_anything(name: str) -> None:
-    tally = run(Task(POINTS, name, 1))
+def test_no_fault_at_any_effect_loses_or_doubles_anything(name: str, address: str | None) -> None:
+    tally = run(Task(POINTS, name, 1), address)
 
     assert not tally.broken, "\n".join(tally.broken)
     assert tally.counts[POINTS] > 15
 
 
 @pytest.mark.parametrize("name", MEETINGS)
-def test_no_order_of_two_actors_loses_or_doubles_anything(name: str) -> None:
-    tally = run(Task(ROUNDS, name, 5))
+def test_no_order_of_two_actors_loses_or_doubles_anything(name: str, address: str | None) -> None:
+    tally = run(Task(ROUNDS, name, 5), address)
 
     assert not tally.broken, "\n".join(tally.broken)
     assert tally.counts[ROUNDS] > 10
@@ -55,8 +55,8 @@ def test_every_protocol_and_every_meeting_is_a_task() -> None:
     assert len(tasks(1)) == len(named)
 
 
-def test_an_unsynced_output_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsynced_output_is_noticed(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
     """A test that can not fail proves nothing: outputs that are committed before they are durable."""
     monkeypatch.setattr(Spool, "barrier", lambda *_: None)
 
-    assert run(Task(POINTS, "finish_one", 1)).broken
+    assert run(Task(POINTS, "finish_one", 1), address).broken

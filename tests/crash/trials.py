@@ -15,7 +15,7 @@ from shutil import rmtree
 from pqfs.errors import PqfsError
 from tests.crash.harness import Crash, Scene, after_crash
 from tests.crash.protocols import Plan, Protocol
-from tests.simulation.engine import SimulatedEngine
+from tests.simulation.engine import SimulatedIndex
 from tests.simulation.history import determined, swallowed
 from tests.simulation.universe import Universe
 
@@ -65,7 +65,7 @@ class Trial:
 class Bench:
     """Runs trials, each in a fresh universe."""
 
-    def __init__(self, root: Path, engine: SimulatedEngine) -> None:
+    def __init__(self, root: Path, engine: SimulatedIndex) -> None:
         self._root = root
         self._engine = engine
 
@@ -147,20 +147,23 @@ def _end(universe: Universe, fault: Fault) -> None:
 NEVER = 10_000  # an effect that no act has
 
 
-def singles(bench: Bench, protocol: Protocol) -> Iterator[Trial]:
-    """Every fault at every effect of a protocol, and after its last."""
+def singles(bench: Bench, protocol: Protocol, every: int = 1, turn: int = 0) -> Iterator[Trial]:
+    """Every fault (one in `every`) at every effect of a protocol, and after its last. `turn`: as below."""
     act, _ = bench.run(Trial(protocol, Point(Fault.KILL, NEVER)))
-    for point in _points([*act, "the end"]):
+    for point in list(_points([*act, "the end"]))[turn % every :: every]:
         yield Trial(protocol, point)
 
 
-def doubles(bench: Bench, protocol: Protocol, every: int = 1) -> Iterator[Trial]:
-    """A kill before every effect of a protocol, and every fault (one in `every`) in the recovery from it."""
+def doubles(bench: Bench, protocol: Protocol, every: int = 1, turn: int = 0) -> Iterator[Trial]:
+    """A kill before every effect of a protocol, and every fault (one in `every`) in the recovery from it.
+
+    `turn`: which ones are tried of them.
+    """
     act, _ = bench.run(Trial(protocol, Point(Fault.KILL, NEVER)))
     for n in range(1, len(act) + 2):
         first = Point(Fault.KILL, n)
         _, recovery = bench.run(Trial(protocol, first, Point(Fault.KILL, NEVER)))
-        for point in list(_points(recovery))[n % every :: every]:
+        for point in list(_points(recovery))[(n + turn) % every :: every]:
             yield Trial(protocol, first, point)
 
 

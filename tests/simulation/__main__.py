@@ -2,6 +2,8 @@
 
 python -m tests.simulation [--histories 5000] [--seed 1] [--jobs P]     many histories, one row at the end
 python -m tests.simulation --history SEED                               one of them again, with its trace
+
+With `PQFS_TEST_INDEX=postgres` their indexes are on a server, which is started for them.
 """
 
 from __future__ import annotations
@@ -11,16 +13,16 @@ import sys
 import time
 import traceback
 
+from tests.databases import server_if_asked
 from tests.scoreboard import Score, add_arguments, report
-from tests.simulation.engine import SimulatedEngine
-from tests.simulation.gate import Gate
-from tests.simulation.many import play_one, run, scratch
+from tests.simulation.ground import ground
+from tests.simulation.many import play_one, run
 
 
 def replay(seed: int) -> int:
     """One history with its trace; 1 when it broke."""
-    with scratch() as root:
-        history, error = play_one(root / "world", SimulatedEngine(root / "index.db", Gate()), seed)
+    with server_if_asked() as address, ground(address) as here:
+        history, error = play_one(here.root / "world", here.index, seed)
     print("\n".join(history.trace))
     if error is not None:
         traceback.print_exception(error)
@@ -38,7 +40,8 @@ def main() -> int:
     if arguments.history is not None:
         return replay(arguments.history)
     begun = time.monotonic()
-    tally = run(arguments.histories, arguments.seed, arguments.jobs)
+    with server_if_asked() as address:
+        tally = run(arguments.histories, arguments.seed, arguments.jobs, address)
     command = f"python -m tests.simulation --histories {arguments.histories} --seed {arguments.seed}"
     score = Score(
         "simulation", tally.histories, "histories", tuple(tally.broken), time.monotonic() - begun, command,

@@ -10,15 +10,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import apsw
 
-from pqfs.index import catalogue
+from pqfs.index import Engine, catalogue
 from pqfs.index.schema import alone
 from pqfs.index.sqlite import _TOKENS, SqliteEngine
 from tests.simulation.gate import Gate
 
 BUSY, FULL, BROKEN = 1, 2, 3  # how a commit that does not happen fails
+
+
+class SimulatedIndex(Engine, Protocol):
+    """What a simulated world asks of its index beyond what pqfs does."""
+
+    def begin_anew(self, here: Path, gate: Gate) -> None:
+        """An empty index for the next history."""
+
+    def lose_power(self, choose: Callable[[int], int]) -> None:
+        """What was not to last may be gone."""
+
+    def end(self) -> None:
+        """Nobody needs it any more."""
 
 
 class SimulatedEngine(SqliteEngine):
@@ -78,6 +92,9 @@ class SimulatedEngine(SqliteEngine):
 
     def close(self) -> None:
         """Nothing: the index outlives everybody who had it open."""
+
+    def end(self) -> None:
+        """Nothing: it is in memory."""
 
 
 _ERRORS = {BUSY: apsw.BusyError, FULL: apsw.FullError, BROKEN: apsw.IOError}

@@ -23,7 +23,7 @@ from pqfs.settings import KeepSettings, QueueSettings, Settings
 from tests.crash.harness import Scene, check_recovered, finish_all
 from tests.simulation.cast import LIVES, Life, Stage, consumer, janitor
 from tests.simulation.disk import Choose
-from tests.simulation.engine import BROKEN, BUSY, FULL, SimulatedEngine
+from tests.simulation.engine import BROKEN, BUSY, FULL, SimulatedIndex
 from tests.simulation.gate import Actor, Fate, Told
 from tests.simulation.ledger import Ledger
 from tests.simulation.universe import Universe
@@ -41,7 +41,7 @@ SETTINGS = (
 class History:
     """Plays one history in a directory that it empties first."""
 
-    def __init__(self, root: Path, engine: SimulatedEngine, choose: Choose) -> None:
+    def __init__(self, root: Path, engine: SimulatedIndex, choose: Choose) -> None:
         self._choose = choose
         self._rate = (0, 2, 6, 15)[choose(4)]  # faults among a hundred steps
         shutil.rmtree(root, ignore_errors=True)

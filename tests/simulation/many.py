@@ -5,19 +5,17 @@ from __future__ import annotations
 import multiprocessing
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from tests.simulation.engine import SimulatedEngine
-from tests.simulation.gate import Gate
+from tests.simulation.engine import SimulatedIndex
+from tests.simulation.ground import ground
 from tests.simulation.history import History
 
-_MEMORY = Path("/dev/shm")
 _CHUNK = 100
 
 
@@ -54,7 +52,7 @@ class Tally:
         }
 
 
-def play_one(root: Path, engine: SimulatedEngine, seed: int) -> tuple[History, BaseException | None]:
+def play_one(root: Path, engine: SimulatedIndex, seed: int) -> tuple[History, BaseException | None]:
     """One history by its seed, and what broke."""
     chance = random.Random(seed)
     history = History(root, engine, lambda below: int(chance.random() * below))
@@ -65,13 +63,12 @@ def play_one(root: Path, engine: SimulatedEngine, seed: int) -> tuple[History, B
     return history, None
 
 
-def play_many(seeds: Sequence[int]) -> Tally:
-    """The histories of some seeds."""
+def play_many(seeds: Sequence[int], address: str | None = None) -> Tally:
+    """The histories of some seeds. `address`: of a database on PostgreSQL where their indexes are to be on one."""
     tally = Tally()
-    with scratch() as root:
-        engine = SimulatedEngine(root / "index.db", Gate())
+    with ground(address) as here:
         for seed in seeds:
-            history, error = play_one(root / "world", engine, seed)
+            history, error = play_one(here.root / "world", here.index, seed)
             tally.histories += 1
             tally.steps += len(history.trace)
             tally.counts += history.counts
@@ -82,19 +79,12 @@ def play_many(seeds: Sequence[int]) -> Tally:
     return tally
 
 
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A directory in memory where there is one."""
-    with tempfile.TemporaryDirectory(prefix="pqfs-sim-", dir=_MEMORY if _MEMORY.is_dir() else None) as name:
-        yield Path(name)
-
-
-def run(histories: int, seed: int, jobs: int) -> Tally:
+def run(histories: int, seed: int, jobs: int, address: str | None = None) -> Tally:
     """Histories with the seeds from `seed` on, on several processes, with a line now and then."""
     chunks = [range(first, min(first + _CHUNK, seed + histories)) for first in range(seed, seed + histories, _CHUNK)]
     whole, said = Tally(), time.monotonic()
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        for tally in pool.imap_unordered(play_many, chunks):
+        for tally in pool.imap_unordered(partial(play_many, address=address), chunks):
             whole.add(tally)
             for broken in tally.broken:
                 print(f"BROKEN  {broken}", file=sys.stderr, flush=True)

@@ -20,10 +20,10 @@ from pqfs.durations import Size
 from pqfs.model import State
 from pqfs.settings import QueueSettings, Settings
 from tests.crash.harness import finish_all
-from tests.simulation.engine import SimulatedEngine
-from tests.simulation.gate import Gate
+from tests.simulation.engine import SimulatedIndex
+from tests.simulation.ground import Ground, ground
 from tests.simulation.history import History
-from tests.simulation.many import play_many, play_one, scratch
+from tests.simulation.many import play_many, play_one
 from tests.simulation.universe import Universe, Worker
 from tests.world import submitted
 
@@ -32,18 +32,23 @@ SMALL = Settings(defaults=QueueSettings(max_size=Size(100)))
 
 
 @pytest.fixture(scope="module")
-def here() -> Iterator[Path]:
-    with scratch() as root:
-        yield root
+def stage(address: str | None) -> Iterator[Ground]:
+    with ground(address) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-def engine(here: Path) -> SimulatedEngine:
-    return SimulatedEngine(here / "index.db", Gate())
+def here(stage: Ground) -> Path:
+    return stage.root
 
 
-def test_a_hundred_histories_lose_nothing_and_double_nothing() -> None:
-    tally = play_many(range(1, 101))
+@pytest.fixture(scope="module")
+def engine(stage: Ground) -> SimulatedIndex:
+    return stage.index
+
+
+def test_a_hundred_histories_lose_nothing_and_double_nothing(address: str | None) -> None:
+    tally = play_many(range(1, 101), address)
 
     assert not tally.broken, "\n".join(tally.broken)
     assert tally.counts["POWER"] > 15
@@ -59,13 +64,13 @@ def test_five_thousand_histories_lose_nothing_and_double_nothing() -> None:
     assert len(tally.points) > 200
 
 
-def test_the_same_seed_is_the_same_history(here: Path, engine: SimulatedEngine) -> None:
+def test_the_same_seed_is_the_same_history(here: Path, engine: SimulatedIndex) -> None:
     for seed in range(1, 30):
         traces = [play_one(here / "world", engine, seed)[0].trace for _ in range(2)]
         assert traces[0] == traces[1], seed
 
 
-def test_a_history_without_faults_completes_what_arrives(here: Path, engine: SimulatedEngine) -> None:
+def test_a_history_without_faults_completes_what_arrives(here: Path, engine: SimulatedIndex) -> None:
     for seed in range(20):
         choices = chain([0], map(random.Random(seed).randrange, repeat(1 << 30)))  # the first is the rate of faults
         history = History(here / "world", engine, partial(_next_below, choices))
@@ -77,7 +82,7 @@ def _next_below(choices: Iterator[int], below: int) -> int:
     return next(choices) % below
 
 
-def play_short(here: Path, engine: SimulatedEngine, draw: Callable[[int], int]) -> None:
+def play_short(here: Path, engine: SimulatedIndex, draw: Callable[[int], int]) -> None:
     history = History(here / "world", engine, draw)
     try:
         history.play()
@@ -92,7 +97,7 @@ def play_short(here: Path, engine: SimulatedEngine, draw: Callable[[int], int]) 
 )  # fmt: skip
 @given(data=st.data())
 def test_whatever_is_chosen_breaks_nothing_and_what_would_is_made_short(
-    data: Any, here: Path, engine: SimulatedEngine
+    data: Any, here: Path, engine: SimulatedIndex
 ) -> None:
     """Every choice is hypothesis's, and nought is the harmless one: a history that fails shrinks to a short one."""
     play_short(here, engine, lambda below: data.draw(st.integers(0, max(0, below - 1))))
@@ -102,7 +107,7 @@ def test_whatever_is_chosen_breaks_nothing_and_what_would_is_made_short(
 
 
 @pytest.fixture
-def lost(tmp_path: Path, engine: SimulatedEngine) -> Iterator[Callable[[int], Universe]]:
+def lost(tmp_path: Path, engine: SimulatedIndex) -> Iterator[Callable[[int], Universe]]:
     """Makes universes in which a loss of power keeps this kind of what is pending."""
     made: list[Universe] = []
 

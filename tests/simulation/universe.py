@@ -18,7 +18,7 @@ from pqfs.settings import Settings
 from pqfs.spool import Spool
 from tests.crash.harness import Mortals, StandIn, World, digest, output_of
 from tests.simulation.disk import Choose, Disk
-from tests.simulation.engine import SimulatedEngine
+from tests.simulation.engine import SimulatedIndex
 from tests.simulation.files import SimulatedFiles
 from tests.simulation.gate import Gate
 from tests.world import published
@@ -27,7 +27,7 @@ from tests.world import published
 class Universe(World):
     """One spool, everybody who works on it, and what producers and readers know of it."""
 
-    def __init__(self, root: Path, settings: Settings, engine: SimulatedEngine, choose: Choose) -> None:
+    def __init__(self, root: Path, settings: Settings, engine: SimulatedIndex, choose: Choose) -> None:
         for name in DIRECTORIES:
             (root / name).mkdir(parents=True, mode=0o750)
         self.gate = Gate()
