@@ -22,7 +22,6 @@ from pqfs.doorbell import Bell
 from pqfs.errors import IndexGone, Unavailable, explained
 from pqfs.events import Word, emit, trouble
 from pqfs.firing import Firing
-from pqfs.health import LOOK_EVERY
 from pqfs.hosts import DUTY
 from pqfs.index.audit import Audit
 from pqfs.jobqueue import JobQueue
@@ -34,6 +33,7 @@ from pqfs.recovery import Recovery, Repairs
 from pqfs.retention import KEPT_AS, InputsKept, outdated
 from pqfs.runtime import Pause, Stop
 from pqfs.slot import read_slot_beat
+from pqfs.symptoms import LOOK_EVERY
 from pqfs.vigil import Vigil
 
 _SOON = 0.05  # seconds until the next chunk of upkeep

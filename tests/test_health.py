@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pqfs import health
+from pqfs import symptoms
 from pqfs.alarms import Alarms, Checkup
 from pqfs.clock import boot_id
 from pqfs.errors import Corrupt, PqfsError, SchemaTooNew, Unavailable
@@ -660,4 +660,4 @@ def test_every_rule_has_a_name_of_its_own_and_says_what_to_do() -> None:
 
     assert len(set(names)) == len(names)
     assert all(rule.hint for rule in RULES)
-    assert HealthSettings().patience > 2 * health.LOOK_EVERY
+    assert HealthSettings().patience > 2 * symptoms.LOOK_EVERY

@@ -17,7 +17,6 @@ from pqfs.duplicates import SCHEDULE
 from pqfs.errors import Misconfigured, QueueNotFound, Refused, ScheduleNotFound
 from pqfs.firing import Acts, Firing, Mark, submitted
 from pqfs.fsck import check
-from pqfs.health import LOOK_EVERY
 from pqfs.index import walk
 from pqfs.index.audit import Audit, Question
 from pqfs.index.schedulerows import Schedule, ScheduleRows
@@ -28,6 +27,7 @@ from pqfs.rebuild import Rebuild
 from pqfs.runtime import Stop
 from pqfs.schedules import Plan, Schedules, note_of
 from pqfs.settings import QueueSettings, Settings
+from pqfs.symptoms import LOOK_EVERY
 from pqfs.timetable import Timetable
 from pqfs.wiring import App
 from tests import world

@@ -71,6 +71,7 @@ LAYERS: list[tuple[str, ...]] = [
         "outlook",
         "weighing",
     ),
+    ("symptoms",),
     ("health",),
     ("alarms", "concerns", "metrics"),
     ("why",),
