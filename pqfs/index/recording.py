@@ -12,7 +12,7 @@ import os
 
 from pqfs.errors import Unavailable
 from pqfs.index import Engine
-from pqfs.index.tables import JOBS, ROWS, Table
+from pqfs.index.tables import ROWS, Table
 
 _BATCH = 500  # entries: others wait with their writes while so many rows are read
 Row = tuple[object, ...]
@@ -42,8 +42,8 @@ class Recording:
     def take(self) -> Found:
         """Take some entries away, and read their rows as they are at that moment; empty when there is none.
 
-        Both in one transaction, while nobody else writes: who changes such a row later makes a new entry. With a key
-        of a job comes that job, without which it could not be written.
+        Both in one transaction, while nobody else writes: who changes such a row later makes a new entry. In order of
+        their tables' names, so that a job comes with its keys or before: without it they can not be written.
 
         Raises:
             Unavailable: somebody has ended this recording.
@@ -54,18 +54,7 @@ class Recording:
             keys: dict[str, list[Row]] = {}
             for kind, key in named:
                 keys.setdefault(kind, []).append(tuple(json.loads(key)))
-            found: Found = {
-                table.name: read(self._engine, table, keys[table.name]) for table in ROWS if table.name in keys
-            }
-            return self._with_their_jobs(found)
-
-    def _with_their_jobs(self, found: Found) -> Found:
-        jobs = {row[-1] for row in found.get("keys", {}).values() if row}
-        told = found.get("jobs", {})
-        missing: list[Row] = [(job,) for job in jobs if (job,) not in told]
-        if missing:
-            found["jobs"] = told | read(self._engine, JOBS, missing)
-        return found
+            return {table.name: read(self._engine, table, keys[table.name]) for table in ROWS if table.name in keys}
 
     def _refuse_ended(self) -> None:
         if whose_changes(self._engine) != self._whose:

@@ -64,6 +64,8 @@ def sides(request: pytest.FixtureRequest, index: Index, tmp_path: Path) -> Itera
     writer = Writer(source)
     for _ in range(4):
         writer()
+    with source.transaction():
+        source.identify("a spool", 7)
     yield source, target.engine
     other.close()
 

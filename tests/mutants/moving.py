@@ -31,10 +31,10 @@ MUTANTS = (
         (_STEPS, "-k", "postgres and (any_step or every_change)"),
     ),
     Mutant(
-        "a key is carried over without its job",
-        _RECORDING,
-        "            return self._with_their_jobs(found)\n",
-        "            return found\n",
+        "a key is carried over before its job",
+        "pqfs/index/changes.sqlite.sql",
+        "ORDER BY kind, key LIMIT",
+        "ORDER BY kind DESC, key LIMIT",
         (_STEPS, "-k", "sqlite and any_step"),
     ),
     Mutant(
