@@ -5,7 +5,8 @@
     seen.
 
 So every verb has one of two shapes. What makes a job (ingest, submit) renames, makes the rename durable, then
-commits. What changes a job (all others) commits, then renames to where the row now says. Killing a process
+commits. What changes a job (all others) commits, then renames to where the row now says; only what a rebuild must
+know of it (a hold, an assignment) is written beside the payload before. Killing a process
 between any two lines loses nothing: each `# Crash here` says what is left behind and who repairs it, and a
 test crashes there. spool/README.md lists the same effects by number.
 
@@ -80,7 +81,10 @@ class Lease:
 
 
 class JobQueue(Steering):
-    """What can be done to jobs, for the processes and (as in `Steering`) for people."""
+    """What can be done to jobs, for the processes and (as in `Steering`) for people.
+
+    `chance` tells how much of a backoff is waited, 0.0 to 1.0; `unread` the queues that only a newer pqfs.toml names.
+    """
 
     def __init__(
         self,
@@ -100,7 +104,7 @@ class JobQueue(Steering):
     # ---------------------------------------------------------------- arrival
 
     def take(self, arriver: str, taken: Taken) -> bool:
-        """Move a judged file out of the inbox (effects 1 and 2 of ingest).
+        """Move a judged file out of the inbox (effects 2 and 3 of ingest).
 
         Returns False when the producer has taken it away again, or has exchanged it for another: then the
         file stays where it is. Nothing is durable and nothing is a job before `ingest`.
@@ -119,7 +123,7 @@ class JobQueue(Steering):
         return True
 
     def is_settled(self, arriver: str, taken: Taken) -> bool:
-        """Ask again, after the rename, whether it is the judged file and nobody writes it (effect 3 of ingest).
+        """Ask again, after the rename, whether it is the judged file and nobody writes it (effect 4 of ingest).
 
         Race: a producer opens the file, or puts another in its place, between the first question and the
         rename; from the inbox nobody can open it any more afterwards.
@@ -220,7 +224,7 @@ class JobQueue(Steering):
         now: float,
         acts: Sequence[Act] = (),
     ) -> list[Twin]:
-        """Make accepted payloads jobs (effects 4 to 6 of ingest).
+        """Make accepted payloads jobs (effects 5 to 7 of ingest).
 
         The barrier covers the payloads, the removal from the inbox and the arrival in ready/, in this order:
         btrfs keeps both names otherwise. Once this returns the jobs survive anything. Returns the duplicates among

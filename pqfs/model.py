@@ -17,7 +17,8 @@ the badges of the console and the random walks of the tests.
                                             |                |             |
              PENDING <----------------------+---- redrive ---+-------------'
 
-Waiting is not a state: a delayed, scheduled or retrying job is PENDING with `ready_at` in the future.
+A person may also fail a pending job, cancel or fail a held one, and cancel one that runs. Waiting is not a state: a
+delayed, scheduled or retrying job is PENDING with `ready_at` in the future.
 """
 
 from __future__ import annotations
@@ -142,7 +143,12 @@ def sources(verb: Verb) -> tuple[State, ...]:
 class Job:
     """One accepted file and its life, as the index knows it. Instants are Unix seconds, sizes bytes.
 
-    `assigned_to`: the only program (consumer-03) that may claim it; None: any that serves its queue.
+    `name` is the producer's, as bytes; `arriver` the owner name of the process that accepted it. Its payload belongs
+    in `place`, and is known to be there once `confirmed`. `attempt` only grows, one a claim, and fences: who names an
+    older one has lost his lease. `failures`, `crashes` and `losses` are what budgets are held against. `cancel_by`:
+    who wants it cancelled while it runs, in words. `assigned_to`: the only program (consumer-03) that may claim it;
+    None: any that serves its queue. `fingerprint`: what its error has in common with others of its kind. `origin`:
+    the job that it was made of anew.
     """
 
     id: str
@@ -204,19 +210,19 @@ class Arrival:
 
 
 class Kind(StrEnum):
-    """How an attempt ended, as the runner or the consumer saw it."""
+    """How an attempt ended, as the runner or the consumer saw it. What each costs the job stands in `retry`."""
 
     DONE = "done"
-    FAILED = "failed"
-    PERMANENT = "permanent"
+    FAILED = "failed"  # the handler said no
+    PERMANENT = "permanent"  # the handler said never
     TIMEOUT = "timeout"
-    RETRY_LATER = "retry later"
-    CRASHED = "crashed"
-    ENVIRONMENT = "environment"
-    LOST = "lost"
-    RELEASED = "released"
+    RETRY_LATER = "retry later"  # the handler said not now
+    CRASHED = "crashed"  # it took its runner down
+    ENVIRONMENT = "environment"  # the machine was at fault: no room, no program
+    LOST = "lost"  # it had started, and what became of it nobody knows
+    RELEASED = "released"  # given back
     CANCELLED = "cancelled"
-    MISSING = "missing"
+    MISSING = "missing"  # its payload was not there
 
 
 @dataclass(frozen=True, slots=True)
