@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,22 +25,11 @@ if TYPE_CHECKING:
     from tests.server import Server
 
 
-@pytest.fixture(scope="module")
-def engine(server: Server) -> Iterator[PostgresEngine]:
-    """A database for this module, with a connection to it."""
-    from pqfs.index.postgres import PostgresEngine
-
-    server.run("CREATE DATABASE queues")
-    engine = PostgresEngine(server.address("queues"))
-    yield engine
-    engine.close()
-
-
 @pytest.fixture
-def address(server: Server, engine: PostgresEngine) -> str:
+def address(server: Server, contract: PostgresEngine) -> str:
     """Where the empty index of this test is."""
-    emptied(engine)
-    return server.address("queues")
+    emptied(contract)
+    return server.address("contract")
 
 
 class TestQueueOnServer(QueueContract):

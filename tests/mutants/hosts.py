@@ -115,6 +115,20 @@ MUTANTS = (
         ("tests/test_vigil.py", "-k", "older_index"),
     ),
     Mutant(
+        "the era that begins is the one that was",
+        "pqfs/custody.py",
+        "    era = max(mark.era, marked[1]) + 1\n",
+        "    era = max(mark.era, marked[1])\n",
+        ("tests/test_vigil.py", "-k", "older_index"),
+    ),
+    Mutant(
+        "no era begins in the midst of a run",
+        "pqfs/janitor.py",
+        "            begin_era(self._spool, self._index)\n",
+        "            pass\n",
+        ("tests/process/test_restored.py", "-m", "slow", "-k", "sqlite"),
+    ),
+    Mutant(
         "whoever ends last marks an older dump as the present index",
         "pqfs/custody.py",
         "                    refuse_exchanged(self._spool, index)\n                    era",

@@ -23,7 +23,7 @@ import pytest
 
 from pqfs import hosts as hosts_of
 from pqfs.model import State
-from pqfs.pulse import read_beat
+from pqfs.pulse import Beat, read_beat
 from pqfs.runner import descendants
 from pqfs.settings import load
 from tests.process.stage import Stage, eventually
@@ -70,7 +70,7 @@ max_crashes = 1000
 """
 
 
-PROGRAMS = (("janitor", "janitor"), ("ingest", "ingester"), ("consume", "consumer-00"))
+PROGRAMS = JANITOR, INGESTER, CONSUMER = ("janitor", "janitor"), ("ingest", "ingester"), ("consume", "consumer-00")
 
 
 class Host:
@@ -84,8 +84,16 @@ class Host:
         self._run.mkdir()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, command: str, program: str) -> None:
-        """Start a process of this host and wait until it has an owner's lock."""
+    def start(self, *commands: tuple[str, str]) -> None:
+        """Start processes of this host, all at once, and wait until each has an owner's lock."""
+        for command, program in commands:
+            self._begin(command, program)
+        for _, program in commands:
+            pid = self.processes[program].pid
+            locks = f"{program}.{pid}.*.lock"
+            eventually(lambda locks=locks: list(self._run.glob(locks)), f"{program} on {self.name} has its lock")  # type: ignore[misc]
+
+    def _begin(self, command: str, program: str) -> None:
         mounts = 'mount --bind "$0" "$1" && mount --bind "$2" "$1/run"'
         inner = f'{mounts} && hostname {self.name} && exec "$3" -m pqfs {command}'
         arguments = [str(self._spool), str(self._stage.spool), str(self._run), sys.executable]
@@ -97,8 +105,6 @@ class Host:
                 stdout=log,
                 stderr=log,
             )
-        pid = self.processes[program].pid
-        eventually(lambda: list(self._run.glob(f"{program}.{pid}.*.lock")), f"{program} on {self.name} has its lock")
 
     def environment(self) -> dict[str, str]:
         """What its processes are started with."""
@@ -106,14 +112,11 @@ class Host:
 
     def stack(self) -> None:
         """Start one of each."""
-        for command, program in PROGRAMS:
-            self.start(command, program)
+        self.start(*PROGRAMS)
 
     def supervise(self) -> None:
         """Start again what has ended."""
-        for command, program in PROGRAMS:
-            if self.processes[program].poll() is not None:
-                self.start(command, program)
+        self.start(*(each for each in PROGRAMS if self.processes[each[1]].poll() is not None))
 
     def send(self, number: int) -> None:
         """A signal for all of it, runners included."""
@@ -125,13 +128,15 @@ class Host:
                     continue
 
     def looks_again(self) -> None:
-        """Wait until its janitor has begun and ended a look."""
-        before = self._looked()
-        eventually(lambda: self._looked() > before, f"the janitor of {self.name} looks")
+        """Wait until a look of its janitor has ended: who had a name before is known to have had it."""
+        before = self._beat()
+        since = before.at if before else 0.0
+        eventually(
+            lambda: (beat := self._beat()) and beat.at > since and not beat.doing, f"the janitor of {self.name} looks"
+        )
 
-    def _looked(self) -> float:
-        beat = read_beat(self._run / "janitor.pulse")
-        return beat.at if beat else 0.0
+    def _beat(self) -> Beat | None:
+        return read_beat(self._run / "janitor.pulse")
 
     def wait(self) -> None:
         """Wait for the end of all of it."""
@@ -191,6 +196,14 @@ def processing(stage: Stage, host: str) -> list[str]:
     return [job.id for job in stage.jobs(State.PROCESSING) if str(job.owner).endswith(f".{host}")]
 
 
+def begun(stage: Stage, host: Host, files: int) -> None:
+    """Have a host that is alone take so many files and begin to run one."""
+    host.stack()
+    for number in range(files):
+        stage.drop(f"file-{number}")
+    eventually(lambda: processing(stage, host.name), f"{host.name} has begun")
+
+
 def leader(stage: Stage) -> str | None:
     """The host whose janitor leads."""
     settings = load({"config": str(stage.root / "pqfs.toml")}, {}).settings
@@ -213,10 +226,7 @@ def test_the_jobs_of_a_killed_host_finish_on_the_other_long_before_its_lease_is_
     stage: Stage, hosts: Hosts
 ) -> None:
     alpha, beta = hosts
-    alpha.stack()
-    for number in range(10):
-        stage.drop(f"file-{number}")
-    eventually(lambda: processing(stage, "alpha"), "alpha has begun")
+    begun(stage, alpha, 10)
     beta.stack()
     beta.looks_again()
     assert leader(stage) == "alpha"
@@ -229,13 +239,10 @@ def test_the_jobs_of_a_killed_host_finish_on_the_other_long_before_its_lease_is_
 
 def test_a_host_that_slept_beyond_its_lease_publishes_nothing(stage: Stage, hosts: Hosts) -> None:
     alpha, beta = hosts
-    alpha.stack()
-    for number in range(10):
-        stage.drop(f"file-{number}")
-    eventually(lambda: processing(stage, "alpha"), "alpha has begun")
+    begun(stage, alpha, 10)
     alpha.send(signal.SIGSTOP)
     beta.stack()
-    attempts = done_by_beta(stage)
+    attempts = done_by_beta(stage, 10)
 
     alpha.send(signal.SIGCONT)
     ends_by_itself(alpha)
@@ -244,10 +251,10 @@ def test_a_host_that_slept_beyond_its_lease_publishes_nothing(stage: Stage, host
     finish(stage, hosts, 10)
 
 
-def done_by_beta(stage: Stage) -> dict[str, int]:
+def done_by_beta(stage: Stage, wanted: int) -> dict[str, int]:
     """Let all handlers end, and wait for their outputs; the attempt that each job is at."""
     (stage.root / "go").touch()
-    eventually(lambda: len(stage.jobs(State.COMPLETED)) == 10, "beta has done all of it", within=40)
+    eventually(lambda: len(stage.jobs(State.COMPLETED)) == wanted, "beta has done all of it", within=40)
     assert all(str(job.owner).endswith(".beta") for job in stage.jobs())
     return {job.id: job.attempt for job in stage.jobs()}
 
@@ -263,21 +270,18 @@ def test_a_job_that_runs_on_a_host_that_was_cut_off_runs_on_the_other_too_and_is
 ) -> None:
     """Torn: the server has noticed, and the name is free. Parted: it has not, and the lease decides."""
     alpha, beta = hosts
-    alpha.stack()
-    for number in range(10):
-        stage.drop(f"file-{number}")
-    eventually(lambda: processing(stage, "alpha"), "alpha has begun")
+    begun(stage, alpha, 1)
     beta.stack()
     beta.looks_again()
     alpha.cut_off(how)
     eventually(lambda: processing(stage, "beta"), "beta runs what alpha runs", within=40)
-    attempts = done_by_beta(stage)
+    attempts = done_by_beta(stage, 1)
 
     alpha.relay.mend()
     ends_by_itself(alpha)
 
     assert {job.id: job.attempt for job in stage.jobs()} == attempts
-    finish(stage, hosts, 10)
+    finish(stage, hosts, 1)
 
 
 def test_an_outage_longer_than_all_leases_costs_what_runs_nothing(
@@ -321,10 +325,8 @@ def beaten_since(stage: Stage) -> bool:
 def test_what_one_host_takes_in_the_other_runs_at_once(stage: Stage, hosts: Hosts) -> None:
     alpha, beta = hosts
     (stage.root / "go").touch()
-    alpha.start("ingest", "ingester")
-    alpha.start("janitor", "janitor")
-    beta.start("janitor", "janitor")
-    beta.start("consume", "consumer-00")
+    alpha.start(INGESTER, JANITOR)
+    beta.start(JANITOR, CONSUMER)
 
     for number in range(6):
         stage.drop(f"file-{number}")
