@@ -86,18 +86,18 @@ def test_two_spools_are_one_too_many(tmp_path: Path) -> None:
 
 
 def test_who_leases_is_seen_to_live_by_other_hosts_and_soon_again_when_his_connection_was_lost(
-    tmp_path: Path, address: str, server: Server, engine: PostgresEngine
+    tmp_path: Path, address: str, server: Server, contract: PostgresEngine
 ) -> None:
     Spool.create(tmp_path / "spool")
     with get_queue(address, spool=tmp_path / "spool") as queue:
         queue.enqueue(b"")
         leased = queue.dequeue()
         assert leased is not None
-        (consumer,) = Index(engine).consumers()
-        assert engine.held()(consumer.owner)
+        (consumer,) = Index(contract).consumers()
+        assert contract.held()(consumer.owner)
 
         server.run("SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE application_name = 'pqfs'")
 
-        eventually(lambda: engine.held()(consumer.owner), "its name is held again")
+        eventually(lambda: contract.held()(consumer.owner), "its name is held again")
         queue.acknowledge(leased)
-    assert not engine.held()(consumer.owner)
+    assert not contract.held()(consumer.owner)
