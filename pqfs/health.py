@@ -15,6 +15,7 @@ from pqfs import symptoms
 from pqfs.vitals import Vitals
 
 NOT_RUNNING = "not-running"
+INDEX_MISSING = "index-missing"
 SETTINGS_CHANGED = "settings-changed"
 
 
@@ -55,8 +56,15 @@ def examine(vitals: Vitals) -> list[Finding]:
     for rule in RULES:
         sentence = " ".join(rule.sentences(vitals))
         if sentence:
-            found.append(Finding(rule.name, rule.severity, sentence, rule.hint, rule.touches, held.get(rule.name)))
+            hint = _advice(rule, vitals)
+            found.append(Finding(rule.name, rule.severity, sentence, hint, rule.touches, held.get(rule.name)))
     return found
+
+
+def _advice(rule: Rule, vitals: Vitals) -> str:
+    """What to do: of an index that can not be opened, who was refused knows best (moved, barred, its server away)."""
+    told = vitals.index_trouble.hint if vitals.index_trouble and rule.name == INDEX_MISSING else ""
+    return told or rule.hint
 
 
 def alarms(findings: list[Finding]) -> list[Finding]:
@@ -81,7 +89,7 @@ _ALARM, _NOTICE = Severity.ALARM, Severity.NOTICE
 
 RULES = (
     Rule(NOT_RUNNING, _ALARM, "inbox jobs", symptoms.not_running, "Start it: pqfs up"),
-    Rule("index-missing", _ALARM, "inbox jobs", symptoms.index_missing,
+    Rule(INDEX_MISSING, _ALARM, "inbox jobs", symptoms.index_missing,
          "Stop pqfs (pqfs down), make it again from the spool: pqfs index rebuild"),
     Rule("index-damaged", _ALARM, "inbox jobs", symptoms.index_damaged,
          "Stop pqfs (pqfs down), make it again from the spool: pqfs index rebuild"),

@@ -13,7 +13,7 @@ import pytest
 from pqfs import symptoms
 from pqfs.alarms import Alarms, Checkup
 from pqfs.clock import boot_id
-from pqfs.errors import Corrupt, PqfsError, SchemaTooNew, Unavailable
+from pqfs.errors import Corrupt, IndexGone, PqfsError, SchemaTooNew, Unavailable
 from pqfs.health import RULES, Severity, alarms, examine, exit_code
 from pqfs.index import Settlement
 from pqfs.index.notices import Notices
@@ -559,6 +559,14 @@ def test_an_index_that_can_not_be_opened_is_an_alarm(stack: Stack, trouble: Pqfs
 
     assert [(each.name, each.sentence) for each in found] == [(name, trouble.message)]
     assert exit_code(found) == 6
+
+
+def test_who_is_refused_the_index_hears_what_helps_and_not_to_make_it_again(stack: Stack) -> None:
+    trouble = IndexGone("The index is being moved.", "The same move again goes on.")
+
+    (found,) = alarms(examine(look_without_index(stack.app.settings, stack.clock, trouble)))
+
+    assert found.hint == trouble.hint
 
 
 def test_an_empty_spool_that_nobody_runs_misses_no_index(spool: Spool, app: App) -> None:
