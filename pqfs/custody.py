@@ -15,6 +15,7 @@ import fcntl
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -202,7 +203,20 @@ def refuse_other_host(spool: Spool, host: str) -> None:
 def bar(spool: Spool, reason: PqfsError) -> None:
     """Leave word why nobody may open the index now. What is said already stays."""
     if not spool.exists(_BARRED):
-        spool.path(_BARRED).write_text(f"{reason.message}\n{reason.hint}\n")
+        spool.path(_BARRED).write_text(_word(reason))
+
+
+def bar_for_now(spool: Spool, reason: PqfsError) -> int:
+    """The same for as long as the caller lives and holds this descriptor: the word of who was killed binds nobody."""
+    _drop_word_of_the_dead(spool)
+    mine, path = spool.path(f"{_BARRED}.{os.getpid()}"), spool.path(_BARRED)
+    descriptor = os.open(mine, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)  # before anybody can see it
+    os.write(descriptor, _word(reason).encode())
+    with suppress(FileExistsError):
+        os.link(mine, path)
+    os.unlink(mine)
+    return descriptor
 
 
 def refuse_barred(spool: Spool) -> None:
@@ -211,6 +225,7 @@ def refuse_barred(spool: Spool) -> None:
     Raises:
         IndexGone: with what was left as the reason.
     """
+    _drop_word_of_the_dead(spool)
     try:
         message, _, hint = spool.path(_BARRED).read_text().partition("\n")
     except FileNotFoundError:
@@ -220,15 +235,38 @@ def refuse_barred(spool: Spool) -> None:
     raise IndexGone(message, hint.strip())
 
 
+def _word(reason: PqfsError) -> str:
+    return f"{reason.message}\n{reason.hint}\n"
+
+
+def _drop_word_of_the_dead(spool: Spool) -> None:
+    """Remove what somebody has left who exchanged the index and was killed: each of its steps can be gone on from.
+
+    What is said of damage stays, whoever has said it. Two that look at once leave it to each other, and look again.
+    """
+    try:
+        descriptor = os.open(spool.path(_BARRED), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        if not os.read(descriptor, 4096).startswith(IndexDamaged.LEAD.encode()):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), spool.path(_BARRED).stat()):
+                spool.remove(_BARRED)
+    except (BlockingIOError, FileNotFoundError):
+        pass  # he lives, or another one has removed it
+    finally:
+        os.close(descriptor)
+
+
 def is_barred(spool: Spool) -> bool:
     """Whether somebody has left such word."""
     return spool.exists(_BARRED)
 
 
-def unbar(spool: Spool, reason: PqfsError | None = None) -> None:
-    """The index has been made again, or is sound after all. With a `reason`: only what was barred for that."""
-    if reason is None or (is_barred(spool) and spool.path(_BARRED).read_text().startswith(reason.message)):
-        spool.remove(_BARRED)
+def unbar(spool: Spool) -> None:
+    """The index has been made again, or is sound after all."""
+    spool.remove(_BARRED)
 
 
 # -------------------------------------------------------------------- use

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pqfs.cli.addressing import readdress
+from pqfs.custody import refuse_barred
 from pqfs.errors import IndexGone
 from pqfs.index.recording import whose_changes
 from pqfs.settings import Loaded, load
+from pqfs.spool import Spool
 from pqfs.wiring import open_app
 from tests.shell import Shell
 from tests.world import invariants
@@ -222,6 +224,24 @@ def test_an_address_of_the_environment_is_told_and_not_written(
     assert (shell.root / "pqfs.toml").read_text() == 'spool = "spool"\n'
 
 
+def test_everybody_is_told_to_wait_while_the_rest_is_carried_over(
+    shell: Shell, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.submit()
+    said = []
+
+    def look(*_: object) -> None:
+        with closing(Spool(shell.spool)) as spool, pytest.raises(IndexGone, match="being moved"):
+            refuse_barred(spool)
+        said.append("wait")
+
+    monkeypatch.setattr("pqfs.cli.moving.note", look)
+    assert shell("index", "move", "sqlite", target, "--yes") == 0, shell.err
+
+    assert said
+    assert not (shell.spool / "run" / "index.barred").exists()
+
+
 class Killed(BaseException):
     """What a kill is to the code that it meets: nothing is cleared away."""
 
@@ -232,8 +252,8 @@ def test_a_move_that_was_killed_can_be_abandoned_and_nothing_of_it_is_left(
     job = shell.submit()
     _killed(shell, target, "pqfs.cli.moving.note", monkeypatch)
     assert (shell.spool / "run" / "index.barred").exists()
-    assert shell("submit", "a.txt") == 6
-    assert "being moved" in shell.err
+    assert shell("submit", "a.txt") == 0, "nobody waits for the dead"
+    assert not (shell.spool / "run" / "index.barred").exists()
 
     assert shell("index", "move", "--abandon") == 0, shell.err
 

@@ -17,7 +17,7 @@ from pqfs.cli.addressing import readdress
 from pqfs.cli.rebuilding import alone, put_aside, refuse_others
 from pqfs.cli.recording import Act, note
 from pqfs.clock import SystemClock
-from pqfs.custody import Relation, read_identity, refuse_foreign, refuse_moved, relation, unbar, write_identity
+from pqfs.custody import Relation, read_identity, refuse_foreign, refuse_moved, relation, write_identity
 from pqfs.errors import IndexGone, Misconfigured, Refused, Unavailable
 from pqfs.index import Index
 from pqfs.index.moving import Move, moving, size_of
@@ -32,10 +32,7 @@ if TYPE_CHECKING:
 
     from pqfs.settings import Loaded, Settings
 
-_WAIT = IndexGone(
-    "The index is being moved; work goes on when that is done.",
-    "Was it cut off? The same `pqfs index move` again goes on; or stay: pqfs index move --abandon",
-)
+_WAIT = IndexGone("The index is being moved; work goes on in a moment.", "See: pqfs ps")
 
 
 def move(context: typer.Context, source: str, target: str, yes: bool) -> None:
@@ -46,11 +43,9 @@ def move(context: typer.Context, source: str, target: str, yes: bool) -> None:
     if here.index_place == there.index_place:
         raise Refused(f"The index is at {here.index_place} already.")
     with closing(Spool(loaded.settings.spool)) as spool:
-        if _is_over(spool, here, there):
-            unbar(spool)
-        elif not here.has_index():
-            raise Refused(f"There is no index at {here.index_place}.", "Look where it is: pqfs config show")
-        else:
+        if not _is_over(spool, here, there):
+            if not here.has_index():
+                raise Refused(f"There is no index at {here.index_place}.", "Look where it is: pqfs config show")
             terminal.confirm(f"Move the index to {there.index_place}?", yes)
             _move(spool, loaded, here, there)
     _tell_address(loaded, here, there)
@@ -102,7 +97,7 @@ def _exchange(loaded: Loaded, under_way: Move, source: tuple[Settings, Index], t
         _refuse_other_than_present(site.spool, here, old)
         with progress.bar("the rest", under_way.waiting()) as advance:
             rows = under_way.finish(advance)
-        # Crash here: everybody waits, until the move is begun again or abandoned.
+        # Crash here: nobody holds the word any more for which everybody waits: they go on where they were.
         note(new, [Act("move the index", reason=f"from {here.index_place}")], SystemClock().now())
         _hand_over(old, new)
         _remember(site.spool, there)
@@ -130,11 +125,10 @@ def _tell_address(loaded: Loaded, here: Settings, there: Settings) -> None:
 
 
 def abandon(context: typer.Context) -> None:
-    """Forget a move that was cut off: the index stays where it is, and nobody waits for it any more."""
+    """Forget a move that was cut off: the index stays where it is, and no longer notes which rows change."""
     settings = terminal.loaded(context).settings
     refuse_root(settings.spool)
     with closing(Spool(settings.spool)) as spool:
-        unbar(spool, _WAIT)
         if not settings.has_index():
             refuse_moved(spool, settings.index_place)
         with closing(open_index(settings)) as index:

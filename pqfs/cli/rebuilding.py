@@ -21,7 +21,7 @@ from pqfs.custody import (
     Custody,
     Identity,
     Relation,
-    bar,
+    bar_for_now,
     forget_move,
     is_barred,
     read_identity,
@@ -105,10 +105,10 @@ def alone(settings: Settings, restart: bool, reason: PqfsError = _EXCHANGED) -> 
         Spool.create(settings.spool)  # a copy of a spool has no run/, and maybe no empty folder
     spool.check_one_file_system()
     custody, owners = Custody(spool), Owners(settings.spool / "run")
-    was_barred = is_barred(spool)
+    was_barred, word = is_barred(spool), bar_for_now(spool, reason) if restart else None
     try:
         if restart:
-            _ask_to_wait(spool, owners, custody, settings, reason)
+            _ask_to_wait(owners, custody, settings)
         elif owners.living() or not custody.enter_alone():
             names = ", ".join(each.owner for each in owners.living()) or "a command"
             raise Refused(
@@ -122,12 +122,13 @@ def alone(settings: Settings, restart: bool, reason: PqfsError = _EXCHANGED) -> 
             unbar(spool)
         raise
     finally:
+        if word is not None:
+            os.close(word)
         custody.release()
         spool.close()
 
 
-def _ask_to_wait(spool: Spool, owners: Owners, custody: Custody, settings: Settings, reason: PqfsError) -> None:
-    bar(spool, reason)
+def _ask_to_wait(owners: Owners, custody: Custody, settings: Settings) -> None:
     asked: set[str] = set()
     deadline = time.monotonic() + settings.consume.drain + _DRAIN
     while True:
