@@ -41,16 +41,17 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class _Knock(FileSystemEventHandler):
-    """Writes a byte into a pipe, but for our own probe, whose sight it notes without waking anybody."""
+    """Writes a byte into a pipe, but for the probe, whose first sight it notes without waking anybody."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self.seen_at = 0.0
+        self.seen_at: float | None = None
 
     def dispatch(self, event: FileSystemEvent) -> None:
         try:
             if os.path.basename(os.fsdecode(event.src_path)) == PROBE:
-                self.seen_at = time.monotonic()
+                # Those that follow are other ingesters', who touch the same file.
+                self.seen_at = self.seen_at or time.monotonic()
             else:
                 os.write(self._descriptor, b"!")
         except Exception:  # noqa: BLE001 -- it would end the dispatching thread for good; full: the ingester was told
@@ -130,11 +131,10 @@ class Watch:
         """What the last probe has shown. Seen in time, it also ends the blindness that was noted before."""
         if self._probed_at is None:
             return None
-        seen = self._knock.seen_at - self._probed_at
-        if 0 <= seen <= SEEN_WITHIN:
+        seen_at = self._knock.seen_at
+        is_late = (seen_at or time.monotonic()) - self._probed_at > SEEN_WITHIN
+        if seen_at and not is_late:
             self.blindness = self._probed_at = None
-            return None
-        is_late = seen > 0 or time.monotonic() - self._probed_at > SEEN_WITHIN
         return f"its probe was not seen within {SEEN_WITHIN:g} s" if is_late else None
 
     def _say_blind(self, cause: str) -> None:
@@ -151,6 +151,7 @@ class Watch:
         if self._observer is None or sys.platform != "linux":  # elsewhere nothing tells of a file that was closed
             return
         self._next_probe = before + PROBE_EVERY
+        self._knock.seen_at = None
         try:
             self._touch(self._inbox / PROBE)
         except OSError as error:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from watchdog.events import FileCreatedEvent
+from watchdog.events import FileClosedEvent, FileCreatedEvent
 from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, WatchDescriptor
 
 from pqfs.arrivals import ArrivalObserver
@@ -287,6 +287,23 @@ def test_a_probe_seen_too_late_is_one_that_was_not_seen(watching: Watching) -> N
     watch._knock.seen_at = watch._probed_at + 2.5
 
     assert not watch.is_armed
+
+
+def test_the_probe_of_another_hosts_ingester_makes_nobody_blind(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both touch one file: the other one's sight, seconds later, stood for one's own, which was late then."""
+    watch = watching()
+    watch.probe()
+    eventually(lambda: watch._knock.seen_at, "the probe is seen")
+    later = time.monotonic() + 2.5
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pqfs.watch.time.monotonic", lambda: later)
+        watch._knock.dispatch(FileClosedEvent(PROBE))
+
+    assert watch.is_armed
+    assert watch.blindness is None
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])

@@ -150,6 +150,13 @@ MUTANTS = (
         ("tests/test_server_index.py", "-k", "holds_files"),
     ),
     Mutant(
+        "the probe of another host's ingester stands for one's own",
+        "pqfs/watch.py",
+        "self.seen_at = self.seen_at or time.monotonic()",
+        "self.seen_at = time.monotonic()",
+        ("tests/test_watch.py", "-k", "another_hosts"),
+    ),
+    Mutant(
         "a statement is prepared in a session that a proxy gives to somebody else",
         _SESSION,
         "            self._connection.prepare_threshold = None\n",
