@@ -91,6 +91,20 @@ MUTANTS = (
         "pqfs/services.py",
         " or (loaded.edition and loaded.edition.is_outdated):",
         ":",
-        ("tests/process/test_move.py",),
+        ("tests/test_services.py", "-k", "settings_have_changed"),
+    ),
+    Mutant(
+        "the word of who was killed keeps everybody waiting",
+        "pqfs/custody.py",
+        "    _drop_word_of_the_dead(spool)\n    try:\n",
+        "    try:\n",
+        (_WHOLE, "-k", "can_be_abandoned and file"),
+    ),
+    Mutant(
+        "a word is taken for one of the dead before its author holds it",
+        "pqfs/custody.py",
+        "    fcntl.flock(descriptor, fcntl.LOCK_EX)  # before anybody can see it\n",
+        "",
+        (_WHOLE, "-k", "told_to_wait and file"),
     ),
 )
