@@ -36,6 +36,11 @@ def server_if_asked() -> Iterator[str | None]:
         yield server.address()
 
 
+def behind(engine: Any, sql: str) -> None:
+    """Run a statement behind the back of pqfs, on the connection of an index."""
+    (engine._session.run if ON_POSTGRES else engine._connection.execute)(sql)
+
+
 def tables(engine: Any) -> list[str]:
     """The tables of an index on PostgreSQL whose rows are its contents."""
     return [row[0] for row in engine._session.run(_TABLES)]

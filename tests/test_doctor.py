@@ -44,6 +44,7 @@ def whole(settings: Settings, index: Index) -> Settings:
     return settings
 
 
+@pytest.mark.sqlite
 def test_a_whole_spool_is_well(whole: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "file_system", lambda path: "ext4")
 
@@ -95,7 +96,9 @@ def test_a_directory_that_may_not_be_written_is_bad_and_is_named(
     assert "outbox" in check.sentence
 
 
-@pytest.mark.parametrize(("name", "mode"), [("run", 0o755), ("index.db", 0o644)])
+@pytest.mark.parametrize(
+    ("name", "mode"), [("run", 0o755), pytest.param("index.db", 0o644, marks=pytest.mark.sqlite)]
+)
 def test_what_others_could_open_is_a_warning(whole: Settings, name: str, mode: int) -> None:
     (whole.spool / name).chmod(mode)
 

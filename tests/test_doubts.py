@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from pqfs.clock import SystemClock
 from pqfs.handlersettings import CommandHandler
 from pqfs.index import Index
@@ -16,6 +18,7 @@ from tests.consuming import Forgetful, consume_until_empty
 from tests.world import invariants, submitted
 
 
+@pytest.mark.sqlite
 def test_jobs_whose_claim_was_committed_and_its_answer_lost_are_run_by_who_has_claimed_them(
     jobqueue: JobQueue, spool: Spool, settings: Settings, tmp_path: Path
 ) -> None:

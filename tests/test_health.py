@@ -27,6 +27,7 @@ from pqfs.settings import HealthSettings
 from pqfs.spool import Spool
 from pqfs.vitals import Program, Room, look, look_without_index
 from pqfs.wiring import App
+from tests.databases import behind
 from tests.opened import app_of, consumer, live, run
 from tests.world import SettableClock, submitted
 
@@ -350,8 +351,7 @@ def test_a_delayed_job_whose_time_has_come_counts_as_backlog(stack: Stack, clock
 
 def test_a_paused_queue_is_a_notice(stack: Stack, clock: SettableClock) -> None:
     submitted(stack.app.jobqueue, clock.now())
-    connection = stack.app.index.engine._connection  # type: ignore[attr-defined]
-    connection.execute("UPDATE queues SET paused_at = ?, paused_by = 'me'", (clock.now(),))
+    behind(stack.app.index.engine, f"UPDATE queues SET paused_at = {clock.now()}, paused_by = 'me'")  # noqa: S608
 
     stack.pass_by(1000)
 

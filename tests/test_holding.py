@@ -59,6 +59,7 @@ def test_after_a_failed_sync_an_output_is_made_again_and_never_synced_a_second_t
     invariants(spool, index)
 
 
+@pytest.mark.sqlite
 def test_a_sync_that_fails_after_a_commit_whose_answer_got_lost_costs_no_output(
     jobqueue: JobQueue, spool: Spool, settings: Settings, tmp_path: Path
 ) -> None:

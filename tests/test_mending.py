@@ -12,13 +12,13 @@ import pytest
 from pqfs.flaws import Finding, Flaw
 from pqfs.fsck import check
 from pqfs.index import Completion, Settlement
-from pqfs.index.sqlite import SqliteEngine
 from pqfs.jobqueue import JobQueue
 from pqfs.mending import Mending
 from pqfs.model import Job, Kind, Outcome, Place, State
 from pqfs.naming import output_name
 from pqfs.retry import Budget
 from pqfs.wiring import App
+from tests.databases import behind
 from tests.opened import app_of, die, live
 from tests.world import SettableClock, invariants, new_id, submitted, write_output
 
@@ -66,11 +66,6 @@ def _payload(app: App, job: Job) -> Path:
     return app.spool.path(app.spool.payload_path(job))
 
 
-def _execute(app: App, sql: str) -> None:
-    assert isinstance(app.index.engine, SqliteEngine)
-    app.index.engine._connection.execute(sql)
-
-
 def _age(path: Path) -> None:
     os.utime(path, (0, 0))
 
@@ -80,7 +75,7 @@ def _age(path: Path) -> None:
 
 def counts_differ(app: App) -> None:
     submitted(app.jobqueue, app.clock.now())
-    _execute(app, "UPDATE counts SET jobs = 7")
+    behind(app.index.engine, "UPDATE counts SET jobs = 7")
 
 
 def stats_odd(app: App) -> None:

@@ -206,17 +206,17 @@ def test_it_tells_of_processes_consumers_and_what_recovery_did(app: App, clock: 
 
 
 @pytest.fixture
-def server(shell: Shell) -> Iterator[ScrapeServer]:
-    with ScrapeServer(load({"spool": str(shell.spool)}), "127.0.0.1", 0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+def answering(shell: Shell) -> Iterator[ScrapeServer]:
+    with ScrapeServer(load({"spool": str(shell.spool)}), "127.0.0.1", 0) as found:
+        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield server
-        server.shutdown()
+        yield found
+        found.shutdown()
         thread.join()
 
 
-def test_a_scraper_gets_the_format_that_it_asks_for_and_nothing_else(server: ScrapeServer) -> None:
-    where = f"http://127.0.0.1:{server.server_address[1]}/metrics"
+def test_a_scraper_gets_the_format_that_it_asks_for_and_nothing_else(answering: ScrapeServer) -> None:
+    where = f"http://127.0.0.1:{answering.server_address[1]}/metrics"
     plain = urllib.request.urlopen(where, timeout=20)
     accepts = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
     other = urllib.request.urlopen(urllib.request.Request(where, headers=accepts), timeout=20)
@@ -227,18 +227,18 @@ def test_a_scraper_gets_the_format_that_it_asks_for_and_nothing_else(server: Scr
         assert other.headers["Content-Type"].startswith("application/openmetrics-text")
         assert read(other.read().decode(), openmetrics=True)
     for method, path, status in (("GET", "/", 404), ("POST", "/metrics", 501), ("HEAD", "/metrics?x=1", 200)):
-        connection = HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
+        connection = HTTPConnection("127.0.0.1", answering.server_address[1], timeout=20)
         connection.request(method, path)
         answer = connection.getresponse()
         assert answer.status == status
         assert method != "HEAD" or answer.read() == b""
         connection.close()
     with pytest.raises(Unavailable, match="can listen on"):
-        ScrapeServer(Loaded(server.loaded.settings, {}, None), "127.0.0.1", server.server_address[1])
+        ScrapeServer(Loaded(answering.loaded.settings, {}, None), "127.0.0.1", answering.server_address[1])
 
 
-def test_an_index_that_goes_and_comes_back_is_seen(server: ScrapeServer, shell: Shell) -> None:
-    where = f"http://127.0.0.1:{server.server_address[1]}/metrics"
+def test_an_index_that_goes_and_comes_back_is_seen(answering: ScrapeServer, shell: Shell) -> None:
+    where = f"http://127.0.0.1:{answering.server_address[1]}/metrics"
     shell.submit()
     for path in shell.spool.glob("index.db*"):
         path.unlink()
@@ -290,7 +290,7 @@ def _expressions() -> list[str]:
 
 @pytest.fixture
 def known(app: App, clock: SettableClock) -> dict[str, set[str]]:
-    """Every figure by the name under which it is scraped, and its labels, of a spool in which all of them are."""
+    """Every figure by the name under which it is answering, and its labels, of a spool in which all of them are."""
     test_it_tells_what_came_and_went_and_how_attempts_ended(app, clock)
     found = dict[str, set[str]]()
     Schedules(app.jobqueue).add("tick", Plan("@daily", text="now"), "ann", None, clock.now())
@@ -302,7 +302,7 @@ def known(app: App, clock: SettableClock) -> dict[str, set[str]]:
         pulse = Pulse(app.spool.path("run"), program, lock.name, boot_id(), clock)
         pulse.note(done=done)
         pulse.beat()
-    for family in scraped(app).values():
+    for family in answering(app).values():
         for name, labels in family.samples:
             found[name] = {label for label, _ in labels}
     return found

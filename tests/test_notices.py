@@ -28,6 +28,7 @@ from pqfs.model import Job, Kind, Outcome
 from pqfs.runtime import Stop
 from pqfs.settings import KeepSettings, QueueSettings, Settings, load
 from pqfs.spool import Spool
+from tests.databases import behind
 from tests.shell import Shell
 from tests.test_shapes import SHAPES
 from tests.world import SettableClock, eventually, invariants, submitted, write_output
@@ -236,7 +237,6 @@ def test_a_named_queue_has_receipts_of_its_own(house: House) -> None:
 # -------------------------------------------------------------------- what is told, and when
 
 
-@pytest.mark.sqlite
 def test_nobody_is_told_of_an_output_that_can_not_be_seen_yet(house: House) -> None:
     submitted(house.jobqueue, house.clock.now())
     job = house.claim()
@@ -244,7 +244,7 @@ def test_nobody_is_told_of_an_output_that_can_not_be_seen_yet(house: House) -> N
     house.complete(job)
     output = house.spool.path(f"outbox/{house.index.job(job.id).output}")  # type: ignore[union-attr]
     output.rename(hidden)
-    house.index.engine._connection.execute("UPDATE jobs SET confirmed = 0")  # type: ignore[attr-defined]
+    behind(house.index.engine, "UPDATE jobs SET confirmed = 0")
 
     house.courier.turn()
     assert house.letters == []

@@ -79,6 +79,7 @@ def test_what_is_set_stands_over_the_file_and_is_told_durably(jobqueue: JobQueue
     assert events(jobqueue) == [("create", ANN, "because")]
 
 
+@pytest.mark.sqlite  # others open it as the settings say
 def test_producers_may_drop_into_a_queue_that_was_made_by_command(
     jobqueue: JobQueue, act: Act, settings: Settings
 ) -> None:

@@ -125,7 +125,9 @@ def test_a_drop_that_breaks_off_leaves_nothing(spool: Spool) -> None:
     assert spool.entries("inbox", hidden=True) == []
 
 
-@pytest.mark.parametrize("closed", ["work", "ready", "meta", "run", "index.db"])
+@pytest.mark.parametrize(
+    "closed", ["work", "ready", "meta", "run", pytest.param("index.db", marks=pytest.mark.sqlite)]
+)
 def test_who_may_not_write_every_part_of_the_spool_may_not_submit(
     jobqueue: JobQueue, monkeypatch: pytest.MonkeyPatch, closed: str
 ) -> None:

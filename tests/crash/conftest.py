@@ -16,6 +16,7 @@ from pqfs.settings import Settings
 from pqfs.spool import Spool
 from tests.crash.harness import World
 from tests.databases import ON_POSTGRES
+from tests.simulation.ground import scratch
 
 if TYPE_CHECKING:
     from tests.crash.served import Database
@@ -48,8 +49,15 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database | None]:
 
 
 @pytest.fixture
-def new_world(blank: Path, tmp_path: Path, database: Database | None) -> Iterator[NewWorld]:
-    """Makes worlds: `new_world()`, `new_world(settings)`; closed and removed when the test is over."""
+def tmp_path() -> Iterator[Path]:
+    """In memory: nobody cuts the power here, and a disk takes longer to forget a world than to have it."""
+    with scratch() as root:
+        yield root
+
+
+@pytest.fixture
+def new_world(blank: Path, tmp_path: Path, database: Database | None) -> NewWorld:
+    """Makes worlds: `new_world()`, `new_world(settings)`; removed when the test is over."""
     numbers = itertools.count()
 
     def make(settings: Settings | None = None) -> World:
@@ -60,5 +68,4 @@ def new_world(blank: Path, tmp_path: Path, database: Database | None) -> Iterato
         database.begin(root)
         return World(root, settings or Settings(), home=database)
 
-    yield make
-    shutil.rmtree(tmp_path, ignore_errors=True)
+    return make
