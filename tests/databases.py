@@ -2,6 +2,9 @@
 
 `PQFS_TEST_INDEX=postgres pytest …` runs what asks for an index, for verbs over it or for a world on PostgreSQL. There
 the one database is emptied before each test: to make one takes longer than most tests.
+
+There a try takes three times as long as on SQLite. So of the enumerations and histories that take minutes a run tries
+a share, and `PQFS_TEST_TURN`, any hexadecimal number (in CI the commit), says which one: all have their turn.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from contextlib import contextmanager
 from typing import Any
 
 ON_POSTGRES = os.environ.get("PQFS_TEST_INDEX") == "postgres"
+TURN = int(os.environ.get("PQFS_TEST_TURN", "0"), 16)
+SHARES = 12 if ON_POSTGRES else 1
 _TABLES = """
 SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'pqfs_schema' ORDER BY 1
 """
