@@ -253,8 +253,8 @@ def _drop_word_of_the_dead(spool: Spool) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(descriptor), spool.path(_BARRED).stat()):
                 spool.remove(_BARRED)
-    except (BlockingIOError, FileNotFoundError):
-        pass  # he lives, or another one has removed it
+    except (BlockingIOError, FileNotFoundError, PermissionError):
+        pass  # he lives, or another one has removed it, or will, who may
     finally:
         os.close(descriptor)
 

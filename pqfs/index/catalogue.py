@@ -40,7 +40,8 @@ def _of_tables(verbs: Container[str]) -> dict[str, str]:
 def _of_changes(engine: str) -> dict[str, str]:
     """How an engine records which rows change, and ends that: what is done to each table, as one statement."""
     bare = {name: _bare(sql) for name, sql in _named(f"changes.{engine}.sql")}
-    each = {name: [sql.format_map(table.tokens) for table in ROWS] for name, sql in bare.items() if "_of" in name}
+    told = [table.tokens for table in ROWS]
+    each = {name: [sql.format_map(tokens) for tokens in told] for name, sql in bare.items() if "_of" in name}
     return {
         name: "\n".join([*each.get(f"{name}_of", []), sql]) for name, sql in bare.items() if "_of" not in name
     } | {f"changed_{table.name}": sql for table, sql in zip(ROWS, each["changed_of"], strict=True)}

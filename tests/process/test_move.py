@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pqfs.index.recording import whose_changes
+from pqfs.index.sqlite import SqliteEngine
 from pqfs.model import State
 from pqfs.settings import load
 from pqfs.wiring import open_app
@@ -66,6 +68,7 @@ def test_an_index_moves_under_a_running_stack_and_every_file_comes_out_once(plac
     place.up("--consumers", "2")
     with_api(place, port)
     with Producer(place.root) as producer:
+        killed_while_it_copies(place, target)
         for source, wanted in (("sqlite", target), (target, "sqlite")):
             before = producer.dropped + 10
             eventually(lambda: len(outputs(place)) > before, "work goes on", 60)  # noqa: B023 -- asked at once
@@ -85,6 +88,16 @@ def test_an_index_moves_under_a_running_stack_and_every_file_comes_out_once(plac
         counts = {state: jobs for _, state, jobs in app.index.counts() if jobs}
     assert counts == {State.COMPLETED: producer.dropped + 2}
     assert (place.root / "spool" / "index.db").exists()
+
+
+def killed_while_it_copies(place: Place, target: str) -> None:
+    """Begin a move and kill it as soon as it records what changes; nobody is held up by what it leaves."""
+    with closing(SqliteEngine(place.root / "spool" / "index.db", read_only=True)) as engine:
+        mover = place.spawn("index", "move", "sqlite", target, "--yes")
+        eventually(lambda: whose_changes(engine), "it has begun to record", 60)
+        mover.kill()
+        mover.communicate()
+        assert whose_changes(engine), "it was killed too late to leave anything"
 
 
 def outputs(place: Place) -> list[str]:
