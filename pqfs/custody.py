@@ -68,7 +68,8 @@ def write_identity(spool: Spool, mark: Identity) -> None:
         "host": mark.host,
         "moved": mark.moved,
     }
-    spool.replace_small(IDENTITY, f"{IDENTITY}.{os.getpid()}.tmp", json.dumps(told).encode() + b"\n")
+    scratch = f"{IDENTITY}.{os.uname().nodename}.{os.getpid()}.tmp"  # two hosts may have a process of one number
+    spool.replace_small(IDENTITY, scratch, json.dumps(told).encode() + b"\n")
 
 
 class Relation(Enum):

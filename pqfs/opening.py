@@ -173,15 +173,23 @@ class Opening:
 def seal(spool: Spool, index: Index, is_open: bool) -> None:
     """Mark tree and index as being of the same moment."""
     mark, marked = read_identity(spool), index.identity()
-    era = max(mark.era if mark else 0, marked[1] if marked else 0)
-    name = mark.spool if mark else marked[0] if marked else Identity.new().spool
+    name, era = _agreed(mark, marked)
+    if marked != (name, era):
+        # Race: two hosts start a new spool at once, and each would give it a name; the index keeps the first.
+        with index.transaction():
+            mark = read_identity(spool)
+            name, era = _agreed(mark, index.identity())
+            index.identify(name, era)
     host, moved = os.uname().nodename if is_open else None, mark.moved if mark else None
     sealed = Identity(name, era, is_open, host, moved)
-    if marked != (name, era):
-        with index.transaction():
-            index.identify(name, era)
     if mark != sealed:
         write_identity(spool, sealed)
+
+
+def _agreed(mark: Identity | None, marked: tuple[str, int] | None) -> tuple[str, int]:
+    """The name and the era that tree and index are to have, by what stands there; a new name where none does."""
+    name = mark.spool if mark else marked[0] if marked else Identity.new().spool
+    return name, max(mark.era if mark else 0, marked[1] if marked else 0)
 
 
 def examine(spool: Spool, index: Index, patience: float) -> None:
