@@ -13,10 +13,10 @@ import pytest
 from pqfs.cli.addressing import readdress
 from pqfs.custody import refuse_barred
 from pqfs.errors import IndexGone
-from pqfs.index.recording import whose_changes
+from pqfs.index.recording import Recording, whose_changes
 from pqfs.settings import Loaded, load
 from pqfs.spool import Spool
-from pqfs.wiring import open_app
+from pqfs.wiring import open_app, open_index
 from tests.shell import Shell
 from tests.world import invariants
 
@@ -35,6 +35,11 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server.run("CREATE DATABASE moved STRATEGY file_copy")
     yield server.address("moved")
     server.run("DROP DATABASE moved WITH (FORCE)")
+
+
+slow_on_a_server = pytest.mark.parametrize(
+    "target", ["a file", pytest.param("a server", marks=pytest.mark.slow)], indirect=True
+)
 
 
 def _at(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
@@ -171,6 +176,7 @@ def test_who_does_not_let_go_of_the_index_keeps_it_where_it_is(
     assert shell("fsck") == 0
 
 
+@slow_on_a_server
 def test_pqfs_toml_names_the_new_place_and_says_all_else_as_before(
     shell: Shell, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +217,7 @@ def test_a_settings_file_that_can_not_tell_it_is_left_as_it_is(tmp_path: Path, l
     assert config.read_text() == line
 
 
+@slow_on_a_server
 def test_an_address_of_the_environment_is_told_and_not_written(
     shell: Shell, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +231,7 @@ def test_an_address_of_the_environment_is_told_and_not_written(
     assert (shell.root / "pqfs.toml").read_text() == 'spool = "spool"\n'
 
 
+@slow_on_a_server
 def test_everybody_is_told_to_wait_while_the_rest_is_carried_over(
     shell: Shell, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +254,7 @@ class Killed(BaseException):
     """What a kill is to the code that it meets: nothing is cleared away."""
 
 
+@slow_on_a_server
 def test_a_move_that_was_killed_can_be_abandoned_and_nothing_of_it_is_left(
     shell: Shell, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +273,7 @@ def test_a_move_that_was_killed_can_be_abandoned_and_nothing_of_it_is_left(
     _is_sound(shell)
 
 
+@slow_on_a_server
 def test_a_move_that_was_killed_beside_the_pipeline_holds_nobody_up_and_is_told(
     shell: Shell, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +284,36 @@ def test_a_move_that_was_killed_beside_the_pipeline_holds_nobody_up_and_is_told(
     assert shell("fsck") == 0
     shell("status")
     assert "index move --abandon" in shell.out
+
+
+def test_a_backup_that_was_made_while_the_index_moved_comes_back_without_a_trace_of_that(shell: Shell) -> None:
+    shell.submit()
+    with closing(open_index(load({"spool": str(shell.spool)}).settings)) as index:
+        Recording(index.engine)
+    copy = shell.root / "copy.db"
+    assert shell("index", "backup", copy) == 0
+
+    assert shell("index", "restore", copy, "--yes") == 0, shell.err
+
+    with closing(shell.app()) as app:
+        assert whose_changes(app.index.engine) is None
+    _is_sound(shell)
+
+
+def test_an_index_on_a_server_that_is_made_anew_forgets_a_move_that_was_cut_off(
+    shell: Shell, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.run("CREATE DATABASE anew STRATEGY file_copy")
+    _at(monkeypatch, server.address("anew"))
+    with closing(shell.app()) as app:
+        Recording(app.index.engine)
+
+    assert shell("index", "rebuild", "--fresh", "--yes") == 0, shell.err
+
+    with closing(shell.app()) as app:
+        assert whose_changes(app.index.engine) is None
+    monkeypatch.delenv("PQFS_INDEX")
+    server.run("DROP DATABASE anew WITH (FORCE)")
 
 
 def _killed(shell: Shell, target: str, before: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,6 +330,7 @@ def _killed(shell: Shell, target: str, before: str, monkeypatch: pytest.MonkeyPa
             shell("index", "move", "sqlite", target, "--yes")
 
 
+@slow_on_a_server
 @pytest.mark.parametrize(
     "before",
     [

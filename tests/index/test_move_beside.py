@@ -224,6 +224,7 @@ def test_nothing_of_a_move_is_left(sides: tuple[Index, Engine], how: str) -> Non
     assert (_left(source.engine), _left(target)) == before
 
 
+@there
 @pytest.mark.parametrize("how", ["by another move", "by hand"])
 def test_a_move_that_somebody_has_ended_says_so(sides: tuple[Index, Engine], how: str) -> None:
     source, target = sides
