@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,13 +86,15 @@ class Host:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *commands: tuple[str, str]) -> None:
-        """Start processes of this host, all at once, and wait until each has an owner's lock."""
+        """Start processes of this host, all at once, and wait until each has an owner's lock, or has ended."""
         for command, program in commands:
             self._begin(command, program)
         for _, program in commands:
-            pid = self.processes[program].pid
-            locks = f"{program}.{pid}.*.lock"
-            eventually(lambda locks=locks: list(self._run.glob(locks)), f"{program} on {self.name} has its lock")  # type: ignore[misc]
+            eventually(partial(self._has_begun, program), f"{program} on {self.name} has its lock", 60)
+
+    def _has_begun(self, program: str) -> bool:
+        process = self.processes[program]
+        return process.poll() is not None or bool(list(self._run.glob(f"{program}.{process.pid}.*.lock")))
 
     def _begin(self, command: str, program: str) -> None:
         mounts = 'mount --bind "$0" "$1" && mount --bind "$2" "$1/run"'
