@@ -141,11 +141,14 @@ def begin_era(spool: Spool, index: Index) -> None:
 
 
 def _next_era(spool: Spool, index: Index) -> int | None:
-    """Mark the index as of an era that was not yet; None for a spool that has no mark."""
+    """Mark the index as of the era after the tree's; None for a spool that has no mark.
+
+    Never of a later one: where the tree could not be told of the last, it is told of that again.
+    """
     mark, marked = read_identity(spool), index.identity()
     if mark is None or marked is None:
         return None
-    era = max(mark.era, marked[1]) + 1
+    era = max(mark.era + 1, marked[1])
     index.identify(mark.spool, era)
     return era
 

@@ -117,7 +117,7 @@ MUTANTS = (
     Mutant(
         "the era that begins is the one that was",
         "pqfs/custody.py",
-        "    era = max(mark.era, marked[1]) + 1\n",
+        "    era = max(mark.era + 1, marked[1])\n",
         "    era = max(mark.era, marked[1])\n",
         ("tests/test_vigil.py", "-k", "older_index"),
     ),
