@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from pqfs.dispatch import Dispatch
 from pqfs.errors import Corrupt, IndexBusy, SchemaTooNew, Unavailable
 from pqfs.index import Completion, Consumer, Index, Settlement, catalogue, sqlite, walk
+from pqfs.index.recording import Recording
 from pqfs.index.sqlite import SqliteEngine, is_affected
 from pqfs.model import FINAL, PLACES, TRANSITIONS, Arrival, Job, Kind, Outcome, Place, State, Verb, sources
 from pqfs.retry import Budget
@@ -34,6 +35,7 @@ from pqfs.terms import Terms
 from tests.world import EPOCH, new_id
 
 NOW = EPOCH
+SCHEMATIC = {"record_changes", "forget_changes"}  # they make tables and triggers, for which there is no plan
 of_sqlite = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 slow_on_postgres = pytest.mark.parametrize(
     "place", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True
@@ -972,8 +974,10 @@ def test_every_statement_is_named_once_and_used_and_can_be_prepared(index: Index
 
     assert len(names) == len(set(names))
     assert [name for name in names if f'"{name}"' not in code] == []
-    for sql in catalogue.statements(sqlite._TOKENS).values():
-        raw(index).execute(f"EXPLAIN {sql}", dict.fromkeys(re.findall(r":(\w+)", sql)))
+    Recording(index.engine)  # which makes what some of them ask
+    for name, sql in catalogue.statements(sqlite._TOKENS).items():
+        if name not in SCHEMATIC:
+            raw(index).execute(f"EXPLAIN {sql}", dict.fromkeys(re.findall(r":(\w+)", sql)))
 
 
 def test_an_unknown_token_is_never_silent() -> None:
