@@ -290,7 +290,7 @@ def _expressions() -> list[str]:
 
 @pytest.fixture
 def known(app: App, clock: SettableClock) -> dict[str, set[str]]:
-    """Every figure by the name under which it is answering, and its labels, of a spool in which all of them are."""
+    """Every figure by the name under which it is scraped, and its labels, of a spool in which all of them are."""
     test_it_tells_what_came_and_went_and_how_attempts_ended(app, clock)
     found = dict[str, set[str]]()
     Schedules(app.jobqueue).add("tick", Plan("@daily", text="now"), "ann", None, clock.now())
@@ -302,7 +302,7 @@ def known(app: App, clock: SettableClock) -> dict[str, set[str]]:
         pulse = Pulse(app.spool.path("run"), program, lock.name, boot_id(), clock)
         pulse.note(done=done)
         pulse.beat()
-    for family in answering(app).values():
+    for family in scraped(app).values():
         for name, labels in family.samples:
             found[name] = {label for label, _ in labels}
     return found
