@@ -36,7 +36,8 @@ sidecar_queue = true
 handler = { python = "own_handlers:handle" }
 max_failures = 2
 max_crashes = 1
-backoff = "10m"
+backoff = "900d"
+backoff_cap = "900d"
 [queues.program]
 handler = { command = ["cp", "{input}", "{output}"] }
 """
