@@ -92,6 +92,12 @@ class Server:
         """Where a database of it is found."""
         return f"postgresql://{self.user}@/{database}?host={self.top}"
 
+    def fresh(self, database: str) -> str:
+        """The address of a new database of this name; whoever is on an older one of the name has lost it."""
+        self.run(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+        self.run(f"CREATE DATABASE {database} STRATEGY file_copy")
+        return self.address(database)
+
     def run(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Run statements behind the back of pqfs."""
         with psycopg.connect(self.address(database), autocommit=True) as connection:

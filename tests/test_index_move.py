@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -25,16 +24,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(params=["a file", "a server"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where the index is to go."""
     if request.param == "a file":
         (tmp_path / "elsewhere").mkdir()
-        yield f"sqlite:///{tmp_path}/elsewhere/index.db"
-        return
+        return f"sqlite:///{tmp_path}/elsewhere/index.db"
     server: Server = request.getfixturevalue("server")
-    server.run("CREATE DATABASE moved STRATEGY file_copy")
-    yield server.address("moved")
-    server.run("DROP DATABASE moved WITH (FORCE)")
+    return server.fresh("moved")
 
 
 slow_on_a_server = pytest.mark.parametrize(

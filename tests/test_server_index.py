@@ -29,8 +29,7 @@ SECRET = "geheim"
 @pytest.fixture
 def served(shell: Shell, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     """A folder with a spool whose index is a new database."""
-    server.run("CREATE DATABASE served STRATEGY file_copy")
-    monkeypatch.setenv("PQFS_INDEX", server.address("served").replace("@", f":{SECRET}@"))
+    monkeypatch.setenv("PQFS_INDEX", server.fresh("served").replace("@", f":{SECRET}@"))
     (shell.spool / "index.db").unlink()
     (shell.spool / ".identity").unlink()
     assert shell("init") == 0
@@ -71,8 +70,7 @@ def test_status_and_doctor_name_the_host_that_leads(served: Shell, server: Serve
 def test_an_empty_database_beside_a_full_spool_is_no_index(served: Shell, server: Server) -> None:
     (served.root / "a.txt").write_text("a")
     assert served("submit", "a.txt") == 0
-    server.run("DROP DATABASE served WITH (FORCE)")
-    server.run("CREATE DATABASE served")
+    server.fresh("served")
 
     assert served("submit", "a.txt") == 6
     assert "holds jobs" in served.err

@@ -175,10 +175,8 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path, safe_server: Server) -
     """A spool whose index is a new database."""
     if os.getuid() != 0 or not shutil.which("unshare"):
         pytest.skip("namespaces need root and unshare")
-    safe_server.run("DROP DATABASE IF EXISTS hosts WITH (FORCE)")
-    safe_server.run("CREATE DATABASE hosts")
     lease = getattr(request, "param", f"{LEASE}s")
-    made = Stage(tmp_path, SETTINGS.format(address=safe_server.address("hosts"), lease=lease), SLOW)
+    made = Stage(tmp_path, SETTINGS.format(address=safe_server.fresh("hosts"), lease=lease), SLOW)
     yield made
     made.abandon()
 

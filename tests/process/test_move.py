@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,11 +29,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def target(server: Server) -> Iterator[str]:
+def target(server: Server) -> str:
     """A database of its own."""
-    server.run("CREATE DATABASE moved STRATEGY file_copy")
-    yield server.address("moved")
-    server.run("DROP DATABASE moved WITH (FORCE)")
+    return server.fresh("moved")
 
 
 class Producer:

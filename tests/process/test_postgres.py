@@ -25,9 +25,7 @@ PROGRAMS = {"ingest": "ingester", "consume": "consumer-00", "janitor": "janitor"
 @pytest.fixture
 def stage(tmp_path: Path, safe_server: Server) -> Iterator[Stage]:
     """A spool whose index is a new database."""
-    safe_server.run("DROP DATABASE IF EXISTS stage WITH (FORCE)")
-    safe_server.run("CREATE DATABASE stage")
-    made = Stage(tmp_path, f'index = "{safe_server.address("stage")}"\n[consume]\nlease = "4s"\npoll_every = "1s"\n')
+    made = Stage(tmp_path, f'index = "{safe_server.fresh("stage")}"\n[consume]\nlease = "4s"\npoll_every = "1s"\n')
     yield made
     made.abandon()
 

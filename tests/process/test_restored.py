@@ -38,10 +38,7 @@ class Dumped(Stage):
 
     def __init__(self, root: Path, server: Server | None) -> None:
         self._server = server
-        if server:
-            server.run("DROP DATABASE IF EXISTS restored WITH (FORCE)")
-            server.run("CREATE DATABASE restored")
-        index = f'index = "{server.address("restored")}"\n' if server else ""
+        index = f'index = "{server.fresh("restored")}"\n' if server else ""
         super().__init__(root, index + CONFIG, WAITS)
 
     def everything(self) -> None:

@@ -36,8 +36,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     index = ""
     if request.param == "postgres":
         server: Server = request.getfixturevalue("server")
-        server.run("CREATE DATABASE upgraded")
-        index = f'index = "{server.address("upgraded")}"\n'
+        index = f'index = "{server.fresh("upgraded")}"\n'
     made = Stage(tmp_path, index + CONFIG, SLOW)
     yield made
     made.abandon()

@@ -62,9 +62,7 @@ def shares(tmp_path: Path) -> Iterator[tuple[Share, Share]]:
 @pytest.fixture
 def stage(shares: tuple[Share, Share], safe_server: Server) -> Iterator[Stage]:
     """A spool on the share whose index is a new database."""
-    safe_server.run("DROP DATABASE IF EXISTS shared WITH (FORCE)")
-    safe_server.run("CREATE DATABASE shared")
-    made = Stage(shares[0].server.parent, CONFIG.format(address=safe_server.address("shared")), SLOW)
+    made = Stage(shares[0].server.parent, CONFIG.format(address=safe_server.fresh("shared")), SLOW)
     yield made
     shares[0].deny(0)
     made.abandon()

@@ -108,7 +108,7 @@ def test_what_the_server_has_done_and_denies_is_believed_to_be_done(stage: Stage
     stage.consumer("consumer-01")
     eventually(lambda: done(stage, 20), "all come out", 60)
 
-    assert share.denied > 20
+    assert share.denied >= 10
     assert bodies(stage) == sorted(sent)
     assert {job.failures for job in stage.jobs()} == {0}
     stage.close()
