@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pqfs.clock import Clock, SystemClock, boot_id
-from pqfs.custody import Custody, refuse_barred, refuse_foreign
+from pqfs.custody import Custody, refuse_barred, refuse_foreign, refuse_moved
 from pqfs.edition import Unread
 from pqfs.errors import Misconfigured
 from pqfs.events import Word, emit
@@ -147,6 +147,8 @@ def open_app(
 
 def _open_to_read(spool: Spool, settings: Settings) -> Index:
     refuse_barred(spool)
+    if not settings.has_index():
+        refuse_moved(spool, settings.index_place)
     index = open_index(settings, read_only=True)
     try:
         refuse_foreign(spool, index)

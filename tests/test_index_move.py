@@ -47,34 +47,31 @@ def _is_sound(shell: Shell) -> None:
         invariants(app.spool, app.index)
 
 
-def test_it_goes_and_comes_back_with_everything_in_it(
-    shell: Shell, target: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_goes_and_comes_back_with_everything_in_it(shell: Shell, target: str) -> None:
     job = shell.submit("a.txt", "--priority", "7")
     assert shell("jobs", "hold", job, "--reason", "wait for ann") == 0
     told = shell.json("jobs", "show", job)["items"], shell.items("audit", "list")
 
     assert shell("index", "move", "sqlite", target, "--yes") == 0, shell.err
-    assert "index = " in shell.err
-    _at(monkeypatch, target)
+    assert "pqfs.toml names its new address" in shell.err
     assert shell.json("jobs", "show", job)["items"] == told[0]
     assert shell.items("audit", "list")[-len(told[1]) :] == told[1]
     assert shell("audit", "verify") == 0
     _is_sound(shell)
 
     assert shell("index", "move", target, "sqlite", "--yes") == 0, shell.err
-    monkeypatch.delenv("PQFS_INDEX")
     assert shell.state(job) == "held"
     assert shell("fsck") == 0
     _is_sound(shell)
 
 
-def test_who_looks_at_the_old_place_is_told_the_new_one_and_makes_no_second_index(
-    shell: Shell, target: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_looks_at_the_old_place_is_told_the_new_one_and_makes_no_second_index(shell: Shell, target: str) -> None:
     shell.submit()
     assert shell("index", "move", "sqlite", target, "--yes") == 0
+    (shell.root / "pqfs.toml").unlink()
 
+    assert shell("status") == 6
+    assert "was moved to" in shell.err
     assert shell("submit", "a.txt") == 6
     assert "was moved to" in shell.err
     assert shell("index", "rebuild") == 6
@@ -211,6 +208,18 @@ def test_a_settings_file_that_can_not_tell_it_is_left_as_it_is(tmp_path: Path, l
 
     assert not readdress(loaded, settings, replace(settings, index=address))
     assert config.read_text() == line
+
+
+def test_where_there_were_no_settings_yet_the_file_that_tells_the_address_is_made(
+    shell: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target = f"sqlite:///{tmp_path}/elsewhere/index.db"
+    job = shell.submit()
+
+    assert shell("index", "move", "sqlite", target, "--yes") == 0, shell.err
+    assert (shell.root / "pqfs.toml").read_text() == f'index = "{target}"\n'
+    assert shell.state(job) == "pending"
 
 
 @slow_on_a_server

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,20 +22,29 @@ _SECTION = re.compile(r"^[ \t]*\[", re.MULTILINE)
 def readdress(loaded: Loaded, here: Settings, there: Settings) -> bool:
     """Let pqfs.toml name the new place of its index; whether it does now.
 
-    It does not where the address comes from elsewhere (the environment, a flag), or holds a password.
+    It does not where the address comes from elsewhere (the environment, a flag), or holds a password. Where there is
+    no such file yet, it is made, if it would be the one beside the spool.
     """
-    config, origin = loaded.config, loaded.origins.get("index")
+    config, origin = told_in(loaded), loaded.origins.get("index")
     if config is None or origin not in (None, str(config)) or here.index_place != loaded.settings.index_place:
         return False
     if without_secret(there.index) != there.index:
         return False
     path = config.resolve()
-    text = path.read_text("utf-8")
+    text = path.read_text("utf-8") if path.exists() else ""
     changed = _with_index(text, there.index)
     if not _says(changed, tomllib.loads(text) | {"index": there.index}):
         return False  # it tells the address in another way, or has a line that looks like one and is none
     _exchange(path, changed)
     return True
+
+
+def told_in(loaded: Loaded) -> Path | None:
+    """The pqfs.toml of these settings: the one that was read, or the one that would be, beside the spool."""
+    if loaded.config or loaded.edition is None:
+        return loaded.config
+    usual = Path(loaded.edition.path)
+    return usual if usual.parent == loaded.settings.spool.parent else None
 
 
 def _says(text: str, wanted: Mapping[str, Any]) -> bool:
@@ -58,14 +66,15 @@ def _with_index(text: str, address: str) -> str:
 
 
 def _exchange(path: Path, text: str) -> None:
-    """Write the file anew, whole or not at all, its mode and owner as they were."""
+    """Write the file anew, whole or not at all; its mode and owner as they were, or those of its folder's owner."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with fresh.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            shutil.copystat(path, file.name)
-            os.fchown(file.fileno(), path.stat().st_uid, path.stat().st_gid)
+            like = path.stat() if path.exists() else path.parent.stat()
+            os.fchmod(file.fileno(), like.st_mode & 0o666)
+            os.fchown(file.fileno(), like.st_uid, like.st_gid)
             os.fsync(file.fileno())
         fresh.rename(path)
     finally:

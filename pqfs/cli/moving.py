@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pqfs.cli import progress, terminal
-from pqfs.cli.addressing import readdress
+from pqfs.cli.addressing import readdress, told_in
 from pqfs.cli.rebuilding import alone, put_aside, refuse_others
 from pqfs.cli.recording import Act, note
 from pqfs.clock import SystemClock
@@ -118,7 +118,7 @@ def _tell_address(loaded: Loaded, here: Settings, there: Settings) -> None:
     if loaded.settings.index_place == there.index_place:
         return
     if readdress(loaded, here, there):
-        terminal.say(f"{loaded.config} names its new address.")
+        terminal.say(f"{told_in(loaded)} names its new address.")
         return
     address = without_secret(there.index)
     terminal.say(f'Now set its address, then start (pqfs up). In pqfs.toml: index = "{address}"')
