@@ -81,6 +81,17 @@ class Seat:
             self.listen(0.05)
         return self.screen()
 
+    def waits(self) -> None:
+        """Wait until it sleeps: having shown its question, it reads.
+
+        Race: of a signal between the question and the read Python takes no notice before the read has ended.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        while stat.read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < deadline, f"it does not wait:\n{self.screen()}"
+            self.listen(0.01)
+
     def ends(self) -> int:
         """Wait for its end; its exit code."""
         deadline = time.monotonic() + _PATIENCE

@@ -60,7 +60,8 @@ def test_a_person_is_asked_and_a_no_changes_nothing(
 
 def test_a_question_that_is_interrupted_changes_nothing(fed: Shell) -> None:
     with Seat(fed.root, "dead", "purge", "--all", columns=200) as seat:
-        seat.shows("Purge 2 jobs")
+        seat.shows("[y/N]:")
+        seat.waits()
         seat.process.send_signal(signal.SIGINT)
         assert seat.ends() in (3, 130)
 
